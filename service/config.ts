@@ -1,0 +1,235 @@
+import { LIMITS } from './limits.ts'
+
+/** What the environment said, or what is wrong with it. */
+type Read<T> = { readonly value: T } | { readonly problem: string }
+
+interface Setting<T> {
+  readonly env: string
+  readonly about: string
+  /** `given` is undefined when the variable is absent or empty. */
+  readonly read: (given: string | undefined) => Read<T>
+  /** Shown in the documentation; '' = none, 'needed' = no default. */
+  readonly default: string
+  /** Secrets are never shown, not even in an error. */
+  readonly secret?: true
+}
+
+function whole(min: number, max: number, byDefault: number): Pick<Setting<number>, 'read' | 'default'> {
+  return {
+    default: String(byDefault),
+    read: given => {
+      if (given === undefined) return { value: byDefault }
+      const value = Number(given)
+      if (/^-?\d+$/.test(given) && value >= min && value <= max) return { value }
+      return { problem: `must be a whole number from ${min} to ${max}` }
+    },
+  }
+}
+
+/** Like whole, but absent means that the service finds the number itself. */
+function wholeOrFound(min: number, max: number, found: string): Pick<Setting<number | undefined>, 'read' | 'default'> {
+  return {
+    default: found,
+    read: given => (given === undefined ? { value: undefined } : whole(min, max, min).read(given)),
+  }
+}
+
+/** Text of one pattern with a default. */
+function word(pattern: RegExp, like: string, byDefault: string): Pick<Setting<string>, 'read' | 'default'> {
+  return {
+    default: byDefault,
+    read: given => (given === undefined ? { value: byDefault } : needed(pattern, like).read(given)),
+  }
+}
+
+function needed(pattern: RegExp, like: string): Pick<Setting<string>, 'read' | 'default'> {
+  return {
+    default: 'needed',
+    read: given => (given !== undefined && pattern.test(given) ? { value: given } : { problem: `must be ${like}` }),
+  }
+}
+
+function optionalText(pattern: RegExp, like: string): Pick<Setting<string | undefined>, 'read' | 'default'> {
+  return {
+    default: '',
+    read: given => {
+      if (given === undefined || pattern.test(given)) return { value: given }
+      return { problem: `must be ${like}` }
+    },
+  }
+}
+
+function oneOf<const W extends readonly string[]>(
+  words: W,
+  byDefault: W[number],
+): Pick<Setting<W[number]>, 'read' | 'default'> {
+  return {
+    default: byDefault,
+    read: given => {
+      if (given === undefined) return { value: byDefault }
+      return words.includes(given) ? { value: given } : { problem: `must be one of ${words.join(', ')}` }
+    },
+  }
+}
+
+const TENANT_ID = /^[a-z][a-z0-9-]{1,18}[a-z0-9]$/
+const RESERVED_TENANT_IDS: readonly string[] = ['health', 'console', 'admin', 'metrics']
+
+/** @returns why a text cannot be a tenant id, or undefined when it can. */
+export function tenantIdProblem(given: string | undefined): string | undefined {
+  if (given === undefined || !TENANT_ID.test(given))
+    return 'must be 3 to 20 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen'
+  if (RESERVED_TENANT_IDS.includes(given))
+    return 'must not be one of the reserved words health, console, admin, metrics'
+  return undefined
+}
+
+const tenantId: Pick<Setting<string>, 'read' | 'default'> = {
+  default: 'needed',
+  read: given => {
+    const problem = tenantIdProblem(given)
+    return problem === undefined ? { value: String(given) } : { problem }
+  },
+}
+
+const STATE_SCHEMES: readonly string[] = ['redis:', 'rediss:', 'file:']
+
+const stateUrl: Pick<Setting<string>, 'read' | 'default'> = {
+  default: 'needed',
+  read: given => {
+    const scheme = given !== undefined && URL.canParse(given) ? new URL(given).protocol : ''
+    if (STATE_SCHEMES.includes(scheme)) return { value: String(given) }
+    return { problem: 'must be a URL that begins with redis://, rediss:// or file:' }
+  },
+}
+
+const WORD = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const ADDRESS = /^[0-9a-fA-F.:]+$/
+const WORD_LIKE = 'letters, digits and . _ -, at most 64'
+
+export const SETTINGS = {
+  tenantId: { env: 'TENANT_ID', about: 'The one tenant that this task serves.', ...tenantId },
+  tierId: { env: 'TIER_ID', about: 'SLA class of the tenant.', ...needed(WORD, WORD_LIKE) },
+  region: { env: 'REGION', about: 'Cloud region in which the task runs.', ...needed(WORD, WORD_LIKE) },
+  cellId: { env: 'CELL_ID', about: 'Account in which the task runs.', ...optionalText(WORD, WORD_LIKE) },
+  infraGroupId: {
+    env: 'INFRA_GROUP_ID',
+    about: 'Network and load balancer of the task.',
+    ...optionalText(WORD, WORD_LIKE),
+  },
+  stateUrl: {
+    env: 'STATE_URL',
+    about: "Where the tenant's state is: redis://, rediss:// or file: (a directory of tenant documents).",
+    secret: true,
+    ...stateUrl,
+  },
+  statePollS: {
+    env: 'STATE_POLL_S',
+    about: 'Seconds between looks for a new announced version.',
+    ...whole(1, 3_600, 1),
+  },
+  cacheTimeoutMs: {
+    env: 'CACHE_TIMEOUT_MS',
+    about: 'A cache command slower than this has failed.',
+    ...whole(50, 60_000, 5_000),
+  },
+  host: {
+    env: 'HOST',
+    about: 'Address on which the public port listens.',
+    ...word(ADDRESS, 'an IP address', '0.0.0.0'),
+  },
+  port: { env: 'PORT', about: 'Public port.', ...whole(0, 65_535, 8080) },
+  adminHost: {
+    env: 'ADMIN_HOST',
+    about: 'Address on which the admin port listens.',
+    ...word(ADDRESS, 'an IP address', '127.0.0.1'),
+  },
+  adminPort: {
+    env: 'ADMIN_PORT',
+    about: 'Admin port: metrics and state. Never routed by the load balancer.',
+    ...whole(0, 65_535, 9090),
+  },
+  bidThreads: {
+    env: 'BID_THREADS',
+    about: 'Threads that answer bid requests.',
+    ...wholeOrFound(1, LIMITS.bidThreadsMax, 'vCPUs of the task − 1, at least 1'),
+  },
+  memoryLimitMib: {
+    env: 'MEMORY_LIMIT_MIB',
+    about: "The task's memory limit, where the cgroup does not tell it.",
+    ...wholeOrFound(64, 1_048_576, 'read from the cgroup'),
+  },
+  memoryWarnPercent: {
+    env: 'MEMORY_WARN_PERCENT',
+    about: 'Share of the memory limit that warns.',
+    ...whole(1, 99, 70),
+  },
+  memoryCriticalPercent: {
+    env: 'MEMORY_CRITICAL_PERCENT',
+    about: 'Share of the memory limit that is critical.',
+    ...whole(2, 100, 85),
+  },
+  albIdleTimeoutS: {
+    env: 'ALB_IDLE_TIMEOUT_S',
+    about: "The load balancer's idle timeout; the service keeps idle connections longer than this.",
+    ...whole(1, 4_000, 60),
+  },
+  drainS: {
+    env: 'DRAIN_S',
+    about: 'Longest time from SIGTERM to exit, below the stop timeout of the task.',
+    ...whole(1, 110, 25),
+  },
+  metricsSink: {
+    env: 'METRICS_SINK',
+    about: 'Where metrics go: embedded metric format on stdout, CloudWatch by its API, or nowhere.',
+    ...oneOf(['emf', 'cloudwatch', 'none'], 'emf'),
+  },
+  metricsPeriodS: { env: 'METRICS_PERIOD_S', about: 'Seconds between two metric reports.', ...whole(1, 3_600, 60) },
+  logLevel: {
+    env: 'LOG_LEVEL',
+    about: 'Least severe line that is written.',
+    ...oneOf(['debug', 'info', 'warn', 'error'], 'info'),
+  },
+} as const satisfies Record<string, Setting<unknown>>
+
+type ValueOf<S> = S extends { read: (given: string | undefined) => Read<infer T> } ? T : never
+export type Config = { readonly [K in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[K]> }
+
+/** Relations between settings; each answers with the problem or nothing. */
+const RELATIONS: readonly ((config: Config) => string | undefined)[] = [
+  ({ memoryWarnPercent: warn, memoryCriticalPercent: critical }) =>
+    warn < critical
+      ? undefined
+      : `MEMORY_WARN_PERCENT must be below MEMORY_CRITICAL_PERCENT, got ${warn} and ${critical}`,
+  ({ port, adminPort }) =>
+    port !== adminPort || port === 0 ? undefined : `PORT and ADMIN_PORT must differ, got ${port} for both`,
+]
+
+/**
+ * Reads all settings from an environment.
+ * @returns the frozen configuration, or every problem at once. Nothing is clamped. Secrets appear in no problem.
+ */
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>>,
+): Config | { readonly problems: readonly string[] } {
+  const problems: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [key, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
+    const given = env[setting.env] === '' ? undefined : env[setting.env]
+    const read = setting.read(given)
+    if ('value' in read) values[key] = read.value
+    else problems.push(`${setting.env} ${read.problem}, got ${shownGiven(given, setting.secret === true)}`)
+  }
+  const config = Object.freeze(values) as Config
+  if (problems.length > 0) return { problems }
+  for (const relation of RELATIONS) {
+    const problem = relation(config)
+    if (problem !== undefined) problems.push(problem)
+  }
+  return problems.length > 0 ? { problems } : config
+}
+
+function shownGiven(given: string | undefined, secret: boolean): string {
+  if (given === undefined) return 'nothing'
+  return secret ? 'something else' : JSON.stringify(given.slice(0, 80))
+}

@@ -1,0 +1,38 @@
+/**
+ * Why nothing was bid for an impression: the closed list. One table gives each reason its meaning and whether an
+ * operator must look. In OpenRTB's numbers they are in openrtb/no-bid.ts.
+ */
+export const NO_BID_REASONS = {
+  'state-not-ready': { alarm: true, meaning: 'No catalog is loaded yet.' },
+  'tenant-paused': { alarm: false, meaning: "The tenant's settings say paused." },
+  'exchange-paused': { alarm: false, meaning: 'The exchange is paused in the documents.' },
+  'seat-not-allowed': { alarm: false, meaning: 'wseat does not name our seat, or bseat does.' },
+  'deadline-too-short': {
+    alarm: false,
+    meaning: 'tmax less the network allowance and the loop lag leaves too little time.',
+  },
+  'currency-not-accepted': {
+    alarm: false,
+    meaning: 'The request takes no currency that we can bid in, or a rate is missing.',
+  },
+  'no-supported-format': { alarm: false, meaning: 'The impression offers no banner and no video that we can read.' },
+  'no-eligible-line-item': {
+    alarm: false,
+    meaning: 'No line item targets this opportunity with a creative of its size.',
+  },
+  'outside-flight': { alarm: false, meaning: 'Line items target it, but none is in its flight now.' },
+  'below-floor': { alarm: false, meaning: 'Line items in flight target it, but all pay less than the floor.' },
+  'advertiser-blocked': { alarm: false, meaning: 'badv names the advertiser of all that pay enough.' },
+  'category-blocked': { alarm: false, meaning: 'bcat names a category of all that remain.' },
+  'creative-not-allowed': {
+    alarm: false,
+    meaning:
+      'No creative of those that remain has the attributes, type, media, duration or security that is asked for.',
+  },
+  'paced-out': { alarm: false, meaning: 'Chance, at the pass-through rate, left out all that remain.' },
+  'bid-refused': { alarm: true, meaning: 'Our own acceptance check found the finished bid invalid; it was not sent.' },
+  'internal-error': { alarm: true, meaning: 'A broken assertion while deciding; the process goes on.' },
+} as const satisfies Record<string, { alarm: boolean; meaning: string }>
+
+export type NoBidReason = keyof typeof NO_BID_REASONS
+export const NO_BID_REASON_NAMES = Object.keys(NO_BID_REASONS) as readonly NoBidReason[]

@@ -1,0 +1,12 @@
+/** Time as an argument: business rules never read a clock themselves. */
+export interface Clock {
+  /** Wall clock, milliseconds since 1970, may jump. */
+  nowMs(): number
+  /** Milliseconds since some start, never goes back; for durations and deadlines. */
+  monotonicMs(): number
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+}

@@ -1,0 +1,60 @@
+import { assert } from './foundation/assert.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** Every upper bound of the service. A number elsewhere that bounds input or memory is a defect. */
+export const LIMITS = {
+  /** Bid request: headers as Node counts them. The load balancer lets 64 KiB pass; no exchange needs a quarter of it. */
+  headerBytesMax: 16 * KIB,
+  headersMax: 100,
+  /** Bid request on the wire, and after inflating. The largest of the 261 recorded requests has 5 KiB. */
+  bodyBytesMax: 256 * KIB,
+  inflatedBytesMax: 1 * MIB,
+  /** Bodies up to here inflate on the bid thread in one go (about 0.1 ms); larger ones stream first. */
+  inflateSyncBytesMax: 32 * KIB,
+  /** `{` and `[` inside each other. OpenRTB needs about 8; native markup as a string counts from its own start. */
+  jsonDepthMax: 64,
+  /** Below this size the depth is bounded by the size: 8 Ki levels parse in about 2 ms. */
+  depthCheckBytesMin: 8 * KIB,
+  impressionsMax: 64,
+  /** Sizes of one banner, deals of one impression, and so on: the rest of the list is not read. */
+  listItemsMax: 1_000,
+  /** Characters of one id that is echoed or looked up. Longer ones cannot be ours. */
+  idCharsMax: 512,
+  responseBytesMax: 1 * MIB,
+
+  /** Tenant documents. 200,000 line items are twice the design load. */
+  lineItemsMax: 200_000,
+  creativesMax: 200_000,
+  campaignsMax: 50_000,
+  advertisersMax: 50_000,
+  exchangesMax: 100,
+  /** One record as JSON, and its lists. */
+  recordBytesMax: 256 * KIB,
+  targetingValuesMax: 10_000,
+  creativesPerLineItemMax: 50,
+  dealsPerLineItemMax: 1_000,
+  markupCharsMax: 64 * KIB,
+  /** One chunk of a version in the cache: large enough that the client's cost per reply vanishes. */
+  chunkBytesMax: 4 * MIB,
+  chunksMax: 4_096,
+  /** Bad records that are kept with their reasons; more are only counted. */
+  problemsKeptMax: 1_000,
+
+  /** Line items of equal rank between which chance decides. */
+  tiedCandidatesMax: 32,
+  /** Log lines from one bid thread per second; more are counted. */
+  threadLogLinesPerSecondMax: 20,
+  logLineBytesMax: 16 * KIB - 1,
+  bidThreadsMax: 64,
+} as const
+
+assert(LIMITS.inflatedBytesMax >= LIMITS.bodyBytesMax, 'a body that is not compressed must fit the inflated limit')
+assert(
+  LIMITS.bodyBytesMax >= LIMITS.impressionsMax * 2 * KIB,
+  'a request with every impression must fit the body limit',
+)
+assert(LIMITS.chunkBytesMax >= 4 * LIMITS.recordBytesMax, 'a chunk must hold several of the largest records')
+assert(LIMITS.recordBytesMax >= 2 * LIMITS.markupCharsMax, 'a record must hold the longest markup, escaped')
+assert(LIMITS.inflateSyncBytesMax <= LIMITS.bodyBytesMax, 'the synchronous part is a part')

@@ -1,0 +1,274 @@
+/** A tenant's documents: what ad operations write, what the cache holds, what the catalog is compiled from. */
+import { LIMITS } from '../limits.ts'
+import { DIMENSION_NAMES, DIMENSIONS, type DimensionName } from './dimensions.ts'
+import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text, variant } from './fields.ts'
+import { CURRENCIES, MIMES } from './vocabulary.ts'
+
+const id = (about: string) =>
+  text({
+    about,
+    max: 64,
+    pattern: /^[A-Za-z0-9][A-Za-z0-9._:-]*$/,
+    like: 'letters, digits and . _ : -, like "li-1001"',
+  })
+const name = text({ about: 'name for people', max: 256 })
+const status = oneOf(['active', 'paused'], 'only active records take part')
+const currency = text({
+  about: 'ISO 4217 currency',
+  max: 3,
+  pattern: /^[A-Z]{3}$/,
+  test: code => CURRENCIES.has(code),
+  like: 'an ISO 4217 currency, like "EUR"',
+})
+const httpsUrl = text({
+  about: 'an absolute https URL',
+  max: 2048,
+  pattern: /^https:\/\/[^\s"'<>]+$/,
+  test: url => URL.canParse(url),
+  like: 'an absolute URL that begins with https://',
+})
+const instant = text({
+  about: 'an instant with its offset from UTC',
+  max: 35,
+  pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/,
+  test: at => !Number.isNaN(Date.parse(at)),
+  like: 'an ISO 8601 instant with offset, like "2026-11-01T00:00:00Z"',
+})
+const domain = DIMENSIONS.domain.value
+const category = DIMENSIONS.category.value
+const pixels = (about: string) => number({ about, min: 1, max: 10_000 })
+
+const flight = record({ start: optional(instant), end: optional(instant) }, 'when it serves; the end is not included')
+
+export const SETTINGS = record(
+  {
+    name,
+    status,
+    timeZone: text({
+      about: 'IANA time zone',
+      max: 64,
+      test: isTimeZone,
+      like: 'an IANA time zone, like "Europe/Berlin"',
+    }),
+    currency,
+  },
+  'the tenant itself',
+)
+
+function isTimeZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone })
+    return true
+  } catch {
+    return false
+  }
+}
+
+export const EXCHANGE = record(
+  {
+    id: DIMENSIONS.exchange.value,
+    name,
+    status,
+    seat: optional(text({ about: "the tenant's seat at this exchange", max: 64 })),
+    currency,
+    noBid: oneOf(['empty', 'reason'], 'a no-bid is 204, or 200 with nbr'),
+    gzip: flag('whether answers may be compressed'),
+    networkAllowanceMs: number({ about: 'part of tmax that the network needs, in ms', min: 0, max: 1_000 }),
+  },
+  'an exchange that may send bid requests',
+)
+
+export const ADVERTISER = record(
+  { id: id('id of the advertiser'), name, domain, categories: list(category, { max: 20 }) },
+  'who is advertised',
+)
+
+export const CAMPAIGN = record(
+  { id: id('id of the campaign'), name, advertiserId: id('an advertiser'), status, flight: optional(flight) },
+  'line items with one purpose',
+)
+
+/** Include and exclude of one dimension. Text dimensions and number dimensions differ only in their values. */
+function rule<T>(value: Field<T>) {
+  const values = list(value, { min: 1, max: LIMITS.targetingValuesMax })
+  return optional(record({ include: optional(values), exclude: optional(values) }, 'what to take and what to leave'))
+}
+
+type Rules = { [D in DimensionName]: ReturnType<typeof rule<TypeOf<(typeof DIMENSIONS)[D]['value']>>> }
+
+export const TARGETING = record(
+  Object.fromEntries(DIMENSION_NAMES.map(each => [each, rule(DIMENSIONS[each].value as Field<unknown>)])) as Rules,
+  'which opportunities it takes; a dimension that is left out takes all',
+)
+
+export const LINE_ITEM = record(
+  {
+    id: id('id of the line item'),
+    name,
+    campaignId: id('a campaign'),
+    status,
+    priority: number({ about: '1 wins before 2', min: 1, max: 16 }),
+    price: record(
+      { cpm: number({ about: "CPM in the tenant's currency", min: 0.0001, max: 10_000, part: true }) },
+      'price',
+    ),
+    flight: optional(flight),
+    passThroughRate: optional(
+      number({ about: 'share of its eligible opportunities that it takes part in', min: 0, max: 1, part: true }),
+    ),
+    targeting: TARGETING,
+    deals: optional(
+      list(text({ about: 'deal id; with deals it serves only in them', max: 128 }), {
+        min: 1,
+        max: LIMITS.dealsPerLineItemMax,
+      }),
+    ),
+    creativeIds: list(id('a creative'), { min: 1, max: LIMITS.creativesPerLineItemMax }),
+  },
+  'what is bought, at which price, where',
+)
+
+const creativeBase = {
+  id: id('id of the creative'),
+  name,
+  advertiserId: id('an advertiser'),
+  status,
+  width: pixels('width in device-independent pixels'),
+  height: pixels('height in device-independent pixels'),
+  attributes: optional(list(number({ about: 'AdCOM creative attribute', min: 1, max: 31 }), { max: 31 })),
+  categories: optional(list(category, { max: 20 })),
+  language: optional(DIMENSIONS.language.value),
+}
+
+const mime = oneOf(MIMES, 'media type')
+
+const CONTENT = variant(
+  'kind',
+  {
+    image: record(
+      {
+        kind: oneOf(['image'], 'an image that links to a page'),
+        url: httpsUrl,
+        mime,
+        landingUrl: httpsUrl,
+        alt: optional(text({ about: 'text instead of the image', max: 256 })),
+      },
+      'an image that links to a page',
+    ),
+    html: record(
+      {
+        kind: oneOf(['html'], 'markup as it is'),
+        html: text({ about: 'markup', max: LIMITS.markupCharsMax }),
+      },
+      'markup as it is',
+    ),
+  },
+  'what a banner shows',
+)
+
+const MEDIA_FILE = record(
+  {
+    url: httpsUrl,
+    mime,
+    width: pixels('width'),
+    height: pixels('height'),
+    bitrateKbps: number({ about: 'bit rate in kbit/s', min: 1, max: 100_000 }),
+  },
+  'one file of a video',
+)
+
+/** VAST versions and the OpenRTB protocol codes of their inline form (AdCOM list "Creative Subtypes"). */
+export const VAST_PROTOCOLS = { '2.0': 2, '3.0': 3, '4.0': 7, '4.1': 11, '4.2': 13, '4.3': 15 } as const
+type VastVersion = keyof typeof VAST_PROTOCOLS
+
+export const CREATIVE = variant(
+  'format',
+  {
+    banner: record(
+      {
+        format: oneOf(['banner'], 'format'),
+        ...creativeBase,
+        bannerType: number({ about: 'OpenRTB btype: 1 text, 2 image, 3 JavaScript, 4 iframe', min: 1, max: 4 }),
+        secure: flag('whether it loads everything over https'),
+        content: CONTENT,
+      },
+      'a banner',
+    ),
+    video: record(
+      {
+        format: oneOf(['video'], 'format'),
+        ...creativeBase,
+        title: text({ about: 'AdTitle of the VAST', max: 256 }),
+        durationS: number({ about: 'length in seconds', min: 1, max: 3_600 }),
+        skipAfterS: optional(number({ about: 'seconds before it can be skipped', min: 0, max: 3_600 })),
+        vastVersion: oneOf(Object.keys(VAST_PROTOCOLS) as VastVersion[], 'version of the VAST that is sent'),
+        landingUrl: httpsUrl,
+        mediaFiles: list(MEDIA_FILE, { min: 1, max: 20 }),
+      },
+      'a video; its VAST is made from this',
+    ),
+  },
+  'what is shown',
+)
+
+export const RATES = record(
+  {
+    asOf: instant,
+    /** 1 unit of the key = value units of the tenant's currency. */
+    rates: mapOf(
+      {
+        about: 'ISO 4217 currency',
+        max: 3,
+        pattern: /^[A-Z]{3}$/,
+        test: code => CURRENCIES.has(code),
+        like: 'like "EUR"',
+      },
+      number({ about: "the tenant's currency per unit of this one", min: 1e-9, max: 1e9, part: true }),
+      { about: "what one unit of a currency is worth in the tenant's currency", max: 300 },
+    ),
+  },
+  'exchange rates',
+)
+
+export type Settings = TypeOf<typeof SETTINGS>
+export type Exchange = TypeOf<typeof EXCHANGE>
+export type Advertiser = TypeOf<typeof ADVERTISER>
+export type Campaign = TypeOf<typeof CAMPAIGN>
+export type LineItem = TypeOf<typeof LINE_ITEM>
+export type Creative = TypeOf<typeof CREATIVE>
+export type BannerCreative = Extract<Creative, { readonly format: 'banner' }>
+export type VideoCreative = Extract<Creative, { readonly format: 'video' }>
+export type Rates = TypeOf<typeof RATES>
+export type Targeting = TypeOf<typeof TARGETING>
+
+interface DocumentKind {
+  /** 'one' = a single object without id; 'many' = a list of records with ids. */
+  readonly count: 'one' | 'many'
+  readonly field: Field<unknown>
+  readonly max: number
+}
+
+/** The kinds of document, in the order in which they are read: what a record refers to comes before it. */
+export const DOCUMENT_KINDS = {
+  settings: { count: 'one', field: SETTINGS, max: 1 },
+  rates: { count: 'one', field: RATES, max: 1 },
+  exchanges: { count: 'many', field: EXCHANGE, max: LIMITS.exchangesMax },
+  advertisers: { count: 'many', field: ADVERTISER, max: LIMITS.advertisersMax },
+  campaigns: { count: 'many', field: CAMPAIGN, max: LIMITS.campaignsMax },
+  creatives: { count: 'many', field: CREATIVE, max: LIMITS.creativesMax },
+  lineItems: { count: 'many', field: LINE_ITEM, max: LIMITS.lineItemsMax },
+} as const satisfies Record<string, DocumentKind>
+
+export type DocumentKindName = keyof typeof DOCUMENT_KINDS
+export const DOCUMENT_KIND_NAMES = Object.keys(DOCUMENT_KINDS) as readonly DocumentKindName[]
+
+/** A tenant's documents after validation: every record is good and everything it refers to is there. */
+export interface TenantDocuments {
+  readonly settings: Settings
+  readonly rates: Rates
+  readonly exchanges: readonly Exchange[]
+  readonly advertisers: readonly Advertiser[]
+  readonly campaigns: readonly Campaign[]
+  readonly creatives: readonly Creative[]
+  readonly lineItems: readonly LineItem[]
+}

@@ -1,0 +1,253 @@
+/**
+ * The small language in which tenant documents are described. One description is the TypeScript type, the validator
+ * and the JSON Schema, so that the three cannot differ.
+ */
+
+/** One thing wrong with a record: where, what was found, and what to write instead. */
+export interface Problem {
+  /** Where in the record, such as `targeting.country.include[2]`; '' is the record itself. */
+  readonly path: string
+  /** What was found there, as short JSON. */
+  readonly value: string
+  /** What to write instead, a sentence without a capital. */
+  readonly remedy: string
+}
+
+/** JSON Schema 2020-12, as much of it as is used here. */
+export type JsonSchema = { readonly [key: string]: unknown }
+
+export interface Field<T> {
+  /** Appends a problem for everything that is wrong; none appended means that the value is a T. Pure but for `found`. */
+  check(value: unknown, path: string, found: Problem[]): void
+  readonly schema: JsonSchema
+  /** Never set: carries the type. */
+  readonly type?: T
+  readonly optional?: boolean
+}
+
+export type TypeOf<F> = F extends Field<infer T> ? T : never
+
+/** A value as it is shown in a problem: JSON, at most 80 characters. */
+export function shown(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value)
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`
+}
+
+function problem(path: string, value: unknown, remedy: string): Problem {
+  return { path, value: shown(value), remedy }
+}
+
+interface TextRule {
+  readonly about: string
+  readonly max: number
+  readonly min?: number
+  readonly pattern?: RegExp
+  /** What the pattern means, with an example. Needed where there is a pattern. */
+  readonly like?: string
+  /** A rule that a pattern cannot express; true = good. */
+  readonly test?: (text: string) => boolean
+}
+
+/** A string of `min` (default 1) to `max` UTF-16 units. */
+export function text(rule: TextRule): Field<string> {
+  const min = rule.min ?? 1
+  return {
+    schema: {
+      type: 'string',
+      description: rule.about,
+      minLength: min,
+      maxLength: rule.max,
+      ...(rule.pattern ? { pattern: rule.pattern.source } : {}),
+    },
+    check(value, path, found) {
+      if (typeof value !== 'string') found.push(problem(path, value, `must be a string (${rule.about})`))
+      else if (value.length < min || value.length > rule.max)
+        found.push(problem(path, value, `must have ${min} to ${rule.max} characters, has ${value.length}`))
+      else if ((rule.pattern && !rule.pattern.test(value)) || (rule.test && !rule.test(value)))
+        found.push(problem(path, value, `must be ${rule.like ?? rule.about}`))
+    },
+  }
+}
+
+/** A number from min to max, whole unless `part` is set. NaN and infinities cannot be in JSON, but are refused too. */
+export function number(rule: { about: string; min: number; max: number; part?: true }): Field<number> {
+  const kind = rule.part ? 'a number' : 'a whole number'
+  return {
+    schema: {
+      type: rule.part ? 'number' : 'integer',
+      description: rule.about,
+      minimum: rule.min,
+      maximum: rule.max,
+    },
+    check(value, path, found) {
+      const good =
+        typeof value === 'number' &&
+        value >= rule.min &&
+        value <= rule.max &&
+        (rule.part === true || Number.isInteger(value))
+      if (!good) found.push(problem(path, value, `must be ${kind} from ${rule.min} to ${rule.max} (${rule.about})`))
+    },
+  }
+}
+
+export function flag(about: string): Field<boolean> {
+  return {
+    schema: { type: 'boolean', description: about },
+    check(value, path, found) {
+      if (typeof value !== 'boolean') found.push(problem(path, value, `must be true or false (${about})`))
+    },
+  }
+}
+
+/** One of a few words. */
+export function oneOf<const W extends readonly string[]>(words: W, about: string): Field<W[number]> {
+  const known = new Set<unknown>(words)
+  return {
+    schema: { enum: words, description: about },
+    check(value, path, found) {
+      if (!known.has(value)) found.push(problem(path, value, `must be one of ${words.join(', ')} (${about})`))
+    },
+  }
+}
+
+/** A list of min (default 0) to max items without duplicates. Cost: O(items). */
+export function list<T>(item: Field<T>, rule: { max: number; min?: number }): Field<readonly T[]> {
+  const min = rule.min ?? 0
+  return {
+    schema: { type: 'array', items: item.schema, minItems: min, maxItems: rule.max, uniqueItems: true },
+    check(value, path, found) {
+      if (!Array.isArray(value)) {
+        found.push(problem(path, value, 'must be a list'))
+        return
+      }
+      if (value.length < min || value.length > rule.max)
+        found.push(problem(path, value, `must have ${min} to ${rule.max} items, has ${value.length}`))
+      else {
+        for (let i = 0; i < value.length; i++) item.check(value[i], `${path}[${i}]`, found)
+        const distinct = value.length > 1 ? new Set(value.map(itemKey)) : undefined
+        if (distinct && distinct.size !== value.length)
+          found.push(problem(path, value, 'must not name the same item twice'))
+      }
+    },
+  }
+}
+
+/** Objects are compared by what they say, as JSON Schema's uniqueItems does for objects written the same way. */
+function itemKey(item: unknown): unknown {
+  return typeof item === 'object' ? JSON.stringify(item) : item
+}
+
+type Shape = { readonly [name: string]: Field<unknown> }
+type OptionalKeys<S extends Shape> = { [K in keyof S]: S[K] extends { readonly optional: true } ? K : never }[keyof S]
+export type RecordOf<S extends Shape> = {
+  readonly [K in Exclude<keyof S, OptionalKeys<S>>]: TypeOf<S[K]>
+} & { readonly [K in OptionalKeys<S>]?: TypeOf<S[K]> }
+
+/** Marks a field of a record that may be left out. */
+export function optional<T>(field: Field<T>): Field<T> & { readonly optional: true } {
+  return { ...field, optional: true }
+}
+
+/** An object with exactly these fields. A field that is not known is a problem: a misspelt restriction must not be lost. */
+export function record<S extends Shape>(shape: S, about: string): Field<RecordOf<S>> {
+  const names = Object.keys(shape)
+  const fields = Object.entries(shape)
+  const required = names.filter(name => shape[name]?.optional !== true)
+  return {
+    schema: {
+      type: 'object',
+      description: about,
+      properties: Object.fromEntries(names.map(name => [name, shape[name]?.schema])),
+      required,
+      additionalProperties: false,
+    },
+    check(value, path, found) {
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+        found.push(problem(path, value, `must be an object (${about})`))
+        return
+      }
+      const given = value as Readonly<Record<string, unknown>>
+      const prefix = path === '' ? '' : `${path}.`
+      for (const key in given)
+        if (!Object.hasOwn(shape, key)) found.push(problem(`${prefix}${key}`, given[key], unknownRemedy(key, names)))
+      for (let i = 0; i < fields.length; i++) {
+        const [name, field] = fields[i] as [string, Field<unknown>]
+        const part = Object.hasOwn(given, name) ? given[name] : undefined
+        if (part !== undefined) field.check(part, `${prefix}${name}`, found)
+        else if (field.optional !== true) found.push(problem(`${prefix}${name}`, part, 'is needed here'))
+      }
+    },
+  }
+}
+
+function unknownRemedy(key: string, names: readonly string[]): string {
+  const near = names.find(name => name.toLowerCase() === key.toLowerCase() || distance(name, key) <= 2)
+  return near === undefined
+    ? `is not a field here; remove it (known: ${names.join(', ')})`
+    : `is not a field here; did you mean ${near}?`
+}
+
+/** Levenshtein distance, for misspelt names. Cost: O(a.length * b.length), both short. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(swap, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+    }
+    row = next
+  }
+  return row[b.length] as number
+}
+
+/** An object of one of several shapes, told apart by the word in the field `by`, which each shape must have. */
+export function variant<M extends { readonly [word: string]: Field<unknown> }>(
+  by: string,
+  shapes: M,
+  about: string,
+): Field<TypeOf<M[keyof M]>> {
+  const words = Object.keys(shapes)
+  return {
+    schema: { description: about, oneOf: words.map(word => shapes[word]?.schema) },
+    check(value, path, found) {
+      const word = (value as Readonly<Record<string, unknown>> | null)?.[by]
+      const shape = typeof word === 'string' && Object.hasOwn(shapes, word) ? shapes[word] : undefined
+      if (shape) shape.check(value, path, found)
+      else {
+        const at = path === '' ? by : `${path}.${by}`
+        found.push(problem(at, word, `must be one of ${words.join(', ')} (${about})`))
+      }
+    },
+  }
+}
+
+/** An object used as a map from keys of one pattern to values of one kind. */
+export function mapOf<T>(
+  keys: TextRule,
+  value: Field<T>,
+  rule: { about: string; max: number },
+): Field<Readonly<Record<string, T>>> {
+  const key = text(keys)
+  return {
+    schema: {
+      type: 'object',
+      description: rule.about,
+      propertyNames: key.schema,
+      additionalProperties: value.schema,
+      maxProperties: rule.max,
+    },
+    check(given, path, found) {
+      if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+        found.push(problem(path, given, `must be an object (${rule.about})`))
+        return
+      }
+      const entries = Object.entries(given)
+      if (entries.length > rule.max) found.push(problem(path, given, `must have at most ${rule.max} entries`))
+      for (const [name, part] of entries) {
+        key.check(name, `${path}.${name}`, found)
+        value.check(part, `${path}.${name}`, found)
+      }
+    },
+  }
+}
