@@ -30,6 +30,8 @@ export const LIMITS = {
   campaignsMax: 50_000,
   advertisersMax: 50_000,
   exchangesMax: 100,
+  /** A .json file of documents is parsed as one text, and V8's longest string has 512 Mi units. */
+  documentFileBytesMax: 256 * MIB,
   /** One record as JSON, and its lists. */
   recordBytesMax: 256 * KIB,
   targetingValuesMax: 10_000,
