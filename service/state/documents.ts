@@ -31,9 +31,16 @@ const instant = text({
   about: 'an instant with its offset from UTC',
   max: 35,
   pattern: /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/,
-  test: at => !Number.isNaN(Date.parse(at)),
+  test: isInstant,
   like: 'an ISO 8601 instant with offset, like "2026-11-01T00:00:00Z"',
 })
+
+/** Date.parse reads the 30th of February as a day in March. */
+function isInstant(at: string): boolean {
+  const day = Date.parse(`${at.slice(0, 10)}T00:00:00Z`)
+  return !Number.isNaN(Date.parse(at)) && new Date(day).getUTCDate() === Number(at.slice(8, 10))
+}
+
 const domain = DIMENSIONS.domain.value
 const category = DIMENSIONS.category.value
 const pixels = (about: string) => number({ about, min: 1, max: 10_000 })
@@ -91,7 +98,7 @@ export const CAMPAIGN = record(
 /** Include and exclude of one dimension. Text dimensions and number dimensions differ only in their values. */
 function rule<T>(value: Field<T>) {
   const values = list(value, { min: 1, max: LIMITS.targetingValuesMax })
-  return optional(record({ include: optional(values), exclude: optional(values) }, 'what to take and what to leave'))
+  return optional(record({ include: optional(values), exclude: optional(values) }, 'what to take and what to leave', 1))
 }
 
 type Rules = { [D in DimensionName]: ReturnType<typeof rule<TypeOf<(typeof DIMENSIONS)[D]['value']>>> }

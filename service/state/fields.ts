@@ -29,11 +29,26 @@ export type TypeOf<F> = F extends Field<infer T> ? T : never
 
 /** A value as it is shown in a problem: JSON, at most 80 characters. */
 export function shown(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value)
+  const text = value === undefined ? 'nothing' : jsonOf(value)
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`
 }
 
-function problem(path: string, value: unknown, remedy: string): Problem {
+/** JSON.stringify recurses, so that a value which JSON.parse still read can be too deep for it. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return 'a value nested too deeply'
+  }
+}
+
+/** A key as a part of a path: as it is when it looks like a name, otherwise quoted and cut. */
+function pathKey(key: string): string {
+  return /^[\w$-]{1,64}$/.test(key) ? key : shown(key)
+}
+
+/** Makes one problem; `value` may be anything, it is cut to be shown. */
+export function problem(path: string, value: unknown, remedy: string): Problem {
   return { path, value: shown(value), remedy }
 }
 
@@ -123,18 +138,26 @@ export function list<T>(item: Field<T>, rule: { max: number; min?: number }): Fi
       if (value.length < min || value.length > rule.max)
         found.push(problem(path, value, `must have ${min} to ${rule.max} items, has ${value.length}`))
       else {
+        const foundBefore = found.length
         for (let i = 0; i < value.length; i++) item.check(value[i], `${path}[${i}]`, found)
-        const distinct = value.length > 1 ? new Set(value.map(itemKey)) : undefined
-        if (distinct && distinct.size !== value.length)
+        if (found.length === foundBefore && hasTwins(value))
           found.push(problem(path, value, 'must not name the same item twice'))
       }
     },
   }
 }
 
-/** Objects are compared by what they say, as JSON Schema's uniqueItems does for objects written the same way. */
+/** Whether two items say the same. Pairs are cheaper than a set for the short lists that most records have. */
+function hasTwins(items: readonly unknown[]): boolean {
+  if (items.length < 2) return false
+  if (items.length > 12 || typeof items[0] === 'object') return new Set(items.map(itemKey)).size !== items.length
+  for (let i = 1; i < items.length; i++) for (let j = 0; j < i; j++) if (items[i] === items[j]) return true
+  return false
+}
+
+/** Objects are compared by what they say, in whatever order they say it, as JSON Schema's uniqueItems does. */
 function itemKey(item: unknown): unknown {
-  return typeof item === 'object' ? JSON.stringify(item) : item
+  return typeof item === 'object' && item !== null ? JSON.stringify(item, Object.keys(item).sort()) : item
 }
 
 type Shape = { readonly [name: string]: Field<unknown> }
@@ -148,8 +171,11 @@ export function optional<T>(field: Field<T>): Field<T> & { readonly optional: tr
   return { ...field, optional: true }
 }
 
-/** An object with exactly these fields. A field that is not known is a problem: a misspelt restriction must not be lost. */
-export function record<S extends Shape>(shape: S, about: string): Field<RecordOf<S>> {
+/**
+ * An object with exactly these fields. A field that is not known is a problem: a misspelt restriction must not be lost.
+ * @param fieldsMin how many fields must be there, beyond those that are needed anyway
+ */
+export function record<S extends Shape>(shape: S, about: string, fieldsMin = 0): Field<RecordOf<S>> {
   const names = Object.keys(shape)
   const fields = Object.entries(shape)
   const required = names.filter(name => shape[name]?.optional !== true)
@@ -160,6 +186,7 @@ export function record<S extends Shape>(shape: S, about: string): Field<RecordOf
       properties: Object.fromEntries(names.map(name => [name, shape[name]?.schema])),
       required,
       additionalProperties: false,
+      ...(fieldsMin > 0 ? { minProperties: fieldsMin } : {}),
     },
     check(value, path, found) {
       if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -168,8 +195,13 @@ export function record<S extends Shape>(shape: S, about: string): Field<RecordOf
       }
       const given = value as Readonly<Record<string, unknown>>
       const prefix = path === '' ? '' : `${path}.`
-      for (const key in given)
-        if (!Object.hasOwn(shape, key)) found.push(problem(`${prefix}${key}`, given[key], unknownRemedy(key, names)))
+      let count = 0
+      for (const key in given) {
+        count++
+        if (!Object.hasOwn(shape, key))
+          found.push(problem(`${prefix}${pathKey(key)}`, given[key], unknownRemedy(key, names)))
+      }
+      if (count < fieldsMin) found.push(problem(path, value, `must have ${names.join(' or ')} (${about})`))
       for (let i = 0; i < fields.length; i++) {
         const [name, field] = fields[i] as [string, Field<unknown>]
         const part = Object.hasOwn(given, name) ? given[name] : undefined
@@ -181,7 +213,11 @@ export function record<S extends Shape>(shape: S, about: string): Field<RecordOf
 }
 
 function unknownRemedy(key: string, names: readonly string[]): string {
-  const near = names.find(name => name.toLowerCase() === key.toLowerCase() || distance(name, key) <= 2)
+  // Nobody misspells a name into hundreds of characters, and the distance costs their product.
+  const near =
+    key.length > 64
+      ? undefined
+      : names.find(name => name.toLowerCase() === key.toLowerCase() || distance(name, key) <= 2)
   return near === undefined
     ? `is not a field here; remove it (known: ${names.join(', ')})`
     : `is not a field here; did you mean ${near}?`
@@ -245,8 +281,8 @@ export function mapOf<T>(
       const entries = Object.entries(given)
       if (entries.length > rule.max) found.push(problem(path, given, `must have at most ${rule.max} entries`))
       for (const [name, part] of entries) {
-        key.check(name, `${path}.${name}`, found)
-        value.check(part, `${path}.${name}`, found)
+        key.check(name, `${path}.${pathKey(name)}`, found)
+        value.check(part, `${path}.${pathKey(name)}`, found)
       }
     },
   }

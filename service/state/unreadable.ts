@@ -3,13 +3,13 @@
  * the value, so that one broken record is one problem in the report and not the end of the load.
  */
 export class UnreadableRecord {
-  /** What was found, at most 80 characters. */
+  /** The text that was found, or its beginning. */
   readonly found: string
   /** What to write instead, a sentence without a capital. */
   readonly remedy: string
 
   constructor(found: string, remedy: string) {
-    this.found = found.length <= 80 ? found : `${found.slice(0, 77)}...`
+    this.found = found.slice(0, 80)
     this.remedy = remedy
   }
 }

@@ -1,0 +1,157 @@
+/**
+ * What the fields alone cannot say: rules between the fields of one record, and between records. Each rule appends
+ * problems with their remedies and changes nothing else. JSON Schema cannot express these.
+ */
+import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
+import type { Campaign, Creative, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targeting } from './documents.ts'
+import { type Problem, problem, type TypeOf } from './fields.ts'
+
+/** The TypeScript type of one record of a kind. */
+export type DocumentOf<K extends DocumentKindName> = TypeOf<(typeof DOCUMENT_KINDS)[K]['field']>
+
+/** Records read so far, for the rules between records. */
+export interface KnownRecords {
+  /** The tenant's currency, '' while its settings are missing or refused. */
+  readonly currency: string
+  /** Good records: id → advertiser id for campaigns and creatives, '' for other kinds. */
+  readonly good: { readonly [K in DocumentKindName]: ReadonlyMap<string, string> }
+  /** Refused records: id → where they are, such as `campaigns.json[3]`. */
+  readonly refused: { readonly [K in DocumentKindName]: ReadonlyMap<string, string> }
+}
+
+type Rule<K extends DocumentKindName> = (document: DocumentOf<K>, known: KnownRecords, found: Problem[]) => void
+
+/** The rules of each kind, called only with records whose fields are all good. Cost: O(size of the record). */
+export const RULES: { readonly [K in DocumentKindName]: Rule<K> } = {
+  settings: () => {},
+  rates: checkRates,
+  exchanges: () => {},
+  advertisers: () => {},
+  campaigns: checkCampaign,
+  creatives: checkCreative,
+  lineItems: checkLineItem,
+}
+
+function checkRates({ rates }: Rates, { currency }: KnownRecords, found: Problem[]): void {
+  const own = rates[currency]
+  if (own !== undefined && own !== 1)
+    found.push(problem(`rates.${currency}`, own, "must be 1 or left out: it is the tenant's own currency"))
+}
+
+function checkCampaign(campaign: Campaign, known: KnownRecords, found: Problem[]): void {
+  checkReference('advertisers', campaign.advertiserId, 'advertiserId', known, found)
+  if (campaign.flight !== undefined) checkFlight(campaign.flight, found)
+}
+
+function checkFlight(flight: { readonly start?: string; readonly end?: string }, found: Problem[]): void {
+  if (flight.start === undefined || flight.end === undefined) return
+  if (Date.parse(flight.end) <= Date.parse(flight.start))
+    found.push(problem('flight.end', flight.end, `must be after the start, ${flight.start}`))
+}
+
+const SINGULAR: Readonly<Record<DocumentKindName, string>> = {
+  settings: 'settings',
+  rates: 'rates',
+  exchanges: 'exchange',
+  advertisers: 'advertiser',
+  campaigns: 'campaign',
+  creatives: 'creative',
+  lineItems: 'line item',
+}
+
+/** @returns whether the record is there; otherwise a problem was appended. */
+function checkReference(
+  kind: DocumentKindName,
+  id: string,
+  path: string,
+  known: KnownRecords,
+  found: Problem[],
+): boolean {
+  if (known.good[kind].has(id)) return true
+  const refused = known.refused[kind].get(id)
+  const remedy =
+    refused === undefined
+      ? `must be the id of ${/^[aeiou]/.test(kind) ? 'an' : 'a'} ${SINGULAR[kind]}; there is none with this id`
+      : `names ${refused}, which is refused; repair that first`
+  found.push(problem(path, id, remedy))
+  return false
+}
+
+/** Something that a page would fetch without TLS: src=http:, url(http:). Links that a person follows do not count. */
+const INSECURE_LOAD = /(?:\b(?:src|srcset|poster|data)\s*=\s*["']?|\burl\(\s*["']?)\s*http:\/\//i
+
+function checkCreative(creative: Creative, known: KnownRecords, found: Problem[]): void {
+  checkReference('advertisers', creative.advertiserId, 'advertiserId', known, found)
+  if (creative.format === 'banner') {
+    const { content } = creative
+    if (content.kind === 'image' && !content.mime.startsWith('image/'))
+      found.push(problem('content.mime', content.mime, 'must be an image type, like "image/png"'))
+    if (content.kind === 'html' && creative.secure && INSECURE_LOAD.test(content.html)) {
+      const remedy = 'must be false, or the markup must load everything over https: it names http://'
+      found.push(problem('secure', true, remedy))
+    }
+    return
+  }
+  const { skipAfterS, durationS, mediaFiles } = creative
+  if (skipAfterS !== undefined && skipAfterS >= durationS)
+    found.push(problem('skipAfterS', skipAfterS, `must be less than durationS, ${durationS}; leave it out for no skip`))
+  for (let i = 0; i < mediaFiles.length; i++) {
+    const mime = mediaFiles[i]?.mime ?? ''
+    if (!mime.startsWith('video/') && !STREAM_MIMES.has(mime))
+      found.push(problem(`mediaFiles[${i}].mime`, mime, 'must be a video type, like "video/mp4"'))
+  }
+}
+
+/** Playlists of video that are not named video/…. */
+const STREAM_MIMES: ReadonlySet<string> = new Set(['application/x-mpegURL', 'application/dash+xml'])
+
+function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]): void {
+  const { campaignId, flight, targeting, creativeIds } = lineItem
+  if (flight !== undefined) checkFlight(flight, found)
+  checkTargeting(targeting, known, found)
+  const campaignIsThere = checkReference('campaigns', campaignId, 'campaignId', known, found)
+  const advertiserId = known.good.campaigns.get(campaignId)
+  for (let i = 0; i < creativeIds.length; i++) {
+    const id = creativeIds[i] ?? ''
+    const owner = known.good.creatives.get(id)
+    if (owner === undefined) checkReference('creatives', id, `creativeIds[${i}]`, known, found)
+    else if (campaignIsThere && owner !== advertiserId) {
+      const remedy = `must be a creative of advertiser ${advertiserId}, the campaign's; this one is of ${owner}`
+      found.push(problem(`creativeIds[${i}]`, id, remedy))
+    }
+  }
+}
+
+function checkTargeting(targeting: Targeting, known: KnownRecords, found: Problem[]): void {
+  for (const name of DIMENSION_NAMES) {
+    const include = targeting[name]?.include
+    const exclude = targeting[name]?.exclude
+    if (include !== undefined && exclude !== undefined) checkDisjoint(name, include, exclude, found)
+  }
+  checkExchanges('include', targeting.exchange?.include, known, found)
+  checkExchanges('exclude', targeting.exchange?.exclude, known, found)
+}
+
+type Values = readonly (string | number)[]
+
+/** Cost: O(include + exclude). */
+function checkDisjoint(name: DimensionName, include: Values, exclude: Values, found: Problem[]): void {
+  const included = new Set(include)
+  for (let i = 0; i < exclude.length; i++) {
+    const value = exclude[i]
+    if (value !== undefined && included.has(value))
+      found.push(problem(`targeting.${name}.exclude[${i}]`, value, 'is in include too; remove it from one of them'))
+  }
+}
+
+/** An exclusion of a misspelt exchange would bid where it must not, so both lists are checked. */
+function checkExchanges(
+  side: 'include' | 'exclude',
+  ids: readonly string[] | undefined,
+  known: KnownRecords,
+  found: Problem[],
+): void {
+  if (ids === undefined) return
+  for (let i = 0; i < ids.length; i++)
+    checkReference('exchanges', ids[i] ?? '', `targeting.exchange.${side}[${i}]`, known, found)
+}
