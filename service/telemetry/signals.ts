@@ -1,0 +1,217 @@
+/**
+ * The closed table of signals: everything that is measured, once. The recorder's columns, the names in CloudWatch,
+ * Prometheus and OpenTelemetry, and the documentation all follow from it.
+ */
+import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
+
+/** What a number counts. Histograms are recorded in nanoseconds and published in the unit each sink is used to. */
+export type Unit = 'count' | 'bytes' | 'percent' | 'ratio' | 'seconds' | 'milliseconds' | 'none'
+
+/** A closed set of label values. In CloudWatch the value is part of the metric's name, never a dimension. */
+export interface Label {
+  readonly name: string
+  readonly values: readonly string[]
+}
+
+/** One row of the table. */
+export interface Signal {
+  /** Words joined by `_`; each sink adds its own prefix and suffix. */
+  readonly name: string
+  readonly unit: Unit
+  readonly meaning: string
+  readonly label?: Label
+}
+
+/** HTTP statuses that are counted one by one; every other one is `other`. */
+const STATUSES = ['200', '204', '302', '400', '404', '405', '408', '413', '415', '429', '431', '500', '503', 'other']
+const SHED_CAUSES = ['deadline', 'overload', 'not-ready'] as const
+const LOG_LOSSES = ['buffer-full', 'repeated', 'thread-limit'] as const
+const SINKS = ['cloudwatch', 'opentelemetry'] as const
+
+/** Why a request was answered early without a decision. */
+export type ShedCause = (typeof SHED_CAUSES)[number]
+/** Why a log line was not written. */
+export type LogLoss = (typeof LOG_LOSSES)[number]
+/** Where a metric report can get lost. */
+export type MetricSink = (typeof SINKS)[number]
+
+/** Counters only grow. Each thread has its own column; a snapshot is their sum. */
+export const COUNTERS = {
+  bidRequests: { name: 'bid_requests', unit: 'count', meaning: 'Bid requests that were read as OpenRTB.' },
+  impressions: { name: 'impressions', unit: 'count', meaning: 'Impressions in those requests.' },
+  bids: { name: 'bids', unit: 'count', meaning: 'Impressions that were bid on.' },
+  noBids: {
+    name: 'no_bids',
+    unit: 'count',
+    meaning: 'Impressions without a bid, by the reason.',
+    label: { name: 'reason', values: NO_BID_REASON_NAMES },
+  },
+  responses: {
+    name: 'responses',
+    unit: 'count',
+    meaning: 'Answers on the public port, by HTTP status.',
+    label: { name: 'status', values: STATUSES },
+  },
+  shed: {
+    name: 'shed',
+    unit: 'count',
+    meaning: 'Bid requests answered with no bid before any decision, by the cause.',
+    label: { name: 'cause', values: SHED_CAUSES },
+  },
+  gzipIn: { name: 'gzip_in', unit: 'count', meaning: 'Bid requests that came compressed.' },
+  gzipOut: { name: 'gzip_out', unit: 'count', meaning: 'Bid responses that were sent compressed.' },
+  bytesIn: { name: 'bytes_in', unit: 'bytes', meaning: 'Body bytes of bid requests as they came over the wire.' },
+  bytesOut: { name: 'bytes_out', unit: 'bytes', meaning: 'Body bytes of bid responses as they were sent.' },
+  connections: { name: 'connections', unit: 'count', meaning: 'Connections accepted on the public port.' },
+  stateLoads: { name: 'state_loads', unit: 'count', meaning: 'Versions that were loaded and swapped in.' },
+  stateRefusals: { name: 'state_refusals', unit: 'count', meaning: 'Versions that were refused whole.' },
+  recordRefusals: {
+    name: 'record_refusals',
+    unit: 'count',
+    meaning: 'Records refused while the rest of their version was loaded.',
+  },
+  cacheFailures: {
+    name: 'cache_failures',
+    unit: 'count',
+    meaning: 'Commands to the remote cache that failed or took too long.',
+  },
+  threadRestarts: {
+    name: 'thread_restarts',
+    unit: 'count',
+    meaning: 'Bid threads that ended unasked and were started again.',
+  },
+  logLinesLost: {
+    name: 'log_lines_lost',
+    unit: 'count',
+    meaning: 'Log lines that were not written: stdout stalled, a repeat, or too many from one bid thread.',
+    label: { name: 'cause', values: LOG_LOSSES },
+  },
+  reportsLost: {
+    name: 'reports_lost',
+    unit: 'count',
+    meaning: 'Metric reports that a sink did not take in time.',
+    label: { name: 'sink', values: SINKS },
+  },
+} as const satisfies Record<string, Signal>
+
+/** Histograms of durations, recorded in nanoseconds. */
+export const HISTOGRAMS = {
+  requestTime: {
+    name: 'request_time',
+    unit: 'seconds',
+    meaning: "From the request's headers being read to its answer being handed to the socket.",
+  },
+  decideTime: { name: 'decide_time', unit: 'seconds', meaning: 'One decision: one impression against the catalog.' },
+  loopLag: { name: 'loop_lag', unit: 'seconds', meaning: 'How late the event loops of all threads came to a timer.' },
+  gcPause: { name: 'gc_pause', unit: 'seconds', meaning: 'Garbage collection pauses of all threads.' },
+  stateLoadTime: { name: 'state_load_time', unit: 'seconds', meaning: 'From an announced version to its swap.' },
+} as const satisfies Record<string, Signal>
+
+/** Gauges of the whole task. The control thread sets them. */
+export const TASK_GAUGES = {
+  ready: { name: 'ready', unit: 'none', meaning: '1 while the readiness check passes, else 0.' },
+  stateVersion: { name: 'state_version', unit: 'none', meaning: 'Announcement number of the catalog that serves.' },
+  stateAge: { name: 'state_age', unit: 'seconds', meaning: 'Since the state was last known to be the announced one.' },
+  lineItems: { name: 'line_items', unit: 'count', meaning: 'Line items in the catalog that serves.' },
+  arenaBytes: { name: 'arena_bytes', unit: 'bytes', meaning: 'Shared memory held by catalogs, current and next.' },
+  memoryRss: { name: 'memory_rss', unit: 'bytes', meaning: 'Resident memory of the task.' },
+  memoryLimit: { name: 'memory_limit', unit: 'bytes', meaning: 'Memory limit of the task; 0 where there is none.' },
+  memoryUsed: {
+    name: 'memory_used',
+    unit: 'percent',
+    meaning: 'The greater of resident memory against its limit and the fullest heap against its own.',
+  },
+  memoryLevel: { name: 'memory_level', unit: 'none', meaning: '0 ok, 1 warn, 2 critical.' },
+  liveThreads: { name: 'live_threads', unit: 'count', meaning: 'Bid threads that serve.' },
+  cacheReachable: { name: 'cache_reachable', unit: 'none', meaning: '1 while the remote cache answers, else 0.' },
+} as const satisfies Record<string, Signal>
+
+/** Gauges that each thread sets for itself, once a second. Every sink gets the value of every thread. */
+export const THREAD_GAUGES = {
+  loopUtilization: {
+    name: 'loop_utilization',
+    unit: 'ratio',
+    meaning: 'Share of the last second the event loop was busy.',
+  },
+  loopLagMax: {
+    name: 'loop_lag_max',
+    unit: 'milliseconds',
+    meaning: 'Longest lag of the event loop in the last second.',
+  },
+  heapUsed: { name: 'heap_used', unit: 'bytes', meaning: "The thread's heap in use." },
+  heapLimit: { name: 'heap_limit', unit: 'bytes', meaning: "The limit of the thread's heap." },
+} as const satisfies Record<string, Signal>
+
+/** Key of a gauge of the task. */
+export type TaskGauge = keyof typeof TASK_GAUGES
+/** Key of a gauge of a thread. */
+export type ThreadGauge = keyof typeof THREAD_GAUGES
+
+/** One column: a counter, or one label value of a counter. */
+export interface CounterSlot {
+  /** Key in COUNTERS. */
+  readonly key: keyof typeof COUNTERS
+  readonly signal: Signal
+  /** Undefined for a counter without a label. */
+  readonly labelValue: string | undefined
+}
+
+/** All counter columns in order; the position is the column. */
+export const COUNTER_SLOTS: readonly CounterSlot[] = Object.entries(COUNTERS).flatMap(([name, signal]) =>
+  slotsOf(name as keyof typeof COUNTERS, signal),
+)
+
+function slotsOf(key: keyof typeof COUNTERS, signal: Signal): readonly CounterSlot[] {
+  const values = signal.label?.values ?? [undefined]
+  return values.map(labelValue => ({ key, signal, labelValue }))
+}
+
+/** Column of each counter; of a labelled one the first, so that `COUNTER.noBids + index` is the column of a value. */
+export const COUNTER = Object.fromEntries(
+  Object.keys(COUNTERS).map(key => [key, COUNTER_SLOTS.findIndex(slot => slot.key === key)]),
+) as { readonly [K in keyof typeof COUNTERS]: number }
+
+function positions<K extends string>(table: Readonly<Record<K, Signal>>): { readonly [P in K]: number } {
+  return Object.fromEntries(Object.keys(table).map((key, index) => [key, index])) as { readonly [P in K]: number }
+}
+
+/** Number of each histogram, for Recorder.time. */
+export const HISTOGRAM = positions(HISTOGRAMS)
+/** Number of each gauge of a thread, for Recorder.set. */
+export const THREAD_GAUGE = positions(THREAD_GAUGES)
+
+/** Column of a no-bid reason; the index is the reason's place in NO_BID_REASON_NAMES. */
+export function noBidCounter(reasonIndex: number): number {
+  return COUNTER.noBids + reasonIndex
+}
+
+const STATUS_SLOTS = new Uint8Array(600).fill(STATUSES.length - 1)
+STATUSES.forEach((status, index) => {
+  if (status !== 'other') STATUS_SLOTS[Number(status)] = index
+})
+
+/** Column of an HTTP status; those that are not in the table share one. */
+export function responseCounter(status: number): number {
+  return COUNTER.responses + (STATUS_SLOTS[status] ?? STATUSES.length - 1)
+}
+
+/** Column of a cause for answering early. Cost: O(causes); look it up once, not per request. */
+export function shedCounter(cause: ShedCause): number {
+  return COUNTER.shed + SHED_CAUSES.indexOf(cause)
+}
+
+/** Column of a cause for losing a log line. */
+export function logLossCounter(cause: LogLoss): number {
+  return COUNTER.logLinesLost + LOG_LOSSES.indexOf(cause)
+}
+
+/** Column of a sink that did not take a report. */
+export function reportLossCounter(sink: MetricSink): number {
+  return COUNTER.reportsLost + SINKS.indexOf(sink)
+}
+
+/** Name in CloudWatch: `no_bids` with `paced-out` is `NoBidsPacedOut`. */
+export function cloudName(signal: Signal, labelValue?: string): string {
+  const words = [...signal.name.split('_'), ...(labelValue === undefined ? [] : labelValue.split('-'))]
+  return words.map(word => word.charAt(0).toUpperCase() + word.slice(1)).join('')
+}
