@@ -41,6 +41,14 @@ export const LIMITS = {
   /** One chunk of a version in the cache: large enough that the client's cost per reply vanishes. */
   chunkBytesMax: 4 * MIB,
   chunksMax: 4_096,
+  /** A chunk is closed once it has this much: with its last record it stays far below chunkBytesMax. */
+  chunkBytesAim: 1 * MIB,
+  /** Chunks that are read ahead: bounds what a load holds besides the catalog to 3 x 4 MiB. */
+  chunksInFlightMax: 3,
+  /** The announced version and two earlier ones, to go back to. */
+  versionsKeptMax: 3,
+  /** Versions that failed and are remembered, so that they are not tried again. The oldest are forgotten first. */
+  versionsRefusedKeptMax: 100,
   /** Bad records that are kept with their reasons; more are only counted. */
   problemsKeptMax: 1_000,
 
