@@ -33,7 +33,7 @@ function lockProblem(manifest, lock) {
   return undefined
 }
 
-/** The first package that node_modules lacks or has in another version, by npm's own record; undefined when all is well. */
+/** The first package that node_modules lacks or has in another version, by npm's own record; undefined: none. */
 function missingPackage(lock) {
   const recordPath = join(root, 'node_modules', '.package-lock.json')
   if (!existsSync(recordPath)) return 'node_modules'

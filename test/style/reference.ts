@@ -1,0 +1,177 @@
+/** The tables of REFERENCE.md, made from the code, so that documents and code cannot differ. */
+import { type Expression, Visitor } from 'oxc-parser'
+import { SETTINGS } from '../../service/config.ts'
+import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
+import { type StateKeys, stateKeys } from '../../service/remote-cache/layout.ts'
+import { COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES } from '../../service/telemetry/signals.ts'
+import type { Source } from './tree.ts'
+
+/** What the process's exit codes mean. The rule `exit-code` holds the list against the code. */
+export const EXIT_CODES: Readonly<Record<number, string>> = {
+  0: 'Done; for the service: drained after SIGTERM or SIGINT.',
+  1: 'The command failed, or what it checked is not in order; for the service: a defect ended it.',
+  2: 'The command was called wrongly; it says how it wants to be called.',
+  78: 'Settings are missing or wrong. Every problem is on stderr; nothing was started.',
+}
+
+const STATE_KEY_MEANINGS: Readonly<Record<keyof StateKeys, readonly [type: string, meaning: string]>> = {
+  announced: ['hash', 'Number and version of what the tasks are to serve.'],
+  versions: ['hash', 'Version → its record as JSON: what is stored, for listing and removal.'],
+  manifest: ['string', 'Manifest of a version as JSON: its chunks with their checksums. Written last.'],
+  chunk: ['string', 'Chunk i of one kind of document: one JSON record per line.'],
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|')
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+function settingsTable(): string {
+  const rows = Object.values(SETTINGS).map(({ env, about, default: byDefault }) => {
+    const shownDefault = byDefault === 'needed' ? '**needed**' : byDefault || '—'
+    return [`\`${env}\``, shownDefault, about]
+  })
+  return table(['setting', 'default', 'what it is'], rows)
+}
+
+function signalsTable(): string {
+  const kinds: readonly (readonly [string, Readonly<Record<string, Signal>>])[] = [
+    ['counter', COUNTERS],
+    ['histogram', HISTOGRAMS],
+    ['gauge', TASK_GAUGES],
+    ['gauge of each thread', THREAD_GAUGES],
+  ]
+  const rows = kinds.flatMap(([kind, signals]) =>
+    Object.values(signals).map(({ name, unit, meaning, label }) => {
+      const values =
+        label === undefined ? '—' : `${label.name}${label.name === 'reason' ? '' : `: ${label.values.join(', ')}`}`
+      return [`\`${name}\``, kind, unit, values, meaning]
+    }),
+  )
+  return table(['signal', 'kind', 'unit', 'label', 'what it is'], rows)
+}
+
+function keysTable(): string {
+  const keys = stateKeys('<tenant>')
+  const named: Readonly<Record<keyof StateKeys, string>> = {
+    announced: keys.announced,
+    versions: keys.versions,
+    manifest: keys.manifest('<version>'),
+    chunk: keys.chunk('<version>', '<kind>' as Parameters<StateKeys['chunk']>[1], 0).replace(/0$/, '<i>'),
+  }
+  const names = Object.keys(named) as (keyof StateKeys)[]
+  return table(
+    ['key', 'type', 'what it holds'],
+    names.map(name => [`\`${named[name]}\``, ...STATE_KEY_MEANINGS[name]]),
+  )
+}
+
+/** One coded operating error. */
+export interface ErrorCode {
+  readonly code: string
+  readonly meaning: string | undefined
+  readonly path: string
+  readonly line: number
+}
+
+/** The codes of every `export const …_ERRORS = { code: { meaning } }` of the service. */
+export function errorCodesOf(source: Source): readonly ErrorCode[] {
+  const found: ErrorCode[] = []
+  new Visitor({
+    VariableDeclarator: ({ id, init }) => {
+      if (id.type !== 'Identifier' || !/(^|_)ERRORS$/.test(id.name)) return
+      const literal = init === null ? undefined : unwrapped(init)
+      if (literal?.type !== 'ObjectExpression') return
+      for (const property of literal.properties) {
+        if (property.type !== 'Property') continue
+        const { key, value } = property
+        const code = key.type === 'Literal' ? String(key.value) : source.text.slice(key.start, key.end)
+        const at = { path: source.path, line: source.lineAt(property.start) }
+        found.push({ code, meaning: meaningOf(value), ...at })
+      }
+    },
+  }).visit(source.program)
+  return found
+}
+
+/** The expression inside `as const` and `satisfies …`. */
+function unwrapped(expression: Expression): Expression {
+  if (expression.type === 'TSAsExpression' || expression.type === 'TSSatisfiesExpression')
+    return unwrapped(expression.expression)
+  return expression
+}
+
+function meaningOf(value: Expression): string | undefined {
+  if (value.type === 'Literal' && typeof value.value === 'string') return value.value
+  if (value.type !== 'ObjectExpression') return undefined
+  for (const property of value.properties) {
+    if (property.type !== 'Property' || property.key.type !== 'Identifier' || property.key.name !== 'meaning') continue
+    return property.value.type === 'Literal' ? String(property.value.value) : undefined
+  }
+  return undefined
+}
+
+function errorsTable(sources: readonly Source[]): string {
+  const codes = sources
+    .filter(({ path, isTest }) => path.startsWith('service/') && !isTest)
+    .flatMap(errorCodesOf)
+    .sort((a, b) => (a.path === b.path ? a.line - b.line : a.path < b.path ? -1 : 1))
+  return table(
+    ['code', 'where', 'meaning'],
+    codes.map(({ code, path, meaning }) => [`\`${code}\``, `\`${path}\``, meaning ?? '']),
+  )
+}
+
+/** Every table of REFERENCE.md by its name. Error codes come from the sources; the rest from the running code. */
+export function referenceTables(sources: readonly Source[]): ReadonlyMap<string, string> {
+  const reasons = Object.entries(NO_BID_REASONS).map(([name, { alarm, meaning }]) => [
+    `\`${name}\``,
+    alarm ? 'yes' : 'no',
+    meaning,
+  ])
+  const exits = Object.entries(EXIT_CODES).map(([code, meaning]) => [code, meaning])
+  return new Map([
+    ['settings', settingsTable()],
+    ['no-bid reasons', table(['reason', 'alarm', 'meaning'], reasons)],
+    ['error codes', errorsTable(sources)],
+    ['signals', signalsTable()],
+    ['exit codes', table(['code', 'meaning'], exits)],
+    ['keys', keysTable()],
+  ])
+}
+
+const OPEN = /^<!-- table: (.+) -->$/
+const CLOSE = '<!-- end of table -->'
+
+/** One marked table of a document. */
+export interface MarkedTable {
+  readonly name: string
+  /** 1-based line of the opening mark. */
+  readonly line: number
+  readonly text: string
+}
+
+/** The tables that a document marks with comments. A mark without its end takes the rest of the document. */
+export function markedTables(lines: readonly string[]): readonly MarkedTable[] {
+  const found: MarkedTable[] = []
+  lines.forEach((text, index) => {
+    const name = OPEN.exec(text)?.[1]
+    if (name === undefined) return
+    const end = lines.indexOf(CLOSE, index)
+    const inside = lines.slice(index + 1, end < 0 ? lines.length : end)
+    found.push({ name, line: index + 1, text: inside.join('\n').trim() })
+  })
+  return found
+}
+
+/** The document with each marked table that the code makes replaced by the code's. */
+export function withTables(text: string, tables: ReadonlyMap<string, string>): string {
+  return text.replace(/(<!-- table: (.+) -->\n)[\s\S]*?(<!-- end of table -->)/g, (all, open, name, close) => {
+    const made = tables.get(name)
+    return made === undefined ? all : `${open}\n${made}\n\n${close}`
+  })
+}
