@@ -28,7 +28,7 @@ if (renewed) writeCertificates()
 own(CACHE, ['users.acl', 'server.crt', 'server.key', 'ca.crt'])
 own(PROXY, ['proxy.pem'])
 own(TRUST, ['ca.crt'])
-console.log(JSON.stringify({ msg: 'stack prepared', users: 2 * tenantIds.length + 1, renewed }))
+process.stdout.write(`${JSON.stringify({ msg: 'stack prepared', users: 2 * tenantIds.length + 1, renewed })}\n`)
 
 function cacheUsers(tenants: readonly string[]): string[] {
   const users = ['user default off resetkeys resetchannels -@all']
