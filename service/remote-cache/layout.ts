@@ -1,0 +1,164 @@
+/**
+ * Where a tenant's state lies in the remote cache. A control plane that follows this file needs none of our code.
+ *
+ *   t:{acme}:state:announced            hash   number, version, at: what the tasks are to serve
+ *   t:{acme}:state:versions             hash   version → VersionRecord as JSON: what is stored
+ *   t:{acme}:state:v:<version>:manifest string Manifest as JSON, written after all chunks
+ *   t:{acme}:state:v:<version>:<kind>:<i> string chunk i of a kind: one JSON record per line
+ *
+ * The braces are a hash tag: all keys of a tenant are in one slot, so that transactions work in a cluster, too.
+ */
+import { LIMITS } from '../limits.ts'
+import { DOCUMENT_KIND_NAMES, type DocumentKindName } from '../state/documents.ts'
+import { type Announcement, SourceError, type VersionSummary } from './source.ts'
+
+/** All keys of a tenant's state begin with this. */
+export function statePrefix(tenantId: string): string {
+  return `t:{${tenantId}}:state:`
+}
+
+/** Every key of one tenant's state. */
+export interface StateKeys {
+  readonly announced: string
+  readonly versions: string
+  manifest(version: string): string
+  chunk(version: string, kind: DocumentKindName, index: number): string
+}
+
+export function stateKeys(tenantId: string): StateKeys {
+  const prefix = statePrefix(tenantId)
+  return {
+    announced: `${prefix}announced`,
+    versions: `${prefix}versions`,
+    manifest: version => `${prefix}v:${version}:manifest`,
+    chunk: (version, kind, index) => `${prefix}v:${version}:${kind}:${index}`,
+  }
+}
+
+/** Fields of the announcement's hash, in the order in which parseAnnouncement wants them. */
+export const ANNOUNCEMENT_FIELDS = ['number', 'version'] as const
+
+/** One chunk: what its bytes must be. */
+export interface ChunkRecord {
+  readonly bytes: number
+  readonly records: number
+  /** Of the stored bytes, 64 hexadecimal digits in lower case. */
+  readonly sha256: string
+}
+
+export interface KindRecord {
+  readonly records: number
+  readonly bytes: number
+  readonly chunks: readonly ChunkRecord[]
+}
+
+/** What a version consists of. A kind without records may be left out. */
+export interface Manifest {
+  readonly schema: 1
+  readonly version: string
+  readonly createdAt: string
+  readonly kinds: Readonly<Partial<Record<DocumentKindName, KindRecord>>>
+}
+
+/** One stored version, for listing and for removing it without a search over keys. */
+export interface VersionRecord {
+  /** Number of its first announcement: their order. */
+  readonly number: number
+  readonly createdAt: string
+  readonly records: number
+  readonly bytes: number
+  readonly chunks: Readonly<Partial<Record<DocumentKindName, number>>>
+}
+
+const VERSION = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const SHA256 = /^[0-9a-f]{64}$/
+
+/** Whether a text can name a version; it becomes part of keys. */
+export function isVersion(value: unknown): value is string {
+  return typeof value === 'string' && VERSION.test(value)
+}
+
+/**
+ * Reads the answer to a look at the announcement's hash.
+ * @returns undefined when there is none. @throws SourceError `cache-answer`
+ */
+export function parseAnnouncement(fields: readonly (string | null)[]): Announcement | undefined {
+  const [number, version] = fields
+  if (number == null && version == null) return undefined
+  if (number == null || !isWhole(Number(number), Number.MAX_SAFE_INTEGER) || !isVersion(version))
+    throw new SourceError('cache-answer', `announcement is ${JSON.stringify(fields).slice(0, 200)}`)
+  return { number: Number(number), version }
+}
+
+/**
+ * Reads a manifest and checks all that later steps rely on. Fields that it does not know are left aside.
+ * @throws SourceError `manifest-invalid`. Cost: O(chunks).
+ */
+export function parseManifest(text: string, version: string): Manifest {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new SourceError('manifest-invalid', `version ${version}: not JSON`)
+  }
+  const problem = manifestProblem(value, version)
+  if (problem !== undefined) throw new SourceError('manifest-invalid', `version ${version}: ${problem}`)
+  return value as Manifest
+}
+
+function manifestProblem(value: unknown, version: string): string | undefined {
+  if (!isObject(value)) return 'not an object'
+  if (value.schema !== 1) return `schema ${String(value.schema).slice(0, 20)} is not 1, which this service reads`
+  if (value.version !== version) return 'it names another version'
+  if (typeof value.createdAt !== 'string') return 'no createdAt'
+  if (!isObject(value.kinds)) return 'no kinds'
+  let chunks = 0
+  for (const [kind, record] of Object.entries(value.kinds)) {
+    if (!(DOCUMENT_KIND_NAMES as readonly string[]).includes(kind)) return `unknown kind ${kind.slice(0, 40)}`
+    const problem = kindProblem(record)
+    if (problem !== undefined) return `${kind}: ${problem}`
+    chunks += (record as KindRecord).chunks.length
+  }
+  return chunks <= LIMITS.chunksMax ? undefined : `${chunks} chunks are more than ${LIMITS.chunksMax}`
+}
+
+function kindProblem(kind: unknown): string | undefined {
+  if (!isObject(kind) || !Array.isArray(kind.chunks)) return 'no chunks'
+  let bytes = 0
+  let records = 0
+  for (const chunk of kind.chunks as unknown[]) {
+    if (!isObject(chunk) || !isWhole(chunk.records, LIMITS.chunkBytesMax)) return 'a chunk without records'
+    if (!isWhole(chunk.bytes, LIMITS.chunkBytesMax)) return `a chunk without bytes up to ${LIMITS.chunkBytesMax}`
+    if (typeof chunk.sha256 !== 'string' || !SHA256.test(chunk.sha256)) return 'a chunk without sha256'
+    bytes += chunk.bytes
+    records += chunk.records
+  }
+  return bytes === kind.bytes && records === kind.records ? undefined : 'its chunks do not add up to it'
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isWhole(value: unknown, max: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max
+}
+
+/** Records and bytes of all kinds. */
+export function summaryOf(manifest: Manifest): VersionSummary {
+  let records = 0
+  let bytes = 0
+  for (const kind of Object.values(manifest.kinds)) {
+    records += kind.records
+    bytes += kind.bytes
+  }
+  return { version: manifest.version, createdAt: manifest.createdAt, records, bytes }
+}
+
+/** All keys that a stored version occupies. Cost: O(chunks). */
+export function keysOfVersion(keys: StateKeys, version: string, chunks: VersionRecord['chunks']): string[] {
+  const found = [keys.manifest(version)]
+  for (const [kind, count] of Object.entries(chunks))
+    for (let index = 0; index < count; index++) found.push(keys.chunk(version, kind as DocumentKindName, index))
+  return found
+}

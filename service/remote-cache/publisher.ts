@@ -1,0 +1,191 @@
+/** Publishing: validate → write a complete new version → announce it by one transaction → let old versions go. */
+import { randomBytes } from 'node:crypto'
+import type { ChainableCommander, Redis } from 'ioredis'
+import { assert } from '../foundation/assert.ts'
+import { type Clock, systemClock } from '../foundation/clock.ts'
+import { LIMITS } from '../limits.ts'
+import type { DocumentKindName } from '../state/documents.ts'
+import { DocumentReader, type GoodDocument, type ReadReport, type RecordPlace } from '../state/validate.ts'
+import { type Chunk, ChunkWriter } from './chunks.ts'
+import {
+  ANNOUNCEMENT_FIELDS,
+  keysOfVersion,
+  type Manifest,
+  parseAnnouncement,
+  type StateKeys,
+  stateKeys,
+  summaryOf,
+  type VersionRecord,
+} from './layout.ts'
+import { type Announcement, SourceError } from './source.ts'
+
+/** A record as it was read, before validation. */
+export interface PublishRecord {
+  readonly kind: DocumentKindName
+  readonly value: unknown
+  readonly where: RecordPlace
+}
+
+export interface PublishProgress {
+  readonly records: number
+  /** Written so far, a chunk at a time. */
+  readonly bytes: number
+}
+
+export interface PublishOptions {
+  /** Connected, and used by nothing else meanwhile: a transaction watches keys on it. */
+  readonly redis: Redis
+  readonly tenantId: string
+  /** In the order of DOCUMENT_KIND_NAMES. */
+  readonly documents: AsyncIterable<PublishRecord> | Iterable<PublishRecord>
+  /** Publish the good records although there are bad ones. */
+  readonly allowBad?: boolean
+  readonly onProgress?: (progress: PublishProgress) => void
+  readonly clock?: Clock
+}
+
+export type PublishOutcome =
+  | {
+      readonly kind: 'published'
+      readonly announcement: Announcement
+      readonly records: number
+      readonly bytes: number
+      readonly totalMs: number
+      readonly report: ReadReport
+      /** Older versions that were removed from the cache. */
+      readonly removed: readonly string[]
+    }
+  | { readonly kind: 'refused'; readonly because: 'bad-records' | 'unusable'; readonly report: ReadReport }
+
+/** Chunks of a publish that dies vanish after this by themselves; nothing has named them. One publish takes less. */
+const UNANNOUNCED_MS = 60 * 60 * 1_000
+const ANNOUNCE_TRIES_MAX = 10
+const PROGRESS_RECORDS = 500
+
+/**
+ * Publishes one complete version. A reader sees it whole or not at all, whenever this ends. Two that run at once
+ * both succeed; the later announcement counts.
+ * @throws what the documents or the connection throw. Cost: O(bytes); holds one chunk.
+ */
+export async function publishTenant(options: PublishOptions): Promise<PublishOutcome> {
+  const clock = options.clock ?? systemClock
+  const startMs = clock.monotonicMs()
+  const createdAt = new Date(clock.nowMs()).toISOString()
+  const version = `${createdAt.replace(/[-:]|\.\d+/g, '')}-${randomBytes(4).toString('hex')}`
+  const keys = stateKeys(options.tenantId)
+  const { report, writer } = await writeChunks(options, keys, version)
+  const bad = Object.values(report.counts).some(count => count.bad > 0)
+  const refusal = !report.usable ? 'unusable' : bad && options.allowBad !== true ? 'bad-records' : undefined
+  const manifest: Manifest = { schema: 1, version, createdAt, kinds: writer.kinds }
+  if (refusal !== undefined) {
+    await options.redis.unlink(keysOfVersion(keys, version, chunkCounts(manifest)))
+    return { kind: 'refused', because: refusal, report }
+  }
+  const announcement = await announce(options.redis, keys, manifest)
+  const removed = await removeOldVersions(options.redis, keys)
+  const { records, bytes } = summaryOf(manifest)
+  return { kind: 'published', announcement, records, bytes, totalMs: clock.monotonicMs() - startMs, report, removed }
+}
+
+/** Validates all records; writes the good ones until it is known that they will not be published. */
+async function writeChunks(
+  { redis, documents, allowBad, onProgress }: PublishOptions,
+  keys: StateKeys,
+  version: string,
+): Promise<{ report: ReadReport; writer: ChunkWriter }> {
+  const writer = new ChunkWriter()
+  let good: GoodDocument | undefined
+  const reader = new DocumentReader(document => {
+    good = document
+  })
+  let [records, bytes, writing] = [0, 0, true]
+  const store = async (chunk: Chunk | undefined) => {
+    if (chunk === undefined) return
+    await redis.set(keys.chunk(version, chunk.kind, chunk.index), chunk.bytes, 'PX', UNANNOUNCED_MS)
+    bytes += chunk.bytes.length
+  }
+  for await (const { kind, value, where } of documents) {
+    good = undefined
+    if (!reader.read(kind, value, where)) writing &&= allowBad === true
+    else if (writing) {
+      const chunk = writer.add(kind, (good as GoodDocument | undefined)?.document)
+      if (chunk !== undefined) await store(chunk)
+    }
+    records++
+    if (records % PROGRESS_RECORDS === 0) onProgress?.({ records, bytes })
+  }
+  if (writing) await store(writer.end())
+  onProgress?.({ records, bytes })
+  return { report: reader.finish(), writer }
+}
+
+function chunkCounts(manifest: Manifest): VersionRecord['chunks'] {
+  return Object.fromEntries(Object.entries(manifest.kinds).map(([kind, { chunks }]) => [kind, chunks.length]))
+}
+
+/** Writes the manifest, keeps the chunks and moves the announcement, in one transaction. */
+async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Promise<Announcement> {
+  const { version, createdAt } = manifest
+  const chunks = chunkCounts(manifest)
+  const [manifestKey, ...chunkKeys] = keysOfVersion(keys, version, chunks)
+  assert(manifestKey !== undefined && chunkKeys.length <= LIMITS.chunksMax, 'a version has a bounded number of chunks')
+  for (let tries = 0; tries < ANNOUNCE_TRIES_MAX; tries++) {
+    // Watched: another publish moves the number, and a full cache may evict a chunk before it is announced.
+    await redis.watch(keys.announced, ...chunkKeys)
+    if (chunkKeys.length > 0 && (await redis.exists(...chunkKeys)) !== chunkKeys.length) {
+      await redis.unwatch()
+      throw new SourceError('version-incomplete', `${version}: the cache lost a part before it was announced`)
+    }
+    const number = await nextNumber(redis, keys)
+    const record: VersionRecord = { number, ...recordsAndBytes(manifest), createdAt, chunks }
+    const transaction = redis.multi().set(manifestKey, JSON.stringify(manifest))
+    for (const key of chunkKeys) transaction.persist(key)
+    transaction.hset(keys.versions, version, JSON.stringify(record))
+    transaction.hset(keys.announced, 'number', number, 'version', version, 'at', createdAt)
+    if (await executed(transaction)) return { number, version }
+  }
+  throw new SourceError('cache-answer', `${version}: others announced ${ANNOUNCE_TRIES_MAX} times meanwhile`)
+}
+
+function recordsAndBytes(manifest: Manifest): { records: number; bytes: number } {
+  const { records, bytes } = summaryOf(manifest)
+  return { records, bytes }
+}
+
+async function nextNumber(redis: Redis, keys: StateKeys): Promise<number> {
+  return (parseAnnouncement(await redis.hmget(keys.announced, ...ANNOUNCEMENT_FIELDS))?.number ?? 0) + 1
+}
+
+/** @returns false when a watched key had changed, so that nothing was done. */
+async function executed(transaction: ChainableCommander): Promise<boolean> {
+  const answers = await transaction.exec()
+  if (answers === null) return false
+  for (const [error] of answers) if (error !== null) throw error
+  return true
+}
+
+/**
+ * Removes all but the announced version and the newest others, LIMITS.versionsKeptMax together. Left to the next
+ * publish when another one interferes.
+ */
+async function removeOldVersions(redis: Redis, keys: StateKeys): Promise<string[]> {
+  await redis.watch(keys.announced)
+  const announced = parseAnnouncement(await redis.hmget(keys.announced, ...ANNOUNCEMENT_FIELDS))?.version
+  const stored = Object.entries(await redis.hgetall(keys.versions)).map(([version, text]) => ({
+    version,
+    record: JSON.parse(text) as VersionRecord,
+  }))
+  const others = stored.filter(({ version }) => version !== announced)
+  others.sort((left, right) => right.record.number - left.record.number)
+  const old = others.slice(LIMITS.versionsKeptMax - 1)
+  if (old.length === 0) {
+    await redis.unwatch()
+    return []
+  }
+  const transaction = redis.multi()
+  for (const { version, record } of old) {
+    transaction.unlink(keysOfVersion(keys, version, record.chunks))
+    transaction.hdel(keys.versions, version)
+  }
+  return (await executed(transaction)) ? old.map(({ version }) => version) : []
+}

@@ -1,0 +1,87 @@
+import type { DocumentKindName } from '../state/documents.ts'
+
+/** What a tenant's tasks are asked to serve. */
+export interface Announcement {
+  /** Grows by one with each announcement, also when an older version is announced again. */
+  readonly number: number
+  /** Names one complete version. Its content never changes. */
+  readonly version: string
+}
+
+/** What a version holds, known before any of it is read: for admission and progress. */
+export interface VersionSummary {
+  readonly version: string
+  /** ISO 8601 instant. */
+  readonly createdAt: string
+  /** Of all kinds. 0 where the source cannot know before it reads. */
+  readonly records: number
+  readonly bytes: number
+}
+
+/** Some records of one kind, in the order in which they were published. */
+export interface RecordBatch {
+  readonly kind: DocumentKindName
+  /** Parsed but not validated; an UnreadableRecord stands for text that is not JSON. */
+  readonly values: readonly unknown[]
+  /** For people: what to look into. */
+  readonly file: string
+  /** Position of the first value in its file, from 0; the others follow it without a gap. */
+  readonly firstRecord: number
+  /** As stored. */
+  readonly bytes: number
+  /** Time that parsing took, inside the time that the caller waited for this batch. */
+  readonly parseMs: number
+}
+
+/**
+ * Where a tenant's state comes from. Kinds arrive in the order of DOCUMENT_KIND_NAMES. Every method fails with a
+ * SourceError and nothing else.
+ */
+export interface StateSource {
+  /** @returns undefined when nothing was ever announced. */
+  announced(): Promise<Announcement | undefined>
+  summary(version: string): Promise<VersionSummary>
+  /** Reads ahead while the caller works, within LIMITS.chunksInFlightMax. Each batch is checked against its checksum. */
+  read(version: string): AsyncIterable<RecordBatch>
+}
+
+/** A source with something to let go of, such as a connection. */
+export interface OpenSource extends StateSource {
+  /** Ends what is under way with `cache-unreachable`. May be called twice. */
+  close(): void
+}
+
+/**
+ * Why a source could not answer. `retry` = the same question may succeed later; otherwise the version is broken and
+ * asking again is of no use.
+ */
+export const SOURCE_ERRORS = {
+  'cache-unreachable': { retry: true, meaning: 'no connection to the remote cache, or no answer in time' },
+  'cache-denied': { retry: true, meaning: 'the remote cache refuses the user, its password or one of its commands' },
+  'cache-answer': { retry: true, meaning: 'the remote cache answered with something that is not of our layout' },
+  'directory-unreadable': { retry: true, meaning: 'the directory of tenant documents cannot be read' },
+  'version-changed': { retry: true, meaning: 'the documents changed while they were read' },
+  'document-unreadable': { retry: false, meaning: 'a file of tenant documents cannot be read' },
+  'version-missing': { retry: false, meaning: 'the announced version is not there' },
+  'version-incomplete': { retry: false, meaning: 'a part of the version is not there' },
+  'manifest-invalid': { retry: false, meaning: 'the manifest of the version is not of our layout' },
+  'chunk-corrupt': { retry: false, meaning: 'a part of the version differs from its manifest' },
+} as const satisfies Record<string, { readonly retry: boolean; readonly meaning: string }>
+
+export type SourceErrorCode = keyof typeof SOURCE_ERRORS
+
+/** A coded failure of a source. Its message is for the log and holds no secret. */
+export class SourceError extends Error {
+  override readonly name = 'SourceError'
+  readonly code: SourceErrorCode
+
+  constructor(code: SourceErrorCode, message: string) {
+    super(`${SOURCE_ERRORS[code].meaning}: ${message}`)
+    this.code = code
+  }
+
+  /** Whether the same question may succeed later. */
+  get retry(): boolean {
+    return SOURCE_ERRORS[this.code].retry
+  }
+}
