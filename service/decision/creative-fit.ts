@@ -1,0 +1,28 @@
+import { type CatalogColumns, FORMAT } from '../state/catalog.ts'
+import type { BannerOffer, Opportunity, VideoOffer } from './opportunity.ts'
+
+/**
+ * Whether a creative whose slot an impression offers also has the attributes, type, media, length and security that
+ * are asked for. OpenRTB 2.6: imp.secure, banner.battr/btype/mimes, video.battr/mimes/protocols/durations. Pure.
+ */
+export function creativeFits(columns: CatalogColumns, creative: number, opportunity: Opportunity): boolean {
+  if (opportunity.secure && columns.creativeSecure[creative] === 0) return false
+  if (columns.creativeFormat[creative] === FORMAT.banner)
+    return opportunity.banner !== undefined && bannerFits(columns, creative, opportunity.banner)
+  return opportunity.video !== undefined && videoFits(columns, creative, opportunity.video)
+}
+
+function bannerFits(columns: CatalogColumns, creative: number, offer: BannerOffer): boolean {
+  if ((columns.creativeAttributes[creative]! & offer.blockedAttributes) !== 0) return false
+  if ((columns.creativeBannerTypes[creative]! & offer.blockedTypes) !== 0) return false
+  return offer.mimes === 0 || (columns.creativeMimes[creative]! & offer.mimes) !== 0
+}
+
+function videoFits(columns: CatalogColumns, creative: number, offer: VideoOffer): boolean {
+  if ((columns.creativeAttributes[creative]! & offer.blockedAttributes) !== 0) return false
+  if ((columns.creativeMimes[creative]! & offer.mimes) === 0) return false
+  if (offer.protocols !== 0 && (columns.creativeProtocols[creative]! & offer.protocols) === 0) return false
+  const durationS = columns.creativeDurationS[creative]!
+  if (offer.exactDurationsS.length > 0) return offer.exactDurationsS.includes(durationS)
+  return durationS >= offer.minDurationS && durationS <= offer.maxDurationS
+}

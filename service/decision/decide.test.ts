@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest'
+import { randomFacts, randomOpportunity, randomTenant } from '../../test/random/tenant.ts'
+import { Random } from '../foundation/random.ts'
+import { LIMITS } from '../limits.ts'
+import { type Catalog, openCatalog } from '../state/catalog.ts'
+import { CatalogBuilder } from '../state/catalog-builder.ts'
+import type { TenantDocuments } from '../state/documents.ts'
+import { textOf } from '../state/text-table.ts'
+import type { GoodDocument } from '../state/validate.ts'
+import { Engine } from './decide.ts'
+import { scan, scanTables } from './scan.ts'
+
+const SEED = Number(process.env.SEED ?? 20_261_121)
+const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
+
+function compile(documents: TenantDocuments): Catalog {
+  const builder = new CatalogBuilder(creative => `"crid":"${creative.id}"`)
+  builder.add({ kind: 'settings', document: documents.settings })
+  builder.add({ kind: 'rates', document: documents.rates })
+  for (const kind of ['exchanges', 'advertisers', 'campaigns', 'creatives', 'lineItems'] as const)
+    for (const document of documents[kind]) builder.add({ kind, document } as GoodDocument)
+  const slab = new SharedArrayBuffer(32 * 1024 * 1024)
+  const built = builder.finish(slab, { version: 'v1', announcement: 1 })
+  return openCatalog(structuredClone(built.header), slab)
+}
+
+describe('the engine', () => {
+  test('agrees with the naive scan on thousands of random tenants and requests', () => {
+    let bids = 0
+    const reasons = new Set<string>()
+    for (let round = 0; round < 400; round++) {
+      const random = new Random(SEED + round)
+      const documents = randomTenant(random)
+      const tables = scanTables(documents)
+      const catalog = compile(documents)
+      const engine = new Engine(catalog)
+      for (let ask = 0; ask < 15; ask++) {
+        const facts = randomFacts(random)
+        engine.prepare(facts)
+        for (let impression = 0; impression < 2; impression++) {
+          const opportunity = randomOpportunity(random)
+          const expected = scan(tables, facts, opportunity, NOW_MS)
+          const decision = engine.decide(opportunity, NOW_MS, random.pickIndex)
+          const context = `SEED=${SEED} round=${round} ask=${ask}.${impression}`
+          if (expected.kind === 'no-bid') {
+            expect(decision, context).toEqual(expected)
+            reasons.add(expected.reason)
+          } else {
+            expect(decision.kind, context).toBe('bid')
+            if (decision.kind !== 'bid') continue
+            const id = textOf(catalog.columns, catalog.columns.lineItemIdText[decision.lineItem]!)
+            expect(
+              expected.lineItems.map(lineItem => lineItem.id),
+              context,
+            ).toContain(id)
+            bids++
+          }
+        }
+      }
+    }
+    expect(bids).toBeGreaterThan(2_000)
+    expect(reasons.size).toBe(7)
+  })
+
+  test('lets chance decide evenly between line items of equal rank, also when there are very many', () => {
+    for (const count of [2, 10, 500]) {
+      const random = new Random(SEED)
+      const documents = randomTenant(random, { lineItems: count, alike: true })
+      const engine = new Engine(compile(documents))
+      const opportunity = {
+        ...randomOpportunity(random),
+        slots: [300 * 16_384 + 250],
+        floorNanos: 0,
+        deals: [],
+        privateAuction: false,
+        secure: false,
+      } as never
+      const wins = new Uint32Array(count)
+      engine.prepare(randomFacts(random, { empty: true }))
+      const draws = count * 400
+      for (let i = 0; i < draws; i++) {
+        const decision = engine.decide(opportunity, NOW_MS, random.pickIndex)
+        if (decision.kind === 'bid') wins[decision.lineItem]!++
+      }
+      // Five standard deviations of a binomial count with mean 400.
+      for (const won of wins) expect(Math.abs(won - 400), `SEED=${SEED} count=${count}`).toBeLessThan(120)
+      expect(LIMITS.tiedCandidatesMax).toBeLessThan(500)
+    }
+  })
+})

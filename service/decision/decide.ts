@@ -1,0 +1,228 @@
+/** The decision: which line item bids for an impression, or why none does. Pure, synchronous, total. */
+import type { PickIndex } from '../foundation/random.ts'
+import type { Nanos } from '../foundation/units.ts'
+import { LIMITS } from '../limits.ts'
+import { type Catalog, SPACE } from '../state/catalog.ts'
+import { findText } from '../state/text-table.ts'
+import { creativeFits } from './creative-fit.ts'
+import { Matcher } from './matcher.ts'
+import type { Facts, Opportunity } from './opportunity.ts'
+import type { NoBidReason } from './reasons.ts'
+
+/** What to bid. Ordinals are positions in the catalog's columns. */
+export interface Bid {
+  readonly kind: 'bid'
+  readonly lineItem: number
+  readonly creative: number
+  /** Per impression, in the ledger currency. */
+  readonly priceNanos: Nanos
+  /** Position among the opportunity's deals, −1 in the open auction. */
+  readonly deal: number
+}
+
+export interface NoBid {
+  readonly kind: 'no-bid'
+  readonly reason: NoBidReason
+}
+
+export type Decision = Bid | NoBid
+
+/**
+ * The checks after targeting, in order. When nobody wins, the reason is the last check that any line item reached:
+ * the one that a buyer would have to change first.
+ */
+export const STAGES = [
+  'no-eligible-line-item',
+  'outside-flight',
+  'below-floor',
+  'advertiser-blocked',
+  'category-blocked',
+  'creative-not-allowed',
+  'paced-out',
+] as const satisfies readonly NoBidReason[]
+
+const NO_BIDS: readonly NoBid[] = STAGES.map(reason => Object.freeze({ kind: 'no-bid', reason }))
+const FLIGHT = STAGES.indexOf('outside-flight')
+const FLOOR = STAGES.indexOf('below-floor')
+const ADVERTISER = STAGES.indexOf('advertiser-blocked')
+const CATEGORY = STAGES.indexOf('category-blocked')
+const CREATIVE = STAGES.indexOf('creative-not-allowed')
+const PACED = STAGES.indexOf('paced-out')
+const PASSED = STAGES.length
+
+const RATE_WHOLE_PPM = 1_000_000
+
+/** Decides with one catalog. One bid thread uses one engine; nothing is kept between requests but scratch. */
+export class Engine {
+  readonly catalog: Catalog
+  readonly #matcher: Matcher
+  /** Per value that can block: the number of the request that blocked it. */
+  readonly #blocked: Uint32Array
+  #request = 0
+  #tied = 0
+  readonly #tiedLineItem = new Uint32Array(LIMITS.tiedCandidatesMax)
+  readonly #tiedCreative = new Uint32Array(LIMITS.tiedCandidatesMax)
+  readonly #tiedDeal = new Int32Array(LIMITS.tiedCandidatesMax)
+  /** What `#check` found beside the stage. */
+  #creative = -1
+  #deal = -1
+
+  constructor(catalog: Catalog) {
+    this.catalog = catalog
+    this.#matcher = new Matcher(catalog)
+    this.#blocked = new Uint32Array(catalog.header.blockValues)
+  }
+
+  /** Takes in what all impressions of a bid request have in common. Cost: O(values of the request). */
+  prepare(facts: Facts): void {
+    this.#matcher.prepare(facts)
+    this.#request = (this.#request + 1) >>> 0
+    if (this.#request === 0) this.#blocked.fill(0)
+    this.#block(SPACE.blockedDomain, facts.blockedDomains)
+    this.#block(SPACE.blockedCategory, facts.blockedCategories)
+  }
+
+  #block(space: number, texts: readonly string[]): void {
+    for (let i = 0; i < texts.length; i++) {
+      const value = findText(this.catalog.columns, space, texts[i]!)
+      if (value >= 0 && value < this.#blocked.length) this.#blocked[value] = this.#request
+    }
+  }
+
+  /**
+   * Chooses for one impression of the prepared request: the best priority, then the best price, then chance.
+   * Prices are nanos per impression.
+   * @param pickIndex decides between line items of equal rank, and whether one at a pass-through rate takes part
+   * @returns a bid of at least its floor, or the last check that any line item reached. Cost: O(matching line items
+   *   that rank above the winner), at worst O(line items / 32).
+   */
+  decide(opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): Decision {
+    const matcher = this.#matcher
+    const floorMinNanos = lowestFloor(opportunity)
+    let furthest = 0
+    matcher.begin(opportunity)
+    for (let ordinal = matcher.next(); ordinal >= 0; ordinal = matcher.next()) {
+      const stage = this.#check(ordinal, opportunity, nowMs, pickIndex)
+      if (stage === PASSED) return this.#amongEquals(ordinal, opportunity, nowMs, pickIndex)
+      if (stage > furthest) furthest = stage
+      if (furthest >= FLOOR) this.#skipCheaper(ordinal, floorMinNanos)
+    }
+    return NO_BIDS[furthest]!
+  }
+
+  /**
+   * Chance decides between the line items of the first one's rank. Where there are very many, those after a random
+   * place are looked at, and no more than LIMITS.tiedCandidatesMax, so that the cost stays bounded.
+   */
+  #amongEquals(first: number, opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): Bid {
+    const end = this.catalog.columns.lineItemRankEnd[first]!
+    const firstCreative = this.#creative
+    const firstDeal = this.#deal
+    const middle = end - first <= LIMITS.tiedCandidatesMax ? first : first + pickIndex(end - first)
+    this.#tied = 0
+    if (middle > first) {
+      this.#matcher.seek(middle)
+      this.#collect(end, opportunity, nowMs, pickIndex)
+      this.#matcher.seek(first + 1)
+    }
+    if (this.#tied < LIMITS.tiedCandidatesMax) {
+      this.#creative = firstCreative
+      this.#deal = firstDeal
+      this.#remember(first)
+      this.#collect(middle > first ? middle : end, opportunity, nowMs, pickIndex)
+    }
+    return this.#bid(this.#tied === 1 ? 0 : pickIndex(this.#tied))
+  }
+
+  /** Remembers the line items before `end` that pass all checks, as long as there is room. */
+  #collect(end: number, opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): void {
+    while (this.#tied < LIMITS.tiedCandidatesMax) {
+      const ordinal = this.#matcher.next()
+      if (ordinal < 0 || ordinal >= end) return
+      if (this.#check(ordinal, opportunity, nowMs, pickIndex) === PASSED) this.#remember(ordinal)
+    }
+  }
+
+  #remember(ordinal: number): void {
+    this.#tiedLineItem[this.#tied] = ordinal
+    this.#tiedCreative[this.#tied] = this.#creative
+    this.#tiedDeal[this.#tied] = this.#deal
+    this.#tied++
+  }
+
+  /** Within a priority prices only fall: below the floor the rest of the priority cannot bid. */
+  #skipCheaper(ordinal: number, floorMinNanos: number): void {
+    const { lineItemPriceNanos, lineItemPriorityEnd } = this.catalog.columns
+    if (lineItemPriceNanos[ordinal]! < floorMinNanos) this.#matcher.seek(lineItemPriorityEnd[ordinal]!)
+  }
+
+  #bid(at: number): Bid {
+    const lineItem = this.#tiedLineItem[at]!
+    const priceNanos = this.catalog.columns.lineItemPriceNanos[lineItem]! as Nanos
+    return { kind: 'bid', lineItem, creative: this.#tiedCreative[at]!, priceNanos, deal: this.#tiedDeal[at]! }
+  }
+
+  /** The first check that a targeted line item fails, or PASSED; then #creative and #deal are set. */
+  #check(ordinal: number, opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): number {
+    const { columns } = this.catalog
+    if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
+    this.#deal = this.#dealFor(ordinal, opportunity)
+    const floorNanos = this.#deal < 0 ? opportunity.floorNanos : opportunity.deals[this.#deal]!.floorNanos
+    if (columns.lineItemPriceNanos[ordinal]! < floorNanos) return FLOOR
+    const advertiser = columns.lineItemAdvertiser[ordinal]!
+    const { advertiserDomainStart, advertiserDomains } = columns
+    if (this.#anyBlocked(advertiserDomains, advertiserDomainStart[advertiser]!, advertiserDomainStart[advertiser + 1]!))
+      return ADVERTISER
+    const stage = this.#chooseCreative(ordinal, opportunity)
+    if (stage !== PASSED) return stage
+    const passRatePpm = columns.lineItemPassRatePpm[ordinal]!
+    if (passRatePpm < RATE_WHOLE_PPM && pickIndex(RATE_WHOLE_PPM) >= passRatePpm) return PACED
+    return PASSED
+  }
+
+  /** Of the offered deals that the line item is in, the one with the lowest floor; −1 for the open auction. */
+  #dealFor(ordinal: number, opportunity: Opportunity): number {
+    const { columns } = this.catalog
+    const start = columns.lineItemDealStart[ordinal]!
+    const end = columns.lineItemDealStart[ordinal + 1]!
+    let best = -1
+    for (let offer = 0; start < end && offer < opportunity.deals.length; offer++) {
+      const { id, floorNanos } = opportunity.deals[offer]!
+      if (best >= 0 && opportunity.deals[best]!.floorNanos <= floorNanos) continue
+      const value = findText(columns, SPACE.deal, id)
+      for (let i = start; i < end; i++) if (columns.lineItemDeals[i] === value) best = offer
+    }
+    return best
+  }
+
+  #anyBlocked(values: Uint32Array, start: number, end: number): boolean {
+    for (let i = start; i < end; i++) if (this.#blocked[values[i]!] === this.#request) return true
+    return false
+  }
+
+  /** The first creative that the place takes. @returns PASSED, or the furthest check that a creative failed. */
+  #chooseCreative(ordinal: number, opportunity: Opportunity): number {
+    const { columns } = this.catalog
+    let furthest = CATEGORY
+    const end = columns.lineItemCreativeStart[ordinal + 1]!
+    for (let i = columns.lineItemCreativeStart[ordinal]!; i < end; i++) {
+      const creative = columns.lineItemCreatives[i]!
+      if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) continue
+      const { creativeCategoryStart, creativeCategories } = columns
+      if (this.#anyBlocked(creativeCategories, creativeCategoryStart[creative]!, creativeCategoryStart[creative + 1]!))
+        continue
+      furthest = CREATIVE
+      if (!creativeFits(columns, creative, opportunity)) continue
+      this.#creative = creative
+      return PASSED
+    }
+    return furthest
+  }
+}
+
+function lowestFloor(opportunity: Opportunity): number {
+  const { deals } = opportunity
+  let lowest: number = opportunity.privateAuction ? Number.POSITIVE_INFINITY : opportunity.floorNanos
+  for (let i = 0; i < deals.length; i++) if (deals[i]!.floorNanos < lowest) lowest = deals[i]!.floorNanos
+  return lowest
+}

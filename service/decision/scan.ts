@@ -1,0 +1,136 @@
+/**
+ * The naive engine: reads the documents themselves and tries every line item. Too slow to bid with; it is the oracle
+ * that the index is held against, and the yardstick of the benchmark. Shares no code with the index.
+ */
+
+import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
+import { type DimensionName, hoursOfDaypart } from '../state/dimensions.ts'
+import type { Campaign, Creative, LineItem, TenantDocuments } from '../state/documents.ts'
+import { VAST_PROTOCOLS } from '../state/documents.ts'
+import { mimeBit } from '../state/vocabulary.ts'
+import { STAGES } from './decide.ts'
+import type { Facts, Opportunity } from './opportunity.ts'
+import type { NoBidReason } from './reasons.ts'
+
+/** All line items that the best rank holds, or the reason why there is none. */
+export type ScanResult =
+  | { readonly kind: 'winners'; readonly lineItems: readonly LineItem[] }
+  | { readonly kind: 'no-bid'; readonly reason: NoBidReason }
+
+/** Documents by id, made once. */
+export interface ScanTables {
+  readonly documents: TenantDocuments
+  readonly campaigns: ReadonlyMap<string, Campaign>
+  readonly creatives: ReadonlyMap<string, Creative>
+  readonly advertisers: ReadonlyMap<string, TenantDocuments['advertisers'][number]>
+}
+
+export function scanTables(documents: TenantDocuments): ScanTables {
+  return {
+    documents,
+    campaigns: new Map(documents.campaigns.map(campaign => [campaign.id, campaign])),
+    creatives: new Map(documents.creatives.map(creative => [creative.id, creative])),
+    advertisers: new Map(documents.advertisers.map(advertiser => [advertiser.id, advertiser])),
+  }
+}
+
+/**
+ * Tries every line item. A pass-through rate of 0 is paced out, any other takes part. Pure.
+ * @returns the line items between which chance may decide, or the last check that any reached. Cost: O(line items).
+ */
+export function scan(tables: ScanTables, facts: Facts, opportunity: Opportunity, nowMs: number): ScanResult {
+  let furthest = 0
+  let winners: LineItem[] = []
+  for (const lineItem of tables.documents.lineItems) {
+    const stage = stageOf(tables, lineItem, { facts, opportunity, nowMs })
+    if (stage === STAGES.length) winners = better(winners, lineItem)
+    else furthest = Math.max(furthest, stage)
+  }
+  if (winners.length > 0) return { kind: 'winners', lineItems: winners }
+  return { kind: 'no-bid', reason: STAGES[furthest] as NoBidReason }
+}
+
+function better(winners: LineItem[], next: LineItem): LineItem[] {
+  const best = winners[0]
+  if (best === undefined) return [next]
+  const order = best.priority - next.priority || next.price.cpm - best.price.cpm
+  if (order > 0) return [next]
+  return order === 0 ? [...winners, next] : winners
+}
+
+interface Asked {
+  readonly facts: Facts
+  readonly opportunity: Opportunity
+  readonly nowMs: number
+}
+
+/** The position in STAGES of the first check that fails, STAGES.length when none does. */
+function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, nowMs }: Asked): number {
+  const campaign = tables.campaigns.get(lineItem.campaignId)
+  const advertiser = tables.advertisers.get(campaign?.advertiserId ?? '')
+  if (campaign?.status !== 'active' || lineItem.status !== 'active' || advertiser === undefined) return 0
+  const creatives = lineItem.creativeIds
+    .map(id => tables.creatives.get(id))
+    .filter(creative => creative?.status === 'active')
+    .filter(creative => creative !== undefined && opportunity.slots.includes(slotOf(creative))) as Creative[]
+  const deals = opportunity.deals.filter(deal => lineItem.deals?.includes(deal.id))
+  if (creatives.length === 0 || !targets(lineItem, facts)) return 0
+  if (lineItem.deals === undefined ? opportunity.privateAuction : deals.length === 0) return 0
+  for (const flight of [campaign.flight, lineItem.flight]) {
+    if (flight?.start !== undefined && nowMs < Date.parse(flight.start)) return STAGES.indexOf('outside-flight')
+    if (flight?.end !== undefined && nowMs >= Date.parse(flight.end)) return STAGES.indexOf('outside-flight')
+  }
+  const floors = lineItem.deals === undefined ? [opportunity.floorNanos] : deals.map(deal => deal.floorNanos)
+  if (Math.round(lineItem.price.cpm * 1e6) < Math.min(...floors)) return STAGES.indexOf('below-floor')
+  if (facts.blockedDomains.some(blocked => `.${advertiser.domain}`.endsWith(`.${blocked}`)))
+    return STAGES.indexOf('advertiser-blocked')
+  const unblocked = creatives.filter(creative => {
+    const categories = [...(creative.categories ?? []), ...advertiser.categories]
+    return !categories.some(has => facts.blockedCategories.some(no => has === no || has.startsWith(`${no}-`)))
+  })
+  if (unblocked.length === 0) return STAGES.indexOf('category-blocked')
+  if (!unblocked.some(creative => fits(creative, opportunity))) return STAGES.indexOf('creative-not-allowed')
+  return lineItem.passThroughRate === 0 ? STAGES.indexOf('paced-out') : STAGES.length
+}
+
+function slotOf(creative: Creative): number {
+  return creative.format === 'video' ? VIDEO_SLOT : bannerSlot(creative.width, creative.height)
+}
+
+function targets({ targeting }: LineItem, facts: Facts): boolean {
+  for (const name of Object.keys(targeting) as DimensionName[]) {
+    const rule: { include?: readonly unknown[]; exclude?: readonly unknown[] } | undefined = targeting[name]
+    const has = (value: unknown) => factHas(name, facts, value)
+    if (rule?.include !== undefined && !rule.include.some(has)) return false
+    if (rule?.exclude?.some(has)) return false
+  }
+  return true
+}
+
+function factHas(name: DimensionName, facts: Facts, value: unknown): boolean {
+  const fact = facts[name]
+  if (name === 'daypart') return hoursOfDaypart(String(value)).map(String).includes(facts.daypart)
+  return typeof fact === 'string' ? fact === String(value) : fact.includes(String(value))
+}
+
+/** Bits of codes that are in a mask. */
+const anyIn = (codes: readonly number[] | undefined, mask: number) => codes?.some(code => (mask >>> code) & 1) ?? false
+
+function fits(creative: Creative, opportunity: Opportunity): boolean {
+  if (creative.format === 'banner') {
+    const offer = opportunity.banner
+    if (offer === undefined || (opportunity.secure && !creative.secure)) return false
+    if (anyIn(creative.attributes, offer.blockedAttributes) || anyIn([creative.bannerType], offer.blockedTypes))
+      return false
+    const mime = creative.content.kind === 'image' ? creative.content.mime : 'text/html'
+    return offer.mimes === 0 || (mimeBit(mime) & offer.mimes) !== 0
+  }
+  const offer = opportunity.video
+  if (offer === undefined) return false
+  const attributes = [...(creative.attributes ?? []), ...(creative.skipAfterS === undefined ? [] : [16])]
+  if (anyIn(attributes, offer.blockedAttributes)) return false
+  if (!creative.mediaFiles.some(file => (mimeBit(file.mime) & offer.mimes) !== 0)) return false
+  if (offer.protocols !== 0 && !anyIn([VAST_PROTOCOLS[creative.vastVersion]], offer.protocols)) return false
+  if (offer.exactDurationsS.length > 0) return offer.exactDurationsS.includes(creative.durationS)
+  return creative.durationS >= offer.minDurationS && creative.durationS <= offer.maxDurationS
+}

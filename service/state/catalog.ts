@@ -1,0 +1,130 @@
+/** One immutable version of a tenant's campaigns as the bid threads read it: columns in a slab and a small header. */
+import { type ColumnKinds, type Columns, type Layout, viewColumns } from './arena.ts'
+import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
+import type { Exchange, Settings } from './documents.ts'
+import { TEXT_COLUMNS } from './text-table.ts'
+
+/** Line items have dense ordinals in the order in which they would win: priority, then price. */
+const LINE_ITEM_COLUMNS = {
+  lineItemPriceNanos: 'f64',
+  lineItemFlightStartMs: 'f64',
+  lineItemFlightEndMs: 'f64',
+  /** The first ordinal after those of equal priority and price. */
+  lineItemRankEnd: 'u32',
+  /** The first ordinal of the next priority. */
+  lineItemPriorityEnd: 'u32',
+  /** Of 1,000,000 opportunities, how many it takes part in. */
+  lineItemPassRatePpm: 'u32',
+  lineItemAdvertiser: 'u32',
+  lineItemIdText: 'u32',
+  lineItemCampaignText: 'u32',
+  /** CSR: creatives of ordinal o are lineItemCreatives[start[o] .. start[o + 1]]. */
+  lineItemCreativeStart: 'u32',
+  lineItemCreatives: 'u32',
+  /** CSR of deal values; none = serves in the open auction. */
+  lineItemDealStart: 'u32',
+  lineItemDeals: 'u32',
+} as const satisfies ColumnKinds
+
+const CREATIVE_COLUMNS = {
+  /** FORMAT of the creative. */
+  creativeFormat: 'u8',
+  /** Masks with bit n set for OpenRTB code n (mimes: for MIMES[n]). */
+  creativeAttributes: 'u32',
+  creativeBannerTypes: 'u32',
+  creativeMimes: 'u32',
+  creativeProtocols: 'u32',
+  creativeSecure: 'u8',
+  creativeDurationS: 'u16',
+  creativeWidth: 'u16',
+  creativeHeight: 'u16',
+  /** What a bid with this creative says that does not depend on the request: ASCII JSON members. */
+  creativeFragmentStart: 'u32',
+  fragmentBytes: 'u8',
+  /** CSR of block values: its own and its advertiser's categories with their parents. */
+  creativeCategoryStart: 'u32',
+  creativeCategories: 'u32',
+  creativeSlot: 'u32',
+} as const satisfies ColumnKinds
+
+const ADVERTISER_COLUMNS = {
+  /** CSR of block values: the domain and those above it. */
+  advertiserDomainStart: 'u32',
+  advertiserDomains: 'u32',
+} as const satisfies ColumnKinds
+
+const INDEX_COLUMNS = {
+  /** Bit matrix: row r is words rows[r * words .. (r + 1) * words], bit n = ordinal n. Row 0 has every line item. */
+  rows: 'u32',
+  rowCount: 'u32',
+  /** Per value: a row that answers a single-valued dimension by itself, or −1. */
+  valueRow: 'i32',
+  /** Per value of a many-valued dimension: rows of those that include and that exclude it, or −1. */
+  valueIncludeRow: 'i32',
+  valueExcludeRow: 'i32',
+  /** CSR: ordinals that include value v are postings[start[2v] .. start[2v + 1]], those that exclude it follow. */
+  postingStart: 'u32',
+  postings: 'u32',
+} as const satisfies ColumnKinds
+
+export const CATALOG_COLUMNS = {
+  ...TEXT_COLUMNS,
+  ...LINE_ITEM_COLUMNS,
+  ...CREATIVE_COLUMNS,
+  ...ADVERTISER_COLUMNS,
+  ...INDEX_COLUMNS,
+} as const
+
+export type CatalogColumns = Columns<typeof CATALOG_COLUMNS>
+
+/** Dimensions of the index beyond those that documents target by name. */
+export const INDEX_DIMENSIONS = [...DIMENSION_NAMES, 'slot', 'deal'] as const
+export type IndexDimension = DimensionName | 'slot' | 'deal'
+
+/** Spaces of the text table: the index dimensions first, then words that only block, then ids that are only read. */
+export const SPACE = {
+  ...(Object.fromEntries(INDEX_DIMENSIONS.map((name, space) => [name, space])) as Record<IndexDimension, number>),
+  blockedCategory: INDEX_DIMENSIONS.length,
+  blockedDomain: INDEX_DIMENSIONS.length + 1,
+  id: INDEX_DIMENSIONS.length + 2,
+} as const
+
+/** Creative formats by OpenRTB's `mtype` codes. */
+export const FORMAT = { banner: 1, video: 2 } as const
+
+/** What a creative needs from the page, as one number: a banner's size, or that it is a video. */
+export function bannerSlot(width: number, height: number): number {
+  return width * 16_384 + height
+}
+export const VIDEO_SLOT = 0x1000_0000
+
+/** The part of a catalog that is not columns. Plain data, so that it can be posted to another thread. */
+export interface CatalogHeader {
+  readonly version: string
+  /** The announcement's own number: grows with every announcement, also with one of an older version. */
+  readonly announcement: number
+  readonly settings: Settings
+  readonly exchanges: readonly Exchange[]
+  /** Value of one unit of a currency in the ledger currency, the ledger currency itself included. */
+  readonly rates: ReadonlyMap<string, number>
+  readonly lineItems: number
+  /** 32-bit words of one row. */
+  readonly words: number
+  /** Per dimension the row of line items without an include list, −1 where no line item restricts the dimension. */
+  readonly baseRows: Readonly<Record<IndexDimension, number>>
+  readonly slotValues: ReadonlyMap<number, number>
+  /** Values below this number are those that block. */
+  readonly blockValues: number
+  readonly bytes: number
+  readonly layout: Layout<typeof CATALOG_COLUMNS>
+}
+
+export interface Catalog {
+  readonly header: CatalogHeader
+  readonly columns: CatalogColumns
+}
+
+/** Reads a catalog that another thread has built. Copies nothing. */
+export function openCatalog(header: CatalogHeader, slab: SharedArrayBuffer): Catalog {
+  return { header, columns: viewColumns(slab, header.layout) }
+}

@@ -1,0 +1,164 @@
+/** Compiles which line items take which values into bit rows and posting lists. */
+import type { Column } from './arena.ts'
+import { type CatalogColumns, INDEX_DIMENSIONS, type IndexDimension, SPACE } from './catalog.ts'
+import { DIMENSIONS } from './dimensions.ts'
+import type { growingU32 } from './growing.ts'
+import type { TextTableBuilder } from './text-table.ts'
+
+type Growing = ReturnType<typeof growingU32>
+
+/** What every line item, as added, says: its lists (value × 2 + 1 if excluded) and the dimensions it includes in. */
+export interface References {
+  readonly start: Growing
+  readonly lists: Growing
+  /** Mask with bit d set when the line item includes values of dimension d. */
+  readonly includes: Growing
+}
+
+/** Which rows the matrix gets, decided from counts before anything is written. */
+interface RowPlan {
+  readonly lineItems: number
+  readonly words: number
+  readonly values: number
+  readonly references: number
+  readonly rows: number
+  readonly valueRow: Int32Array
+  readonly valueIncludeRow: Int32Array
+  readonly valueExcludeRow: Int32Array
+  readonly baseRows: Record<IndexDimension, number>
+  readonly spaces: readonly number[]
+  readonly listCount: Uint32Array
+  readonly slotValues: ReadonlyMap<number, number>
+}
+
+const isMany = (space: number): boolean => {
+  const name = INDEX_DIMENSIONS[space]!
+  return name === 'slot' || name === 'deal' || DIMENSIONS[name].many
+}
+
+/**
+ * A value gets a row when its posting list would be larger than the row: the break-even of time and of memory.
+ * Cost: O(references + values).
+ */
+export function planRows(references: References, texts: TextTableBuilder, lineItems: number): RowPlan {
+  const words = Math.ceil(lineItems / 32)
+  const values = texts.count
+  const listCount = new Uint32Array(values * 2)
+  for (const listNumber of references.lists.view()) listCount[listNumber]!++
+  let rows = 1
+  const baseRows = Object.fromEntries(INDEX_DIMENSIONS.map(name => [name, -1])) as Record<IndexDimension, number>
+  const valueRow = new Int32Array(values).fill(-1)
+  const valueIncludeRow = new Int32Array(values).fill(-1)
+  const valueExcludeRow = new Int32Array(values).fill(-1)
+  const spaces = texts.spaces()
+  const slotValues = new Map<number, number>()
+  for (let value = 0; value < values; value++) {
+    const space = spaces[value]!
+    const includes = listCount[value * 2]!
+    const excludes = listCount[value * 2 + 1]!
+    if (space >= INDEX_DIMENSIONS.length || includes + excludes === 0) continue
+    const name = INDEX_DIMENSIONS[space]!
+    if (baseRows[name] < 0) baseRows[name] = rows++
+    if (name === 'slot') slotValues.set(Number(texts.text(value)), value)
+    if (!isMany(space) && includes + excludes > words) valueRow[value] = rows++
+    if (isMany(space) && includes > words) valueIncludeRow[value] = rows++
+    if (isMany(space) && excludes > words) valueExcludeRow[value] = rows++
+  }
+  const plan = { lineItems, words, values, references: references.lists.length, rows, spaces, listCount }
+  return { ...plan, valueRow, valueIncludeRow, valueExcludeRow, baseRows, slotValues }
+}
+
+export function indexSizes(plan: RowPlan) {
+  return {
+    rows: plan.rows * plan.words,
+    rowCount: plan.rows,
+    valueRow: plan.values,
+    valueIncludeRow: plan.values,
+    valueExcludeRow: plan.values,
+    postingStart: plan.values * 2 + 1,
+    postings: plan.references,
+  }
+}
+
+/**
+ * Writes postings, then rows from them.
+ * @param order positions of line items as added, best first
+ * @returns the header's part. Cost: O(references + rows × words).
+ */
+export function buildIndex(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array) {
+  columns.valueRow.set(plan.valueRow)
+  columns.valueIncludeRow.set(plan.valueIncludeRow)
+  columns.valueExcludeRow.set(plan.valueExcludeRow)
+  writePostings(columns, plan, references, order)
+  writeBaseRows(columns, plan, references, order)
+  for (let value = 0; value < plan.values; value++) writeValueRows(columns, plan, value)
+  for (let row = 0; row < plan.rows; row++)
+    columns.rowCount[row] = countBits(columns.rows, row * plan.words, plan.words)
+  return { baseRows: plan.baseRows, slotValues: plan.slotValues }
+}
+
+/** Lists get their ordinals in growing order because line items are visited in growing order. */
+function writePostings(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array): void {
+  let start = 0
+  for (let listNumber = 0; listNumber < plan.listCount.length; listNumber++) {
+    columns.postingStart[listNumber] = start
+    start += plan.listCount[listNumber]!
+  }
+  columns.postingStart[plan.listCount.length] = start
+  const next = columns.postingStart.slice(0, plan.listCount.length)
+  const starts = references.start.view()
+  const lists = references.lists.view()
+  for (let ordinal = 0; ordinal < order.length; ordinal++) {
+    const source = order[ordinal]!
+    const end = source + 1 < starts.length ? starts[source + 1]! : lists.length
+    for (let i = starts[source]!; i < end; i++) columns.postings[next[lists[i]!]!++] = ordinal
+  }
+}
+
+/** Row 0 has every line item; a dimension's base row has those that include nothing in it. */
+function writeBaseRows(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array): void {
+  const includes = references.includes.view()
+  for (let ordinal = 0; ordinal < order.length; ordinal++) {
+    const word = ordinal >>> 5
+    const bit = 1 << (ordinal & 31)
+    const mask = includes[order[ordinal]!]!
+    columns.rows[word]! |= bit
+    for (const name of INDEX_DIMENSIONS) {
+      const row = plan.baseRows[name]
+      if (row >= 0 && (mask & (1 << SPACE[name])) === 0) columns.rows[row * plan.words + word]! |= bit
+    }
+  }
+}
+
+function writeValueRows(columns: CatalogColumns, plan: RowPlan, value: number): void {
+  const { rows } = columns
+  const fused = plan.valueRow[value]!
+  const include = fused >= 0 ? fused : plan.valueIncludeRow[value]!
+  const exclude = fused >= 0 ? fused : plan.valueExcludeRow[value]!
+  if (fused >= 0) {
+    const base = plan.baseRows[INDEX_DIMENSIONS[plan.spaces[value]!]!] * plan.words
+    rows.copyWithin(fused * plan.words, base, base + plan.words)
+  }
+  const { postings, postingStart } = columns
+  const middle = postingStart[value * 2 + 1]!
+  if (include >= 0)
+    for (let i = postingStart[value * 2]!; i < middle; i++)
+      rows[include * plan.words + (postings[i]! >>> 5)]! |= 1 << (postings[i]! & 31)
+  if (exclude >= 0)
+    for (let i = middle; i < postingStart[value * 2 + 2]!; i++) {
+      const at = exclude * plan.words + (postings[i]! >>> 5)
+      const bit = 1 << (postings[i]! & 31)
+      rows[at] = fused >= 0 ? rows[at]! & ~bit : rows[at]! | bit
+    }
+}
+
+function countBits(rows: Column<'u32'>, start: number, words: number): number {
+  let count = 0
+  for (let i = start; i < start + words; i++) {
+    let word = rows[i]!
+    word -= (word >>> 1) & 0x55555555
+    word = (word & 0x33333333) + ((word >>> 2) & 0x33333333)
+    count += Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24
+  }
+  return count
+}

@@ -1,0 +1,111 @@
+/**
+ * A dictionary in the arena: (space, text) → a dense number. Spaces keep words apart that mean different things, such
+ * as a country and an operating system. Open addressing, exact comparison, no strings on the V8 heap.
+ */
+import type { Column, ColumnKinds, Columns } from './arena.ts'
+
+export const TEXT_COLUMNS = {
+  /** Power of two long; 0 = empty, otherwise number + 1. */
+  textSlots: 'u32',
+  /** UTF-16 units of text n are textChars[textStart[n] .. textStart[n + 1]]. */
+  textStart: 'u32',
+  textChars: 'u16',
+  textSpace: 'u8',
+} as const satisfies ColumnKinds
+
+/** FNV-1a over UTF-16 units, seeded by the space, finished by a murmur mix. 32 bits. */
+function hashText(space: number, text: string): number {
+  let hash = 0x811c9dc5 ^ space
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  hash ^= hash >>> 15
+  hash = Math.imul(hash, 0x85ebca6b)
+  return (hash ^ (hash >>> 13)) >>> 0
+}
+
+/** @returns the number of a text, −1 when the table does not have it. Cost: O(text.length). */
+export function findText(table: Columns<typeof TEXT_COLUMNS>, space: number, text: string): number {
+  const slots = table.textSlots
+  const mask = slots.length - 1
+  for (let at = hashText(space, text) & mask; ; at = (at + 1) & mask) {
+    const found = slots[at]! - 1
+    if (found < 0) return -1
+    if (table.textSpace[found] === space && sameText(table, found, text)) return found
+  }
+}
+
+function sameText(table: Columns<typeof TEXT_COLUMNS>, index: number, text: string): boolean {
+  const start = table.textStart[index]!
+  if (table.textStart[index + 1]! - start !== text.length) return false
+  for (let i = 0; i < text.length; i++) if (table.textChars[start + i] !== text.charCodeAt(i)) return false
+  return true
+}
+
+/** The text of a number. Allocates; not for the bid path's common case. */
+export function textOf(table: Columns<typeof TEXT_COLUMNS>, index: number): string {
+  const chars: Column<'u16'> = table.textChars
+  return String.fromCharCode(...chars.subarray(table.textStart[index]!, table.textStart[index + 1]!))
+}
+
+/** Collects texts before the table's size is known. */
+export class TextTableBuilder {
+  readonly #numbers: Map<string, number>[] = []
+  readonly #texts: string[] = []
+  readonly #spaces: number[] = []
+  #chars = 0
+
+  get count(): number {
+    return this.#texts.length
+  }
+
+  get charCount(): number {
+    return this.#chars
+  }
+
+  /** Space per number. */
+  spaces(): readonly number[] {
+    return this.#spaces
+  }
+
+  text(index: number): string {
+    return this.#texts[index]!
+  }
+
+  /** The number of a text, new or known. Numbers are dense and in the order of first mention. */
+  add(space: number, text: string): number {
+    let numbers = this.#numbers[space]
+    if (numbers === undefined) {
+      numbers = new Map()
+      this.#numbers[space] = numbers
+    }
+    const known = numbers.get(text)
+    if (known !== undefined) return known
+    const next = this.#texts.length
+    numbers.set(text, next)
+    this.#texts.push(text)
+    this.#spaces.push(space)
+    this.#chars += text.length
+    return next
+  }
+
+  /** Slots for `count` texts: at most half full, so that a miss ends after about two steps. */
+  slotCount(): number {
+    return 2 ** Math.ceil(Math.log2(Math.max(8, this.count * 2)))
+  }
+
+  /** Writes everything into columns of the sizes given above. Cost: O(characters). */
+  write(table: Columns<typeof TEXT_COLUMNS>): void {
+    const mask = table.textSlots.length - 1
+    let at = 0
+    for (let index = 0; index < this.#texts.length; index++) {
+      const text = this.#texts[index]!
+      const space = this.#spaces[index]!
+      table.textSpace[index] = space
+      table.textStart[index] = at
+      for (let i = 0; i < text.length; i++) table.textChars[at++] = text.charCodeAt(i)
+      let slot = hashText(space, text) & mask
+      while (table.textSlots[slot] !== 0) slot = (slot + 1) & mask
+      table.textSlots[slot] = index + 1
+    }
+    table.textStart[this.#texts.length] = at
+  }
+}

@@ -1,0 +1,197 @@
+/** Random tenants and requests over a tiny vocabulary, so that everything meets everything. Seeded by the caller. */
+import type { Facts, Opportunity } from '../../service/decision/opportunity.ts'
+import type { Random } from '../../service/foundation/random.ts'
+import type { Nanos } from '../../service/foundation/units.ts'
+import { bannerSlot, VIDEO_SLOT } from '../../service/state/catalog.ts'
+import { categoryWithParents, domainWithParents } from '../../service/state/dimensions.ts'
+import type { Creative, LineItem, Targeting, TenantDocuments } from '../../service/state/documents.ts'
+import { mimeBit } from '../../service/state/vocabulary.ts'
+
+const VALUES = {
+  exchange: ['adx', 'openx'],
+  country: ['USA', 'DEU', 'FRA', 'JPN'],
+  region: ['US-CA', 'US-NY', 'DE-BE'],
+  deviceType: [1, 2, 4],
+  os: ['ios', 'android', 'windows'],
+  language: ['en', 'de', 'ja'],
+  domain: ['a.com', 'news.a.com', 'b.org', 'x.b.org'],
+  app: ['com.game', '12345', 'org.tool'],
+  category: ['IAB1', 'IAB1-6', 'IAB2', 'IAB2-3'],
+  daypart: ['mon 00-02', 'tue-thu 03-05', 'sat-sun 10-12'],
+} as const
+const HOURS = ['0', '1', '27', '75', '130', '155']
+const SIZES = [
+  [300, 250],
+  [320, 50],
+  [728, 90],
+] as const
+const DEALS = ['deal-1', 'deal-2', 'deal-3']
+const MIMES = ['image/png', 'text/html'] as const
+const VIDEO_MIMES = ['video/mp4', 'video/webm'] as const
+
+function some<T>(random: Random, list: readonly T[], max: number): T[] {
+  const shuffled = [...list].sort(() => random.unit() - 0.5)
+  return shuffled.slice(0, random.between(1, max))
+}
+
+function randomTargeting(random: Random): Targeting {
+  const targeting: Record<string, unknown> = {}
+  for (const [name, values] of Object.entries(VALUES)) {
+    if (!random.chance(0.25)) continue
+    const include = random.chance(0.7) ? some<unknown>(random, values, 3) : []
+    const exclude = random.chance(0.4) ? some<unknown>(random, values, 2).filter(value => !include.includes(value)) : []
+    targeting[name] = {
+      ...(include.length > 0 ? { include } : {}),
+      ...(exclude.length > 0 ? { exclude } : {}),
+    }
+  }
+  return targeting as Targeting
+}
+
+function randomCreative(random: Random, index: number, alike: boolean): Creative {
+  const base = {
+    id: `cr-${index}`,
+    name: `Creative ${index}`,
+    advertiserId: `ad-${alike ? 0 : index % 3}`,
+    status: random.chance(0.95) || alike ? 'active' : 'paused',
+    ...(random.chance(0.4) && !alike ? { attributes: some(random, [1, 3, 8], 2) } : {}),
+    ...(random.chance(0.3) && !alike ? { categories: some(random, VALUES.category, 2) } : {}),
+  } as const
+  if (alike || random.chance(0.7)) {
+    const [width, height] = alike ? SIZES[0] : random.pick(SIZES)
+    const mime = random.pick(MIMES)
+    const content =
+      mime === 'text/html'
+        ? ({ kind: 'html', html: '<b>ad</b>' } as const)
+        : ({ kind: 'image', url: 'https://cdn.example.com/a.png', mime, landingUrl: 'https://example.com/' } as const)
+    const secure = alike || random.chance(0.8)
+    return { ...base, format: 'banner', width, height, bannerType: random.between(1, 4), secure, content }
+  }
+  const mediaFiles = some(random, VIDEO_MIMES, 2).map(mime => ({
+    url: 'https://cdn.example.com/a.mp4',
+    mime,
+    width: 640,
+    height: 360,
+    bitrateKbps: 800,
+  }))
+  return {
+    ...base,
+    format: 'video',
+    width: 640,
+    height: 360,
+    title: 'A',
+    durationS: random.pick([6, 15, 30]),
+    ...(random.chance(0.3) ? { skipAfterS: 5 } : {}),
+    vastVersion: random.pick(['2.0', '3.0', '4.2'] as const),
+    landingUrl: 'https://example.com/',
+    mediaFiles,
+  }
+}
+
+function randomLineItem(random: Random, index: number, creatives: readonly Creative[], alike: boolean): LineItem {
+  const flights = [
+    { start: '2026-01-01T00:00:00Z', end: '2026-11-21T12:00:00Z' },
+    { start: '2026-11-21T12:00:00Z' },
+    { end: '2027-01-01T00:00:00+02:00' },
+    { start: '2026-12-01T00:00:00Z' },
+  ]
+  const campaign = alike ? 0 : random.pickIndex(4)
+  const own = creatives.filter(creative => creative.advertiserId === `ad-${campaign % 3}`)
+  return {
+    id: `li-${index}`,
+    name: `Line item ${index}`,
+    campaignId: `ca-${campaign}`,
+    status: alike || random.chance(0.95) ? 'active' : 'paused',
+    priority: alike ? 1 : random.between(1, 4),
+    price: { cpm: alike ? 2 : random.between(1, 8) / 2 },
+    ...(!alike && random.chance(0.3) ? { flight: random.pick(flights) } : {}),
+    ...(!alike && random.chance(0.2) ? { passThroughRate: random.pickIndex(2) } : {}),
+    targeting: alike ? {} : randomTargeting(random),
+    ...(!alike && random.chance(0.3) ? { deals: some(random, DEALS, 2) } : {}),
+    creativeIds: (alike ? own : some(random, own, 4)).map(creative => creative.id),
+  }
+}
+
+/** A tenant of up to about 120 line items. `alike`: all equal, for any 300x250 banner. */
+export function randomTenant(
+  random: Random,
+  { lineItems = random.chance(0.1) ? 1_500 : random.between(0, 80), alike = false } = {},
+): TenantDocuments {
+  const creatives = Array.from({ length: alike ? 1 : 18 }, (_, index) => randomCreative(random, index, alike))
+  return {
+    settings: { name: 'Random', status: 'active', timeZone: 'UTC', currency: 'USD' },
+    rates: { asOf: '2026-11-21T00:00:00Z', rates: { EUR: 1.1 } },
+    exchanges: [],
+    advertisers: [0, 1, 2].map(index => ({
+      id: `ad-${index}`,
+      name: `Advertiser ${index}`,
+      domain: ['shop.com', 'deep.shop.com', 'other.org'][index] as string,
+      categories: index === 1 ? ['IAB1-6'] : [],
+    })),
+    campaigns: [0, 1, 2, 3].map(index => ({
+      id: `ca-${index}`,
+      name: `Campaign ${index}`,
+      advertiserId: `ad-${index % 3}`,
+      status: index === 3 ? 'paused' : 'active',
+      ...(index === 2 ? { flight: { end: '2026-11-30T00:00:00Z' } } : {}),
+    })),
+    creatives,
+    lineItems: Array.from({ length: lineItems }, (_, index) => randomLineItem(random, index, creatives, alike)),
+  }
+}
+
+const maybe = (random: Random, list: readonly string[]): string => (random.chance(0.2) ? '' : random.pick(list))
+
+/** A request's facts; `empty` = nothing is known. */
+export function randomFacts(random: Random, { empty = false } = {}): Facts {
+  const nothing = { exchange: '', country: '', region: '', deviceType: '', os: '', language: '', app: '', daypart: '' }
+  const lists = { domain: [], category: [], blockedDomains: [], blockedCategories: [] }
+  if (empty) return { ...nothing, ...lists }
+  return {
+    exchange: maybe(random, [...VALUES.exchange, 'unlisted']),
+    country: maybe(random, [...VALUES.country, 'GBR']),
+    region: maybe(random, [...VALUES.region, 'GB-LND']),
+    deviceType: maybe(random, ['1', '2', '3', '4']),
+    os: maybe(random, [...VALUES.os, 'tizen']),
+    language: maybe(random, [...VALUES.language, 'fr']),
+    domain: random.chance(0.5) ? domainWithParents(random.pick([...VALUES.domain, 'deep.x.b.org', 'c.net'])) : [],
+    app: maybe(random, VALUES.app),
+    category: random.chance(0.6) ? some(random, VALUES.category, 3).flatMap(categoryWithParents) : [],
+    daypart: random.pick(HOURS),
+    blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
+    blockedCategories: random.chance(0.3) ? some(random, VALUES.category, 2) : [],
+  }
+}
+
+/** An impression with banner sizes, a video, or both. */
+export function randomOpportunity(random: Random): Opportunity {
+  const withBanner = random.chance(0.8)
+  const withVideo = random.chance(0.4) || !withBanner
+  const sizes = some(random, SIZES, 2).map(([width, height]) => bannerSlot(width, height))
+  const mask = (codes: readonly number[]) => (random.chance(0.3) ? codes.reduce((m, code) => m | (1 << code), 0) : 0)
+  const floor = () => (random.between(0, 8) * 500_000) as Nanos
+  return {
+    slots: [...(withBanner ? sizes : []), ...(withVideo ? [VIDEO_SLOT] : [])],
+    banner: withBanner
+      ? {
+          mimes: random.chance(0.3) ? mimeBit(random.pick(MIMES)) : 0,
+          blockedAttributes: mask(some(random, [1, 3, 8], 2)),
+          blockedTypes: mask(some(random, [1, 2, 3, 4], 2)),
+        }
+      : undefined,
+    video: withVideo
+      ? {
+          mimes: mimeBit(random.pick(VIDEO_MIMES)),
+          protocols: mask([2, 7]),
+          blockedAttributes: mask([8, 16]),
+          minDurationS: random.pick([0, 10]),
+          maxDurationS: random.pick([15, 60]),
+          exactDurationsS: random.chance(0.2) ? [15, 30] : [],
+        }
+      : undefined,
+    secure: random.chance(0.4),
+    floorNanos: floor(),
+    deals: random.chance(0.4) ? some(random, [...DEALS, 'deal-9'], 3).map(id => ({ id, floorNanos: floor() })) : [],
+    privateAuction: random.chance(0.1),
+  }
+}
