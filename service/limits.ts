@@ -57,6 +57,22 @@ export const LIMITS = {
   /** Log lines from one bid thread per second; more are counted. */
   threadLogLinesPerSecondMax: 20,
   logLineBytesMax: 16 * KIB - 1,
+  /** Lines that wait while nobody reads stdout; more are dropped and counted. Some 5,000 ordinary lines. */
+  logBufferBytesMax: 1 * MIB,
+  /** Lines of one event code per period; more are counted and summed up in one line. */
+  logRepeatsMax: 50,
+  logRepeatPeriodMs: 60_000,
+  /** Characters of one text that came with a request, of one of our own, and of a stack. */
+  logUntrustedCharsMax: 256,
+  logTextCharsMax: 1_024,
+  logStackCharsMax: 4_096,
+  /** CloudWatch's own: metrics in one embedded line, values of one metric in a line, and in a call. */
+  embeddedMetricsMax: 100,
+  embeddedValuesMax: 100,
+  cloudWatchMetricsMax: 1_000,
+  cloudWatchValuesMax: 150,
+  /** A metrics endpoint that takes longer has not taken the report. */
+  metricsTimeoutMs: 2_000,
   bidThreadsMax: 64,
 } as const
 
@@ -67,4 +83,6 @@ assert(
 )
 assert(LIMITS.chunkBytesMax >= 4 * LIMITS.recordBytesMax, 'a chunk must hold several of the largest records')
 assert(LIMITS.recordBytesMax >= 2 * LIMITS.markupCharsMax, 'a record must hold the longest markup, escaped')
+assert(LIMITS.logBufferBytesMax >= 16 * LIMITS.logLineBytesMax, 'the buffer must hold several of the longest lines')
+assert(LIMITS.embeddedValuesMax > LIMITS.bidThreadsMax, 'a gauge of every thread must fit one embedded metric')
 assert(LIMITS.inflateSyncBytesMax <= LIMITS.bodyBytesMax, 'the synchronous part is a part')

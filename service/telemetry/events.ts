@@ -1,0 +1,76 @@
+/**
+ * The closed table of log events. The code is what alarms and queries match; the message is for people. What to do is
+ * part of the table, so that it is in the documentation and on the line at once.
+ */
+interface Event {
+  readonly meaning: string
+  /** What an operator does about it; absent where nothing is to be done. */
+  readonly remedy?: string
+}
+
+/** Every code that a log line can carry. */
+export const EVENTS = {
+  started: { meaning: 'The process began; the line shows the settings, without secrets.' },
+  ready: { meaning: 'The readiness check passes.' },
+  'not-ready': { meaning: 'The readiness check stopped passing.', remedy: 'The lines before say why.' },
+  draining: { meaning: 'SIGTERM came; open requests are answered and no new connection is kept.' },
+  stopped: { meaning: 'The process ends.' },
+  'config-invalid': {
+    meaning: 'A setting is missing or wrong; the process ends with 78.',
+    remedy: 'Correct the named setting.',
+  },
+  'state-loaded': { meaning: 'A version was loaded and serves.' },
+  'state-refused': {
+    meaning: 'A version was refused whole; the last good one serves on.',
+    remedy: 'Correct the documents and publish again.',
+  },
+  'record-refused': {
+    meaning: 'A record was refused; the others were loaded.',
+    remedy: 'Correct the named record and publish again.',
+  },
+  'cache-unreachable': {
+    meaning: 'The remote cache does not answer; it is tried again with growing pauses.',
+    remedy: "Check the cache, the network and the tenant's cache user.",
+  },
+  'cache-reachable': { meaning: 'The remote cache answers again.' },
+  'memory-ok': { meaning: 'Memory is below both lines again.' },
+  'memory-warn': {
+    meaning: 'Memory is above the warning line.',
+    remedy: 'Give the task more memory or the tenant less data.',
+  },
+  'memory-critical': {
+    meaning: 'Memory is above the critical line; the kernel may end the task.',
+    remedy: 'Give the task more memory now.',
+  },
+  'thread-started': { meaning: 'A bid thread serves.' },
+  'thread-lost': {
+    meaning: 'A bid thread ended unasked; another is started.',
+    remedy: 'The error on the line says why.',
+  },
+  'bid-refused': {
+    meaning: 'A finished bid broke an acceptance rule and was not sent.',
+    remedy: 'Report it: this is a defect.',
+  },
+  'internal-error': { meaning: 'A broken assertion; the process goes on.', remedy: 'Report it: this is a defect.' },
+  crash: { meaning: 'An error that nobody caught; the process ends with 1.', remedy: 'Report it: this is a defect.' },
+  repeated: { meaning: 'Further lines of one code were left out in the last period; the line says how many.' },
+  'lines-dropped': {
+    meaning: 'Nobody read stdout for so long that lines were dropped; the line says how many.',
+    remedy: 'Check the log driver.',
+  },
+  metrics: { meaning: 'Metrics in the embedded metric format.' },
+  'report-lost': {
+    meaning: 'A metric report was not taken in time and is dropped.',
+    remedy: 'Check the endpoint and its credentials.',
+  },
+  'exporter-started': { meaning: 'A metric exporter runs.' },
+} as const satisfies Record<string, Event>
+
+/** Code of one event. */
+export type EventCode = keyof typeof EVENTS
+
+/** What an operator does about an event, or undefined. */
+export function remedyOf(code: EventCode): string | undefined {
+  const event: Event = EVENTS[code]
+  return event.remedy
+}
