@@ -106,7 +106,8 @@ export class Matcher {
     if (!this.#nextBlock()) return
     if (this.#blockStart !== blockStart) return
     this.#wordIndex = word - blockStart
-    this.#word = this.#block[this.#wordIndex]! & (-1 << (ordinal & 31))
+    // Past the last word lies what an earlier block left behind.
+    this.#word = this.#wordIndex < this.#blockWords ? this.#block[this.#wordIndex]! & (-1 << (ordinal & 31)) : 0
   }
 
   #addTerm(base: number, partStart: number, weight: number): void {
