@@ -35,10 +35,11 @@ const instant = text({
   like: 'an ISO 8601 instant with offset, like "2026-11-01T00:00:00Z"',
 })
 
-/** Date.parse reads the 30th of February as a day in March. */
+/** Date.parse reads the 30th of February as a day in March, so the last days are looked at again. */
 function isInstant(at: string): boolean {
-  const day = Date.parse(`${at.slice(0, 10)}T00:00:00Z`)
-  return !Number.isNaN(Date.parse(at)) && new Date(day).getUTCDate() === Number(at.slice(8, 10))
+  if (Number.isNaN(Date.parse(at))) return false
+  const day = Number(at.slice(8, 10))
+  return day <= 28 || new Date(`${at.slice(0, 10)}T00:00:00Z`).getUTCDate() === day
 }
 
 const domain = DIMENSIONS.domain.value

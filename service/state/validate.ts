@@ -114,8 +114,12 @@ export class DocumentReader {
       found.push(problem('', count === 'one' ? value : idOf(value), remedy))
       return
     }
-    field.check(value, '', found)
-    if (found.length > 0) return
+    field.check(value, undefined, found)
+    if (found.length > 0) {
+      found.length = 0
+      field.check(value, '', found)
+      return
+    }
     const id = count === 'many' ? idOf(value) : undefined
     if (id !== undefined && this.#good[kind].has(id))
       found.push(problem('id', id, `must be an id of its own; an earlier record of ${kind} has it`))
