@@ -7,6 +7,8 @@ interface Ban {
   readonly remedy: string
   /** Where it is banned; everywhere when absent. */
   readonly where?: (source: Source) => boolean
+  /** Files that may, each for the reason beside it. */
+  readonly except?: readonly string[]
   readonly canary: string
 }
 
@@ -22,10 +24,19 @@ const BANS: readonly Ban[] = [
     canary: 'Math.random()',
   },
   { callee: /^eval$|^Function$/, remedy: 'compile with data, not with text', canary: "new Function('return 1')" },
-  { callee: /^process\.exit$/, where: besideProcessEnds, remedy: 'return; main.ts ends it', canary: 'process.exit(1)' },
+  {
+    callee: /^process\.exit$/,
+    where: besideProcessEnds,
+    // After an error that nobody caught there is no main.ts to return to.
+    except: ['service/telemetry/logger.ts'],
+    remedy: 'return; main.ts ends it',
+    canary: 'process.exit(1)',
+  },
   {
     callee: /^Atomics\.wait$/,
     where: inService,
+    // The last lines of a process that is ending: nothing else is to run any more.
+    except: ['service/telemetry/line-destination.ts'],
     remedy: 'it stops the event loop: post a message, or Atomics.waitAsync',
     canary: 'Atomics.wait(a, 0, 0)',
   },
@@ -68,8 +79,8 @@ function callFindings(source: Source): readonly Finding[] {
   const findings: Finding[] = []
   const look = (node: { start: number; callee: { start: number; end: number } }): void => {
     const callee = source.text.slice(node.callee.start, node.callee.end)
-    for (const { callee: banned, where, remedy } of BANS) {
-      if (!banned.test(callee) || where?.(source) === false) continue
+    for (const { callee: banned, where, except, remedy } of BANS) {
+      if (!banned.test(callee) || where?.(source) === false || except?.includes(source.path) === true) continue
       findings.push({ path: source.path, line: source.lineAt(node.start), what: `${callee}()`, remedy })
     }
   }

@@ -110,6 +110,33 @@ function undeclaredPackages(tree: Tree): readonly Finding[] {
   return findings
 }
 
+interface LockedPackage {
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly optionalDependencies?: Readonly<Record<string, string>>
+}
+
+/**
+ * Packages that a locked package names and the lockfile lacks. npm leaves out optional ones that the registry does not
+ * have when the lockfile is made, and then `npm ci` refuses the lockfile on every fresh clone.
+ */
+function unlockedPackages(tree: Tree): readonly Finding[] {
+  const lock = JSON.parse(tree.texts.get('package-lock.json') ?? '{}') as { packages?: Record<string, LockedPackage> }
+  const packages = lock.packages ?? {}
+  const isLocked = (from: string, name: string): boolean => {
+    // As Node looks for it: beside the package, then in every folder above.
+    for (let at = from; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/node_modules/')))) {
+      if (`${at === '' ? '' : `${at}/`}node_modules/${name}` in packages) return true
+      if (at === '') return false
+    }
+  }
+  const remedy = 'take a version whose packages exist for every platform'
+  return Object.entries(packages).flatMap(([from, { dependencies, optionalDependencies }]) =>
+    Object.keys({ ...dependencies, ...optionalDependencies })
+      .filter(name => !isLocked(from, name))
+      .map(name => ({ path: 'package-lock.json', line: 1, what: `${from || 'the project'} lacks ${name}`, remedy })),
+  )
+}
+
 /** Code and packages that nothing needs, and packages that something needs. */
 export const DEAD_RULES: readonly Rule[] = [
   {
@@ -132,6 +159,18 @@ export const DEAD_RULES: readonly Rule[] = [
     about: 'every package in package.json is used',
     check: deadPackages,
     canaries: [{ files: { 'package.json': '{"dependencies":{"left-pad":"1.0.0"}}' } }],
+  },
+  {
+    name: 'lockfile',
+    about: 'the lockfile has every package that a locked package names, so that npm ci works on every platform',
+    check: unlockedPackages,
+    canaries: [
+      {
+        files: {
+          'package-lock.json': '{"packages":{"node_modules/a":{"optionalDependencies":{"@a/darwin":"1.0.0"}}}}',
+        },
+      },
+    ],
   },
   {
     name: 'undeclared-package',
