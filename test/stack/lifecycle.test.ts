@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, inject, test } from 'vitest'
+import { run } from './engine.ts'
+import { askForBid, containerId, evaluate, send, TENANTS, type Tenant, untilReady } from './stack.ts'
+
+const stack = inject('stack')
+const READY_LIMIT_MS = 60_000
+
+interface State {
+  readonly Running: boolean
+  readonly ExitCode: number
+  readonly StartedAt: string
+  readonly OOMKilled: boolean
+}
+
+async function stateOf(tenant: Tenant): Promise<{ State: State; RestartCount: number }> {
+  const { stdout } = await run(stack.dockerHost, ['docker', 'inspect', await containerId(stack, tenant)])
+  return (JSON.parse(stdout) as [{ State: State; RestartCount: number }])[0]
+}
+
+/** Bids of the neighbours while something happens: every answer that was none, and how many there were. */
+async function watching(neighbours: readonly Tenant[], happening: () => Promise<void>): Promise<number> {
+  let over = false
+  let answers = 0
+  const watch = async (tenant: Tenant) => {
+    for (; !over; answers += 1) {
+      const { answer } = await askForBid(stack, tenant, `watch-${answers}`)
+      expect([200, 204], `${tenant} answered ${answer.status} ${answer.body.slice(0, 200)}`).toContain(answer.status)
+      await sleep(10)
+    }
+  }
+  const watches = Promise.all(neighbours.map(watch))
+  // Both are waited for, so that no failure of one is lost while the other runs.
+  const [happened] = await Promise.allSettled([
+    happening().finally(() => {
+      over = true
+    }),
+    watches,
+  ])
+  await watches
+  if (happened.status === 'rejected') throw happened.reason
+  return answers
+}
+
+test('a task that is killed comes back, and its neighbours do not notice', async () => {
+  const before = await stateOf('acme-outdoor')
+  const answers = await watching(['bluebird-games', 'cinema-now'], async () => {
+    await evaluate(
+      stack,
+      'acme-outdoor',
+      `import fs from 'node:fs'
+       const pid = fs.readdirSync('/proc').find(name => /^\\d+$/.test(name) &&
+         fs.readFileSync('/proc/' + name + '/cmdline', 'utf8') === 'node\\0service/main.ts\\0')
+       console.log(pid)
+       process.kill(Number(pid), 'SIGKILL')`,
+    ).catch(() => undefined)
+    await expect
+      .poll(async () => (await stateOf('acme-outdoor')).RestartCount, { timeout: 20_000 })
+      .toBeGreaterThan(before.RestartCount)
+    await untilReady(stack, 'acme-outdoor', READY_LIMIT_MS)
+  })
+  expect(answers).toBeGreaterThan(10)
+  const after = await stateOf('acme-outdoor')
+  expect(after.State.StartedAt).not.toBe(before.State.StartedAt)
+  for (const tenant of TENANTS) expect((await send(stack, `/${tenant}/health/ready`)).status).toBe(200)
+  expect((await askForBid(stack, 'acme-outdoor', 'after-kill')).answer.status).toBeLessThan(300)
+})
+
+test('a task that is asked to end drains and exits with 0, and its neighbours do not notice', async () => {
+  const id = await containerId(stack, 'bluebird-games')
+  const answers = await watching(['acme-outdoor', 'cinema-now'], async () => {
+    await run(stack.dockerHost, ['docker', 'stop', '--time', '60', id])
+    expect((await stateOf('bluebird-games')).State).toMatchObject({ Running: false, ExitCode: 0, OOMKilled: false })
+    expect((await send(stack, '/bluebird-games/health/ready')).status).toBeGreaterThanOrEqual(500)
+    await run(stack.dockerHost, ['docker', 'start', id])
+    await untilReady(stack, 'bluebird-games', READY_LIMIT_MS)
+  })
+  expect(answers).toBeGreaterThan(10)
+})
+
+test('without its cache a task bids on, and is up to date again once the cache is back', async () => {
+  const cache = await containerId(stack, 'cache')
+  await run(stack.dockerHost, ['docker', 'stop', '--time', '5', cache])
+  try {
+    await watching(TENANTS, () => sleep(3_000))
+  } finally {
+    await run(stack.dockerHost, ['docker', 'start', cache])
+  }
+  // This cache keeps nothing on disk, so everything is published again.
+  for (const tenant of TENANTS) {
+    const publisher = await containerId(stack, `${tenant}-publisher`)
+    await expect
+      .poll(() => run(stack.dockerHost, ['docker', 'start', '--attach', publisher], { mayFail: true }), {
+        timeout: 30_000,
+      })
+      .toMatchObject({ code: 0 })
+    await untilReady(stack, tenant, READY_LIMIT_MS)
+    expect((await askForBid(stack, tenant, 'after-cache')).answer.status).toBeLessThan(300)
+  }
+})
