@@ -3,7 +3,7 @@
  * A line item that says nothing about a dimension takes every request; `include` takes only requests with one of its
  * values; `exclude` takes none with one of its values. A request in which the value is unknown has none of the values.
  */
-import { type Field, number, text } from './fields.ts'
+import { type Field, NOT_GOOD, number, text } from './fields.ts'
 import { countryFrom } from './vocabulary.ts'
 
 interface Dimension {
@@ -32,30 +32,42 @@ export function hoursOfDaypart(daypart: string): readonly number[] {
   }
 }
 
-/** `[a-z0-9-]+(\.[a-z0-9-]+)+`, read letter by letter: a quarter of the regular expression's time. */
-function isDomain(text: string): boolean {
-  let labels = 0
+/** FNV-1a, step by step and at the end. */
+const HASH_START = 0x811c9dc5
+const HASH_FACTOR = 0x01000193
+const hashEnd = (hash: number): number => (hash ^ (hash >>> 15)) & 0x7fff_ffff
+
+/** The domain's pattern, `[a-z0-9-]+(\.[a-z0-9-]+)+`, read letter by letter. */
+function scanDomain(text: string): number {
+  let hash = HASH_START
+  let dots = 0
   let labelStart = 0
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code === 46) {
-      if (i === labelStart) return false
-      labels++
+    hash = Math.imul(hash ^ code, HASH_FACTOR)
+    if (code === DOT) {
+      if (i === labelStart) return NOT_GOOD
+      dots++
       labelStart = i + 1
-    } else if (!((code >= 97 && code <= 122) || (code >= 48 && code <= 57) || code === 45)) return false
+    } else if (!((code >= 97 && code <= 122) || (code >= 48 && code <= 57) || code === HYPHEN)) return NOT_GOOD
   }
-  return labels > 0 && labelStart < text.length
+  return dots > 0 && labelStart < text.length ? hashEnd(hash) : NOT_GOOD
 }
 
+const DOT = 46
+const HYPHEN = 45
 const SPACE = /\s/
 
-/** `\S+`, without the regular expression for plain ASCII. */
-function hasNoSpace(text: string): boolean {
+/** The app's pattern, `\S+`; the regular expression decides only about what is not ASCII. */
+function scanApp(text: string): number {
+  let hash = HASH_START
+  let ascii = true
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code <= 32 || code > 126) return !SPACE.test(text)
+    hash = Math.imul(hash ^ code, HASH_FACTOR)
+    ascii &&= code > 32 && code < 127
   }
-  return true
+  return ascii || !SPACE.test(text) ? hashEnd(hash) : NOT_GOOD
 }
 
 export const DIMENSIONS = {
@@ -117,7 +129,7 @@ export const DIMENSIONS = {
       about: 'domain of the site, with its subdomains',
       max: 253,
       pattern: /^[a-z0-9-]+(\.[a-z0-9-]+)+$/,
-      scan: isDomain,
+      scan: scanDomain,
       like: 'a domain in lower case without scheme or path, like "example.com"',
     }),
     keys: same,
@@ -128,7 +140,7 @@ export const DIMENSIONS = {
       about: 'store id or bundle of the app',
       max: 256,
       pattern: /^\S+$/,
-      scan: hasNoSpace,
+      scan: scanApp,
       like: 'like "com.example.game"',
     }),
     keys: same,

@@ -28,6 +28,8 @@ export interface Field<T> {
    */
   check(value: unknown, path: Path, found: Problem[]): void
   readonly schema: JsonSchema
+  /** Only texts have it: the same judgement as check, without reasons. */
+  readonly scan?: Scan
   /** Never set: carries the type. */
   readonly type?: T
   readonly optional?: boolean
@@ -60,13 +62,20 @@ export function problem(path: Path, value: unknown, remedy: string): Problem {
   return { path: path ?? '', value: shown(value), remedy }
 }
 
+/**
+ * Reads a text once and answers a hash of it (32 bits, not negative) when it is good, NOT_GOOD when it is not. One
+ * pass instead of a pattern and a hash: lists of sites and apps are most of what there is to check.
+ */
+export type Scan = (text: string) => number
+export const NOT_GOOD = -1
+
 interface TextRule {
   readonly about: string
   readonly max: number
   readonly min?: number
   readonly pattern?: RegExp
-  /** Answers as the pattern does, but faster; only for the texts of which records have dozens. */
-  readonly scan?: (text: string) => boolean
+  /** A faster pattern, for the texts of which records have dozens. See Scan. */
+  readonly scan?: Scan
   /** What the pattern means, with an example. Needed where there is a pattern. */
   readonly like?: string
   /** A rule that a pattern cannot express; true = good. */
@@ -77,8 +86,11 @@ interface TextRule {
 export function text(rule: TextRule): Field<string> {
   const min = rule.min ?? 1
   const { pattern } = rule
-  const fits = rule.scan ?? (pattern ? (value: string) => pattern.test(value) : () => true)
+  const { scan } = rule
   return {
+    ...(scan && rule.test === undefined
+      ? { scan: (value: string) => (value.length < min || value.length > rule.max ? NOT_GOOD : scan(value)) }
+      : {}),
     schema: {
       type: 'string',
       description: rule.about,
@@ -90,7 +102,7 @@ export function text(rule: TextRule): Field<string> {
       if (typeof value !== 'string') found.push(problem(path, value, `must be a string (${rule.about})`))
       else if (value.length < min || value.length > rule.max)
         found.push(problem(path, value, `must have ${min} to ${rule.max} characters, has ${value.length}`))
-      else if (!fits(value) || (rule.test && !rule.test(value)))
+      else if ((pattern && !pattern.test(value)) || (rule.test && !rule.test(value)))
         found.push(problem(path, value, `must be ${rule.like ?? rule.about}`))
     },
   }
@@ -149,7 +161,7 @@ export function list<T>(item: Field<T>, rule: { max: number; min?: number }): Fi
       }
       if (value.length < min || value.length > rule.max)
         found.push(problem(path, value, `must have ${min} to ${rule.max} items, has ${value.length}`))
-      else {
+      else if (path !== undefined || item.scan === undefined || !areGoodTexts(value, item.scan)) {
         const foundBefore = found.length
         for (let i = 0; i < value.length; i++) item.check(value[i], path === undefined ? path : `${path}[${i}]`, found)
         if (found.length === foundBefore && hasTwins(value))
@@ -166,7 +178,6 @@ function hasTwins(items: readonly unknown[]): boolean {
     for (let i = 1; i < items.length; i++) for (let j = 0; j < i; j++) if (items[i] === items[j]) return true
     return false
   }
-  if (items.length <= SLOTS / 2 && typeof items[0] === 'string') return hasTwinTexts(items as readonly string[])
   return new Set(items.map(itemKey)).size !== items.length
 }
 
@@ -178,20 +189,26 @@ const slotItem = new Int32Array(SLOTS)
 const slotList = new Int32Array(SLOTS)
 let listNumber = 0
 
-/** A Set of the same texts takes four times as long, and lists of sites are most of what there is to check. */
-function hasTwinTexts(items: readonly string[]): boolean {
+/**
+ * Whether all items are texts that the scan finds good and no two are the same. False may also mean that the list is
+ * too long to tell here. A Set of the same texts alone takes longer than this. Cost: O(characters).
+ */
+function areGoodTexts(items: readonly unknown[], scan: Scan): boolean {
+  if (items.length > SLOTS / 2) return false
   listNumber = (listNumber + 1) | 0
+  // Most lists have tens of texts: their part of the table stays in the first-level cache.
+  const mask = (items.length <= 512 ? 2_048 : SLOTS) - 1
   for (let i = 0; i < items.length; i++) {
-    const item = items[i] as string
-    let hash = item.length
-    for (let k = 0; k < item.length; k++) hash = Math.imul(hash ^ item.charCodeAt(k), 0x01000193)
-    let slot = (hash ^ (hash >>> 15)) & (SLOTS - 1)
-    for (; slotList[slot] === listNumber; slot = (slot + 1) & (SLOTS - 1))
-      if (items[slotItem[slot] as number] === item) return true
+    const item = items[i]
+    const hash = typeof item === 'string' ? scan(item) : NOT_GOOD
+    if (hash === NOT_GOOD) return false
+    let slot = hash & mask
+    for (; slotList[slot] === listNumber; slot = (slot + 1) & mask)
+      if (items[slotItem[slot] as number] === item) return false
     slotList[slot] = listNumber
     slotItem[slot] = i
   }
-  return false
+  return true
 }
 
 /** Objects are compared by what they say, in whatever order they say it, as JSON Schema's uniqueItems does. */
