@@ -16,7 +16,7 @@ import {
 import { judgeVideo } from './acceptance-video.ts'
 
 /** What a bid inherits from its answer. */
-export interface BidSetting {
+interface BidSetting {
   readonly seat: string | undefined
   readonly currency: string
   readonly rates: AcceptanceOptions['rates']
@@ -116,13 +116,13 @@ function judgeForImpression(imp: Json, bid: Json, setting: BidSetting, report: R
   const format = FORMAT_OF_MTYPE[numberFrom(bid.mtype) ?? 0]
   if (format === undefined) {
     report('mtype', bid.mtype)
-    judgeFloor(imp, bid, setting, undefined, report)
+    judgeFloor(imp, bid, setting, report)
     return
   }
   const offered = imp[format]
   if (!isObject(offered)) {
     report('format-offered', format)
-    judgeFloor(imp, bid, setting, undefined, report)
+    judgeFloor(imp, bid, setting, report)
     return
   }
   const blocked = numbersFrom(offered.battr)
@@ -131,7 +131,7 @@ function judgeForImpression(imp: Json, bid: Json, setting: BidSetting, report: R
   for (const api of numbersFrom(bid.apis)) if (!apis.includes(api)) report('api', api)
   if (format === 'banner') judgeBanner(offered, bid, markup, report)
   const durationS = format === 'video' ? judgeVideo(offered, bid, markup, report) : numberFrom(bid.dur)
-  judgeFloor(imp, bid, setting, durationS, report)
+  judgeFloor(imp, bid, { ...setting, durationS }, report)
 }
 
 function judgeDeal(imp: Json, bid: Json, setting: BidSetting, report: Report): void {

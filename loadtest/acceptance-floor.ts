@@ -16,21 +16,21 @@ interface Floor {
 /** Prices are decimal: a millionth of a millionth is the float's error and no offence. */
 const PRICE_TOLERANCE = 1e-9
 
+interface FloorSetting {
+  readonly currency: string
+  readonly rates: AcceptanceOptions['rates']
+  /** Length of the creative in seconds, when it has one. */
+  readonly durationS?: number | undefined
+}
+
 /**
  * Judges a bid's price against the floor that the guide for buyers puts first: the deal's, else one by duration, else
  * the impression's.
- * @param durationS length of the creative in seconds, undefined when it has none.
  */
-export function judgeFloor(
-  imp: Json,
-  bid: Json,
-  setting: { readonly currency: string; readonly rates: AcceptanceOptions['rates'] },
-  durationS: number | undefined,
-  report: Report,
-): void {
+export function judgeFloor(imp: Json, bid: Json, setting: FloorSetting, report: Report): void {
   const price = numberFrom(bid.price)
   if (price === undefined) return
-  const floor = floorOf(imp, bid, durationS)
+  const floor = floorOf(imp, bid, setting.durationS)
   if (floor.price <= 0) return
   const factor = conversion(floor.currency, setting.currency, setting.rates)
   if (factor === undefined) return

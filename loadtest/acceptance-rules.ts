@@ -49,6 +49,7 @@ export const ACCEPTANCE_RULES = {
   transparency: 'With dsarequired 2 or 3 a bid has ext.dsa.',
 } as const
 
+/** Name of a rule. */
 export type AcceptanceRule = keyof typeof ACCEPTANCE_RULES
 
 /** One rule that an answer broke. */
@@ -71,6 +72,7 @@ export interface AcceptanceOptions {
   readonly mayRefuse?: boolean
 }
 
+/** An object of which nothing is known. */
 export type Json = Readonly<Record<string, unknown>>
 
 /** Notes a broken rule. */

@@ -28,7 +28,7 @@ export function judgeVideo(video: Json, bid: Json, markup: string, report: Repor
     return undefined
   }
   const isWrapper = elementsNamed(root, 'Wrapper').length > 0
-  judgeProtocol(video, bid, root.attributes.get('version') ?? '', isWrapper, report)
+  judgeProtocol(video, bid, root, report)
   const linears = elementsNamed(root, 'Linear')
   if (linears.length > 0 && numberFrom(video.linearity) === NON_LINEAR_ONLY) report('linearity', video.linearity)
   const skippable = linears.some(linear => linear.attributes.has('skipoffset'))
@@ -85,7 +85,9 @@ function secondsOf(text: string): number | undefined {
   return Number(match[1]) * 3_600 + Number(match[2]) * 60 + Number(match[3]) + Number(match[4] ?? 0)
 }
 
-function judgeProtocol(video: Json, bid: Json, version: string, isWrapper: boolean, report: Report): void {
+function judgeProtocol(video: Json, bid: Json, root: XmlElement, report: Report): void {
+  const version = root.attributes.get('version') ?? ''
+  const isWrapper = elementsNamed(root, 'Wrapper').length > 0
   const code = PROTOCOLS[version]?.[isWrapper ? 'wrapper' : 'inline']
   if (code === undefined) return
   const single = numberFrom(video.protocol)

@@ -17,7 +17,9 @@ interface Story {
 
 const VAST = `<?xml version="1.0"?><VAST version="3.0"><Ad id="1"><InLine><AdSystem>a</AdSystem><AdTitle>t</AdTitle>
 <Impression><![CDATA[https://t.example/i]]></Impression><Creatives><Creative><Linear><Duration>00:00:15</Duration>
-<MediaFiles><MediaFile delivery="progressive" type="video/mp4" width="640" height="360">https://c.example/v.mp4</MediaFile>
+<MediaFiles>
+<MediaFile delivery="progressive" type="video/mp4" width="640" height="360">
+https://c.example/v.mp4</MediaFile>
 </MediaFiles></Linear></Creative></Creatives></InLine></Ad></VAST>`
 
 function banner(): Story {
@@ -54,7 +56,9 @@ function judged(start: Story, change: (story: Story) => unknown): readonly Accep
   change(start)
   const body = start.body ?? JSON.stringify(start.response)
   const headers = { 'content-length': String(Buffer.byteLength(body)), ...start.headers }
-  return brokenRules(start.request, start.status, headers, body, start.options).map(each => each.rule)
+  return brokenRules(start.request, { status: start.status, headers, bodyText: body }, start.options).map(
+    each => each.rule,
+  )
 }
 
 type Case = readonly [AcceptanceRule, () => Story, good: (s: Story) => unknown, bad: (s: Story) => unknown]
@@ -207,10 +211,11 @@ describe('the acceptance rules', () => {
   })
 
   test('read any request and any answer without throwing', () => {
+    const answer = (status: number, bodyText: string) => ({ status, headers: {}, bodyText })
     const values = [null, 1, 'x', [], {}, [null], { imp: 1 }, { id: 1, imp: [1, { id: '1', banner: 3, pmp: [] }] }]
     for (const request of values)
-      for (const body of values) expect(() => brokenRules(request, 200, {}, JSON.stringify(body))).not.toThrow()
-    expect(brokenRules(undefined, 400, {}, '')).toEqual([])
+      for (const body of values) expect(() => brokenRules(request, answer(200, JSON.stringify(body)))).not.toThrow()
+    expect(brokenRules(undefined, answer(400, ''))).toEqual([])
     expect(bidsOf('nonsense')).toEqual([])
   })
 })

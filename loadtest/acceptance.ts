@@ -15,20 +15,23 @@ import {
 export type { AcceptanceOptions, AcceptanceRule, BrokenRule } from './acceptance-rules.ts'
 export { ACCEPTANCE_RULES } from './acceptance-rules.ts'
 
-/** Headers of an answer by lower-case name. */
-export type AnswerHeaders = Readonly<Record<string, string | undefined>>
+/** One answer as it came over the wire. */
+export interface Answer {
+  readonly status: number
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** The body, inflated. */
+  readonly bodyText: string
+}
 
 /**
  * Judges one answer to one bid request, as an exchange does. Pure.
  * @param request the bid request after JSON.parse; undefined when it was not JSON.
- * @param bodyText the answer's body, inflated.
  * @returns every rule that is broken, none when the answer is good. Cost: O(bids × impressions).
  */
 export function brokenRules(
   request: unknown,
-  status: number,
-  headers: AnswerHeaders,
-  bodyText: string,
+  { status, headers, bodyText }: Answer,
   options: AcceptanceOptions = {},
 ): readonly BrokenRule[] {
   const broken: BrokenRule[] = []
@@ -63,7 +66,7 @@ export function isGoodRequest(request: unknown): boolean {
   return Array.isArray(imp) && imp.length > 0 && imp.every(each => isObject(each) && textFrom(each.id) !== undefined)
 }
 
-function judgeHeaders(headers: AnswerHeaders, bodyText: string, report: Report): void {
+function judgeHeaders(headers: Answer['headers'], bodyText: string, report: Report): void {
   const type = headers['content-type']
   if (type === undefined || !/^application\/json\s*(;|$)/i.test(type)) report('json-content-type', type)
   const length = headers['content-length']

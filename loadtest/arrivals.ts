@@ -1,8 +1,9 @@
 import { Random } from '../service/foundation/random.ts'
 
 /** How requests arrive: evenly, or with exponential gaps as from many independent users. */
-export type ArrivalKind = 'fixed' | 'poisson'
+type ArrivalKind = 'fixed' | 'poisson'
 
+/** Which arrivals, fully determined by its numbers. */
 export interface ArrivalPlan {
   readonly kind: ArrivalKind
   readonly ratePerS: number

@@ -4,7 +4,7 @@ import type { LoopbackTarget } from './loopback.ts'
 import type { PlannedRequest } from './open-loop.ts'
 
 /** What a connection tells its driver. */
-export interface ConnectionEvents {
+interface ConnectionEvents {
   onResponse(response: HttpResponse, planned: PlannedRequest): void
   /** Opened without a request to carry. */
   onIdle(): void

@@ -147,7 +147,8 @@ describe('the histogram', () => {
 
 describe('the response reader', () => {
   const whole = Buffer.from(
-    'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: 1\r\n\r\n',
+    'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n' +
+      '3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: 1\r\n\r\n',
   )
 
   test('reads chunks, trailers and interim answers at every cut', () => {

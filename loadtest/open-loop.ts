@@ -6,6 +6,7 @@ import type { HttpResponse } from './http-response.ts'
 import { loopbackTarget } from './loopback.ts'
 import { type PacerStart, WORDS } from './pacer.ts'
 
+/** A run: arrivals, where to, and when it counts as failed. */
 export interface OpenLoopOptions extends ArrivalPlan {
   /** Where to connect; only loopback addresses are taken. */
   readonly url: string
@@ -23,6 +24,7 @@ export interface OpenLoopOptions extends ArrivalPlan {
   readonly onProgress?: (share: number) => void
 }
 
+/** What a run found. */
 export interface OpenLoopResult {
   readonly planned: number
   readonly answered: number
@@ -45,6 +47,7 @@ export interface OpenLoopResult {
   readonly invalid: readonly string[]
 }
 
+/** One request of a run: its number and its planned instant on monotonicUs. */
 export interface PlannedRequest {
   readonly index: number
   readonly plannedUs: number

@@ -39,7 +39,7 @@ function pace({ plan, startUs, words }: PacerStart): void {
       if (Atomics.load(words, WORDS.stopped) === 1) return
       const waitUs = start + at - monotonicUs()
       if (waitUs <= 0) break
-      // In slices, so that a stop is seen soon. The last moment is spent spinning: it is shorter than a futex oversleeps.
+      // In slices, so that a stop is seen soon. The last moment is spent spinning: a futex would oversleep it.
       const sleepUs = Math.min(waitUs, SLICE_US) - OVERSLEEP_US
       if (sleepUs > 0) Atomics.wait(words, WORDS.sleep, 0, sleepUs / 1e3)
     }
