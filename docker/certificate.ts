@@ -54,7 +54,7 @@ export function makeCertificate(request: Request): Certificate {
   const algorithm = sequence(id(ID.ecdsaWithSha256))
   const body = sequence(
     explicit(0, integer(Buffer.from([2]))),
-    // A serial number is positive: the top bit stays clear, and the one below it keeps the number from beginning with 0.
+    // A serial number is positive, so the top bit stays clear; the next one keeps it from beginning with 0.
     integer(Buffer.concat([Buffer.from([0x40 | (randomBytes(1).readUInt8() & 0x3f)]), randomBytes(15)])),
     algorithm,
     commonName(request.issuer?.name ?? request.name),

@@ -48,7 +48,11 @@ describe.each(TENANTS)('the container of %s', tenant => {
       stack,
       tenant,
       `import fs from 'node:fs'
-       const refused = path => { try { fs.writeFileSync(path, 'x'); return 'written' } catch (error) { return error.code } }
+       const refused = path => {
+         try { fs.writeFileSync(path, 'x') } catch (error) { return error.code }
+         return 'written'
+       }
+       const tools = ['/bin/sh', '/usr/bin/sh', '/usr/local/bin/npm', '/usr/bin/apt-get']
        const status = fs.readFileSync('/proc/self/status', 'utf8')
        console.log(JSON.stringify({
          uid: process.getuid(),
@@ -57,7 +61,7 @@ describe.each(TENANTS)('the container of %s', tenant => {
          noNewPrivileges: /NoNewPrivs:\\s+(\\S+)/.exec(status)[1],
          writes: ['/app/x', '/app/service/x', '/tmp/x', '/trust/x', '/x'].map(refused),
          memory: process.constrainedMemory(),
-         tools: ['/bin/sh', '/usr/bin/sh', '/usr/local/bin/npm', '/usr/bin/apt-get'].filter(path => fs.existsSync(path)),
+         tools: tools.filter(path => fs.existsSync(path)),
          secrets: fs.existsSync('/secrets'),
        }))`,
     )

@@ -15,8 +15,8 @@ export interface Engine {
 }
 
 const REMEDY =
-  'These tests need a container engine, and `docker info` does not reach one. Start Docker, or set DOCKER_HOST, or set ' +
-  'CONTAINER_ENGINE_UP to a command that starts an engine and prints `export DOCKER_HOST=…`; then run again.'
+  'These tests need a container engine, and `docker info` does not reach one. Start Docker, or set DOCKER_HOST, or ' +
+  'set CONTAINER_ENGINE_UP to a command that starts an engine and prints `export DOCKER_HOST=…`; then run again.'
 
 /**
  * Finds an engine: the one that `docker info` reaches, or the one that the command in CONTAINER_ENGINE_UP starts.

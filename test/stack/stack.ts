@@ -3,7 +3,9 @@ import { request } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Outcome, run } from './engine.ts'
 
+/** The tenants of compose.yaml. */
 export const TENANTS = ['acme-outdoor', 'bluebird-games', 'cinema-now'] as const
+/** One of them. */
 export type Tenant = (typeof TENANTS)[number]
 
 /** A running stack, as text that can be handed from one process to another. */
@@ -53,7 +55,7 @@ export async function evaluate(stack: Stack, tenant: Tenant, script: string, inp
   return JSON.parse(stdout)
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: string
@@ -116,7 +118,7 @@ interface Named {
 }
 
 /** What the tests know of a tenant's own documents. */
-export interface TenantFacts {
+interface TenantFacts {
   readonly exchangeIds: readonly string[]
   readonly domains: readonly string[]
 }
@@ -141,7 +143,7 @@ const SIZES = [
 ] as const
 
 /** A bid request with one banner and one video impression, such as any tenant of the stack bids on. */
-export function bidRequest(id: string): unknown {
+function bidRequest(id: string): unknown {
   return {
     id,
     at: 1,

@@ -15,7 +15,7 @@ declare module 'vitest' {
 }
 
 /** Builds the image, starts the stack and hands it to the tests; takes it down whatever happens. */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export default async function setup(project: Pick<TestProject, 'provide'>): Promise<() => Promise<void>> {
   const engine = findEngine()
   const name = `bidcell-test-${randomBytes(4).toString('hex')}`
   const port = await freePort()
