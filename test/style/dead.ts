@@ -3,13 +3,13 @@ import { importsOf, packageOf } from './imports.ts'
 import { type Finding, type Rule, resolvePath, type Source, type Tree } from './tree.ts'
 
 /** Configuration that tools find by its name. */
-const FOUND_BY_TOOLS: readonly string[] = ['vitest.config.ts']
+const FOUND_BY_TOOLS = /(^|\/)vitest\.config\.ts$|\.test\.ts$/
 
-/** Source files that a text which is not source (a script, an image, a workflow) runs by path. */
+/** Source files that a text which is not source (a script, an image, a workflow) runs by path, and tests. */
 function entriesOf(tree: Tree): readonly string[] {
   const runners = [...tree.texts].filter(([path]) => !/\.(ts|mjs|md)$/.test(path)).map(([, text]) => text)
   const named = new Set(runners.flatMap(text => text.match(/[\w./-]+\.(?:ts|mjs)\b/g) ?? []).map(withoutRoot))
-  return tree.sources.map(({ path }) => path).filter(path => named.has(path) || FOUND_BY_TOOLS.includes(path))
+  return tree.sources.map(({ path }) => path).filter(path => named.has(path) || FOUND_BY_TOOLS.test(path))
 }
 
 function withoutRoot(path: string): string {
@@ -32,7 +32,7 @@ function targetsOf(source: Source): readonly string[] {
 
 function deadFiles(tree: Tree): readonly Finding[] {
   const byPath = new Map(tree.sources.map(source => [source.path, source]))
-  const reached = new Set([...entriesOf(tree), ...tree.sources.filter(({ isTest }) => isTest).map(({ path }) => path)])
+  const reached = new Set(entriesOf(tree))
   for (const path of reached) {
     const source = byPath.get(path)
     if (source !== undefined) for (const target of targetsOf(source)) reached.add(target)
@@ -63,16 +63,29 @@ function usedNames(tree: Tree): ReadonlySet<string> {
   return used
 }
 
+/** Whether an exported type is part of what another export of its file takes or gives. */
+function isInSignature(source: Source, name: string): boolean {
+  const exported = source.program.body.filter(node => node.type === 'ExportNamedDeclaration')
+  const isType = exported.some(
+    ({ declaration }) =>
+      (declaration?.type === 'TSInterfaceDeclaration' || declaration?.type === 'TSTypeAliasDeclaration') &&
+      declaration.id.name === name,
+  )
+  const mention = new RegExp(`[^.\\w]${name}\\b`)
+  const mentions = exported.filter(({ start, end }) => mention.test(source.text.slice(start, end)))
+  return isType && mentions.length > 1
+}
+
 function deadExports(tree: Tree): readonly Finding[] {
   const used = usedNames(tree)
   const findings: Finding[] = []
   for (const source of tree.sources) {
-    if (FOUND_BY_TOOLS.includes(source.path)) continue
     if (used.has(`${source.path}#*`) || used.has(`${source.path}#NamespaceObject`)) continue
     for (const { entries, start } of source.module.staticExports) {
       for (const { exportName } of entries) {
-        const name = exportName.name ?? 'Default'
-        if (used.has(`${source.path}#${name}`)) continue
+        const name = exportName.name
+        // Default exports are for tools, which find them by the file's path.
+        if (name === null || used.has(`${source.path}#${name}`) || isInSignature(source, name)) continue
         const what = `nothing imports ${name}`
         findings.push({ path: source.path, line: source.lineAt(start), what, remedy: 'drop `export`, or delete it' })
       }
@@ -152,7 +165,10 @@ export const DEAD_RULES: readonly Rule[] = [
     name: 'dead-export',
     about: 'every export is imported somewhere',
     check: deadExports,
-    canaries: [{ files: { 'service/a.ts': 'export const a = 1', 'service/b.ts': "import { b } from './a.ts'" } }],
+    canaries: [
+      { files: { 'service/a.ts': 'export const a = 1', 'service/b.ts': "import { b } from './a.ts'" } },
+      { files: { 'service/a.ts': 'export type A = number\nconst a: A = 1' } },
+    ],
   },
   {
     name: 'dead-package',

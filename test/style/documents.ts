@@ -72,11 +72,17 @@ function pathFindings(tree: Tree, document: Document): readonly Finding[] {
   const findings: Finding[] = []
   for (const [line, text] of proseOf(document)) {
     for (const [, path] of text.matchAll(/`((?:service|loadtest|docker|test|\.ci|\.github)\/[\w./-]*)`/g)) {
-      if (isThere(tree, path!.replace(/\/$/, ''))) continue
+      // `test/NAME`: a place for any name.
+      if (isThere(tree, path!.replace(/\/$/, '')) || /\/[A-Z]+(\/|$)/.test(path!)) continue
       findings.push({ path: document.path, line, what: `${path} does not exist`, remedy: 'mend or remove the path' })
     }
   }
   return findings
+}
+
+/** Whether a name stands in code or configuration: a constant, or what a compose file or a test reads. */
+function isInCode(tree: Tree, name: string): boolean {
+  return [...tree.texts].some(([path, text]) => !path.endsWith('.md') && text.includes(name))
 }
 
 function settingFindings(tree: Tree, document: Document): readonly Finding[] {
@@ -85,8 +91,7 @@ function settingFindings(tree: Tree, document: Document): readonly Finding[] {
   for (const [line, text] of proseOf(document)) {
     for (const [, name] of text.matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)) {
       if (known.has(name!) || FOREIGN_NAMES.test(name!)) continue
-      const isConstant = tree.sources.some(({ text: code }) => code.includes(`const ${name}`))
-      if (isConstant) continue
+      if (isInCode(tree, name!)) continue
       const remedy = 'name a setting of config.ts'
       findings.push({ path: document.path, line, what: `${name} is no setting`, remedy })
     }
@@ -151,7 +156,8 @@ function errorFindings(source: Source): readonly Finding[] {
     .map(({ code, path, line }) => ({ path, line, what: `${code} has no meaning`, remedy: 'say it in the table' }))
   new Visitor({
     TSTypeAliasDeclaration: ({ id, typeAnnotation, start }) => {
-      if (!id.name.endsWith('ErrorCode') || typeAnnotation.type !== 'TSUnionType') return
+      if (!/(Error|Refusal)Code$/.test(id.name) || typeAnnotation.type !== 'TSUnionType') return
+      if (!typeAnnotation.types.some(type => type.type === 'TSLiteralType')) return
       const remedy = 'make it keyof typeof X_ERRORS, a table of code → meaning'
       findings.push({ path: source.path, line: source.lineAt(start), what: `${id.name} is a list`, remedy })
     },
@@ -242,6 +248,7 @@ export const DOCUMENT_RULES: readonly Rule[] = [
     check: tree => tree.sources.flatMap(errorFindings),
     canaries: [
       { files: { 'service/a.ts': "type AErrorCode = 'b' | 'c'" } },
+      { files: { 'service/a.ts': "type RefusalCode = BErrorCode | 'c'" } },
       { files: { 'service/a.ts': "const A_ERRORS = { 'b': { retry: true } } as const" } },
     ],
   },

@@ -11,20 +11,17 @@ const EMPTY_NAMES: readonly string[] = ['util', 'utils', 'helper', 'helpers', 'm
 
 type AnyFunction = FunctionNode | ArrowFunctionExpression
 
-/** Every function of a file; the body of a describe block is a list of tests and not a function to read as one. */
+/** Every function of a file. In tests, one that holds tests is a list of them and not a function to read as one. */
 function functionsOf(source: Source): readonly AnyFunction[] {
   const found: AnyFunction[] = []
-  const lists = new Set<number>()
   new Visitor({
-    CallExpression: node => {
-      const callee = source.text.slice(node.callee.start, node.callee.end)
-      if (/^describe\b/.test(callee)) for (const argument of node.arguments) lists.add(argument.start)
-    },
     FunctionDeclaration: node => void found.push(node),
     FunctionExpression: node => void found.push(node),
     ArrowFunctionExpression: node => void found.push(node),
   }).visit(source.program)
-  return found.filter(node => !(source.isTest && lists.has(node.start)))
+  const holdsTests = ({ start, end }: AnyFunction): boolean =>
+    /^\s*(describe|test)[.(]/m.test(source.text.slice(start, end))
+  return found.filter(node => !(source.isTest && holdsTests(node)))
 }
 
 function functionFindings(source: Source): readonly Finding[] {
@@ -106,6 +103,7 @@ export const SHAPE_RULES: readonly Rule[] = [
       { files: { 'service/a.ts': `function a() {\n${linesOf(FUNCTION_LINES_MAX - 1)}}` } },
       { files: { 'service/a.ts': `const a = {\n  b() {\n${linesOf(FUNCTION_LINES_MAX - 1)}}\n}` } },
       { files: { 'service/a.ts': 'const a = (b: 1, c: 2, d: 3, e: 4, f: 5) => b' } },
+      { files: { 'service/a.test.ts': `test('a', () => {\n${linesOf(FUNCTION_LINES_MAX - 1)}})` } },
     ],
   },
   {

@@ -7,7 +7,7 @@ import { type Comment, type EcmaScriptModule, type Program, parseSync } from 'ox
 export interface Source {
   readonly path: string
   readonly text: string
-  /** Tests (x.test.ts) may do more than the code beside them. */
+  /** Tests (x.test.ts, and x.contract.ts that several tests run) may do more than the code beside them. */
   readonly isTest: boolean
   readonly program: Program
   readonly module: EcmaScriptModule
@@ -116,7 +116,7 @@ function parsed(path: string, text: string): Source {
     }
     return low + 1
   }
-  return { path, text, isTest: /\.test\.ts$/.test(path), program, module, comments, lineAt }
+  return { path, text, isTest: /\.(test|contract)\.ts$/.test(path), program, module, comments, lineAt }
 }
 
 /** A path relative to the file that names it, as one from the root; undefined when it leaves the repository. */
