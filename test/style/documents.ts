@@ -175,6 +175,9 @@ function exitCodesOf(source: Source): readonly (readonly [code: number, line: nu
     for (const [word] of said.matchAll(/\b(\d+|[A-Z][A-Z_]+)\b/g))
       found.push([Number(/^\d/.test(word) ? word : constant(word)), source.lineAt(match.index)])
   }
+  // The commands' own table.
+  for (const { 0: list, index } of source.text.matchAll(/const EXIT = \{[^}]*\}/g))
+    for (const [, code] of list.matchAll(/: (\d+),/g)) found.push([Number(code), source.lineAt(index)])
   return found
 }
 
@@ -259,6 +262,7 @@ export const DOCUMENT_RULES: readonly Rule[] = [
     canaries: [
       { files: { 'service/a.ts': 'process.exit(77)' } },
       { files: { 'service/a.ts': 'const BAD = 77\nprocess.exitCode = BAD' } },
+      { files: { 'service/a.ts': 'export const EXIT = {\n  bad: 77,\n}' } },
     ],
   },
   {

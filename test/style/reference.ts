@@ -10,7 +10,7 @@ import type { Source } from './tree.ts'
 export const EXIT_CODES: Readonly<Record<number, string>> = {
   0: 'Done; for the service: drained after SIGTERM or SIGINT.',
   1: 'The command failed, or what it checked is not in order; for the service: a defect ended it.',
-  2: 'The command was called wrongly; it says how it wants to be called.',
+  2: 'The command could not do its work: wrong arguments, or files that cannot be read.',
   78: 'Settings are missing or wrong. Every problem is on stderr; nothing was started.',
 }
 
