@@ -45,9 +45,20 @@ export class FileSource implements OpenSource {
 
   async *read(version: string): AsyncGenerator<RecordBatch, void, undefined> {
     const { bytes } = await this.#lookOf(version)
+    const documents = readTenantDirectory(this.#directory)
+    try {
+      yield* this.#batches(documents, version, bytes)
+    } finally {
+      // Whoever stops in the middle leaves a file open otherwise.
+      await documents.return()
+    }
+    // A file that changed while it was read may have given half of each content.
+    if ((await this.#look())?.version !== version) throw new SourceError('version-changed', `was ${version}`)
+  }
+
+  async *#batches(documents: AsyncIterator<DirectoryRecord, void>, version: string, bytes: number) {
     let share = bytes
     let batch: { kind: DocumentKindName; values: unknown[]; file: string; firstRecord: number } | undefined
-    const documents = readTenantDirectory(this.#directory)
     for (;;) {
       const { value: next } = await this.#next(documents, version)
       if (batch !== undefined && (next === undefined || !continues(batch, next))) {
@@ -56,12 +67,10 @@ export class FileSource implements OpenSource {
         share = 0
         batch = undefined
       }
-      if (next === undefined) break
+      if (next === undefined) return
       batch ??= { kind: next.kind, values: [], file: next.where.file, firstRecord: next.where.record }
       batch.values.push(next.value)
     }
-    // A file that changed while it was read may have given half of each content.
-    if ((await this.#look())?.version !== version) throw new SourceError('version-changed', `was ${version}`)
   }
 
   close(): void {

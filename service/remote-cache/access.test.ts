@@ -1,0 +1,113 @@
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { publishRecords } from '../../test/raw-version.ts'
+import { type RedisServer, startRedis } from '../../test/redis-server.ts'
+import { systemClock as clock } from '../foundation/clock.ts'
+import { accessRules, PUBLISHER_COMMANDS, SERVICE_COMMANDS } from './access.ts'
+import { CacheConnection } from './connection.ts'
+import { publishTenant } from './publisher.ts'
+import { RedisSource } from './redis-source.ts'
+
+let server: RedisServer
+let admin: Redis
+const pickIndex = () => 0
+
+beforeAll(async () => {
+  const users = ['acme', 'bluebird'].flatMap(tenantId => [
+    `user ${tenantId}-service on >s-${tenantId} ${accessRules(tenantId, 'service').join(' ')}`,
+    `user ${tenantId}-publisher on >p-${tenantId} ${accessRules(tenantId, 'publisher').join(' ')}`,
+  ])
+  server = await startRedis({ aclRules: ['user default off', 'user admin on >root ~* &* +@all', ...users] })
+  admin = new Redis(server.url.replace('//', '//admin:root@'))
+})
+afterAll(async () => {
+  admin.disconnect()
+  await server.stop()
+})
+
+function urlOf(role: 'service' | 'publisher', tenantId: string): string {
+  return server.url.replace('//', `//${tenantId}-${role}:${role.slice(0, 1)}-${tenantId}@`)
+}
+
+function openSource(user: string, tenantId: string): RedisSource {
+  return new RedisSource({ url: user, tenantId, timeoutMs: 2_000, pickIndex, clock })
+}
+
+async function publishAs(url: string, tenantId: string) {
+  const connection = new CacheConnection({ url, timeoutMs: 2_000, pickIndex })
+  try {
+    const documents = publishRecords({ lineItems: 20, seed: 1 })
+    return await connection.run(redis => publishTenant({ redis, tenantId, documents }))
+  } finally {
+    connection.close()
+  }
+}
+
+/** The calls that the server counted per command, connecting included. */
+async function commandsCounted(): Promise<string[]> {
+  const stats = await admin.info('commandstats')
+  const names = [...stats.matchAll(/^cmdstat_([^:|]+)[^:]*:calls=\d+/gm)].map(match => match[1] ?? '')
+  return [...new Set(names)].toSorted()
+}
+
+test('service and publisher do all their work with exactly their commands, and nothing is denied', async () => {
+  await admin.config('RESETSTAT')
+  await admin.acl('LOG', 'RESET')
+  for (let i = 0; i < 5; i++) expect((await publishAs(urlOf('publisher', 'acme'), 'acme')).kind).toBe('published')
+  // A publish that is refused, and one whose chunk is lost, take the remaining paths.
+  const connection = new CacheConnection({ url: urlOf('publisher', 'acme'), timeoutMs: 2_000, pickIndex })
+  await connection.run(redis => publishTenant({ redis, tenantId: 'acme', documents: [] }))
+  connection.close()
+  const published = await commandsCounted()
+  expect(published.filter(name => !['config', 'acl', 'info'].includes(name))).toEqual([...PUBLISHER_COMMANDS])
+
+  await admin.config('RESETSTAT')
+  const source = openSource(urlOf('service', 'acme'), 'acme')
+  const announced = await source.announced()
+  expect(announced?.number).toBe(5)
+  let records = 0
+  for await (const batch of source.read(announced?.version ?? '')) records += batch.values.length
+  expect(records).toBeGreaterThan(20)
+  source.close()
+  const served = await commandsCounted()
+  expect(served.filter(name => !['config', 'acl', 'info'].includes(name))).toEqual([...SERVICE_COMMANDS])
+  expect(await admin.acl('LOG')).toEqual([])
+})
+
+test('a service that asks for another tenant is denied by the server, and the server notes it', async () => {
+  expect((await publishAs(urlOf('publisher', 'bluebird'), 'bluebird')).kind).toBe('published')
+  await admin.acl('LOG', 'RESET')
+  const source = openSource(urlOf('service', 'acme'), 'bluebird')
+  await expect(source.announced()).rejects.toMatchObject({ code: 'cache-denied' })
+  await expect(source.summary('any')).rejects.toMatchObject({ code: 'cache-denied' })
+  source.close()
+  expect(JSON.stringify(await admin.acl('LOG'))).toContain('t:{bluebird}:state:announced')
+})
+
+test('a publisher that names another tenant is denied, and nothing of it is stored', async () => {
+  const keysBefore = await admin.keys('t:{bluebird}:*')
+  await expect(publishAs(urlOf('publisher', 'acme'), 'bluebird')).rejects.toMatchObject({ code: 'cache-denied' })
+  expect((await admin.keys('t:{bluebird}:*')).toSorted()).toEqual(keysBefore.toSorted())
+})
+
+test.each([
+  ['set', 't:{acme}:state:announced', 'x'],
+  ['hset', 't:{acme}:state:announced', 'number', '9'],
+  ['unlink', 't:{acme}:state:announced'],
+  ['get', 't:{acme}:spend:any'],
+  ['get', 't:{acme2}:state:announced'],
+  ['get', 't:acme:state:announced'],
+  ['scan', '0'],
+  ['keys', '*'],
+  ['randomkey'],
+  ['dbsize'],
+  ['info'],
+  ['client', 'list'],
+  ['config', 'get', '*'],
+  ['eval', 'return 1', '0'],
+  ['subscribe', 't:{acme}:x'],
+])('the service user cannot %s %s', async (command, ...args) => {
+  const redis = new Redis(urlOf('service', 'acme'), { protocol: 2, disableClientInfo: true, enableReadyCheck: false })
+  await expect(redis.call(command, ...args)).rejects.toThrow(/NOPERM/)
+  redis.disconnect()
+})

@@ -1,0 +1,275 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { afterEach, describe, expect, test } from 'vitest'
+import { publishRecords, putRawVersion, type RawFaults, rawKinds } from '../../test/raw-version.ts'
+import { freePort, type RedisServer, startRedis } from '../../test/redis-server.ts'
+import { systemClock as clock } from '../foundation/clock.ts'
+import { Random } from '../foundation/random.ts'
+import { publishTenant } from './publisher.ts'
+import { RedisSource } from './redis-source.ts'
+import { planUpdate, type RefreshEvent, Refresher } from './refresher.ts'
+import type { StateSource } from './source.ts'
+
+const tenantId = 'acme'
+const seed = Date.now() % 100_000
+
+describe('the plan', () => {
+  const at = (number: number, version: string) => ({ number, version })
+  const never = (): boolean => false
+  const always = (): boolean => true
+
+  test.each([
+    ['nothing is announced', undefined, undefined, never, { kind: 'keep', because: 'nothing-announced' }],
+    ['the announcement vanished', at(4, 'a'), undefined, never, { kind: 'keep', because: 'nothing-announced' }],
+    ['it is held', at(4, 'a'), at(4, 'a'), never, { kind: 'up-to-date' }],
+    ['the held version is announced again', at(4, 'a'), at(6, 'a'), never, { kind: 'up-to-date' }],
+    ['it is the first', undefined, at(9, 'a'), never, { kind: 'load-snapshot', because: 'first-load' }],
+    ['it is newer', at(4, 'a'), at(5, 'b'), never, { kind: 'load-snapshot', because: 'new-version' }],
+    [
+      'older content has a newer number',
+      at(4, 'b'),
+      at(5, 'a'),
+      never,
+      { kind: 'load-snapshot', because: 'new-version' },
+    ],
+    ['the cache was restored', at(4, 'b'), at(1, 'c'), never, { kind: 'load-snapshot', because: 'number-went-back' }],
+    ['it was refused', at(4, 'a'), at(5, 'b'), always, { kind: 'keep', because: 'refused-before' }],
+  ] as const)('when %s', (_name, held, announced, wasRefused, plan) => {
+    expect(planUpdate({ held, announced, wasRefused })).toMatchObject(plan)
+  })
+})
+
+/** A refresher on a source, with everything that it told. */
+class Watched {
+  readonly events: RefreshEvent[] = []
+  readonly refresher: Refresher<{ add(): void }>
+  /** Versions that were built; a build may be told to fail. */
+  readonly built: string[] = []
+  failBuild: string | undefined
+
+  constructor(source: StateSource, pollMs = 20) {
+    this.refresher = new Refresher({
+      source,
+      openSink: () => ({ add: () => {} }),
+      onLoaded: (_sink, { version }) => {
+        if (this.failBuild !== undefined) throw new Error(this.failBuild)
+        this.built.push(version)
+      },
+      onEvent: event => this.events.push(event),
+      clock,
+      pickIndex: new Random(seed).pickIndex,
+      pollMs,
+    })
+    this.refresher.start()
+  }
+
+  kinds(): string[] {
+    return this.events.map(({ kind }) => kind)
+  }
+
+  refusals() {
+    return this.events.filter(event => event.kind === 'version-refused')
+  }
+
+  async until(holds: () => boolean, limitMs = 5_000): Promise<number> {
+    const startMs = performance.now()
+    while (!holds()) {
+      if (performance.now() - startMs > limitMs)
+        throw new Error(`not within ${limitMs} ms: ${JSON.stringify(this.events)}`)
+      await sleep(2)
+    }
+    return performance.now() - startMs
+  }
+}
+
+describe('with a real cache', () => {
+  const open: (() => Promise<void> | void)[] = []
+  afterEach(async () => {
+    for (const close of open.splice(0).toReversed()) await close()
+  })
+
+  async function serve(port?: number): Promise<{ server: RedisServer; redis: Redis }> {
+    const server = await startRedis(port === undefined ? {} : { port })
+    const redis = new Redis(server.url, { retryStrategy: () => null })
+    redis.on('error', () => {})
+    open.push(() => server.stop())
+    open.push(() => redis.disconnect())
+    return { server, redis }
+  }
+
+  function watch(url: string, timeoutMs = 1_000): Watched {
+    const { pickIndex } = new Random(seed)
+    const source = new RedisSource({ url, tenantId, timeoutMs, pickIndex, clock })
+    const watched = new Watched(source)
+    open.push(async () => {
+      source.close()
+      await watched.refresher.stop()
+    })
+    return watched
+  }
+
+  async function publish(redis: Redis, lineItems = 20): Promise<string> {
+    const outcome = await publishTenant({ redis, tenantId, documents: publishRecords({ lineItems, seed: 1 }) })
+    return outcome.kind === 'published' ? outcome.announcement.version : outcome.kind
+  }
+
+  test('versions are loaded as they are announced, with what they hold and how long it took', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url)
+    await watched.until(() => watched.kinds().includes('nothing-announced'))
+    const first = await publish(redis)
+    await watched.until(() => watched.built.includes(first))
+    const second = await publish(redis, 30)
+    await watched.until(() => watched.built.includes(second))
+    await sleep(100)
+    expect(watched.kinds()).toEqual([
+      'nothing-announced',
+      ...['version-loading', 'version-loaded', 'version-loading', 'version-loaded'],
+    ])
+    const loaded = watched.events.findLast(event => event.kind === 'version-loaded')
+    expect(loaded?.report.counts.lineItems.good).toBe(30)
+    expect(watched.refresher.view).toMatchObject({
+      held: { number: 2, version: second },
+      unreachableSinceMs: undefined,
+    })
+  })
+
+  test('an older version that is announced again is loaded again', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url)
+    const first = await publish(redis)
+    await watched.until(() => watched.built.includes(first))
+    const second = await publish(redis)
+    await watched.until(() => watched.built.includes(second))
+    const key = `t:{${tenantId}}:state:announced`
+    await redis.multi().hincrby(key, 'number', 1).hset(key, 'version', first).exec()
+    await watched.until(() => watched.built.length === 3)
+    expect(watched.built).toEqual([first, second, first])
+    expect(watched.refresher.view.held).toEqual({ number: 3, version: first })
+  })
+
+  test('a cache that is down at start is used within 2 s of its return', async () => {
+    const port = await freePort()
+    const watched = watch(`redis://127.0.0.1:${port}`)
+    await sleep(1_500)
+    expect(watched.kinds()).toEqual(['cache-unreachable'])
+    const { redis } = await serve(port)
+    const backMs = performance.now()
+    const version = await publish(redis)
+    await watched.until(() => watched.built.includes(version))
+    const tookMs = performance.now() - backMs
+    expect(tookMs).toBeLessThan(2_000)
+    expect(watched.kinds().filter(kind => kind === 'cache-back')).toHaveLength(1)
+  })
+
+  test('a cache that is killed while polled is told once, and used within 2 s of its return', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url)
+    const first = await publish(redis)
+    await watched.until(() => watched.built.includes(first))
+    await server.kill()
+    await watched.until(() => watched.kinds().includes('cache-unreachable'))
+    await sleep(1_000)
+    expect(watched.kinds().filter(kind => kind === 'cache-unreachable')).toHaveLength(1)
+    expect(watched.refresher.view.held?.version).toBe(first)
+    expect(watched.refresher.view.unreachableSinceMs).toBeGreaterThan(0)
+    const again = await serve(server.port)
+    const backMs = performance.now()
+    // It came back empty: its numbers begin again.
+    const second = await publish(again.redis)
+    await watched.until(() => watched.built.includes(second))
+    const tookMs = performance.now() - backMs
+    expect(tookMs).toBeLessThan(2_000)
+    const causes = watched.events.flatMap(event => (event.kind === 'version-loading' ? [event.because] : []))
+    expect(causes[0]).toBe('first-load')
+    // The number of the first is 1, too: the version alone tells them apart.
+    expect(causes.at(-1)).toBe('new-version')
+  })
+
+  test('a cache that stands still is noticed after the time limit, and caught up with once it moves', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url, 300)
+    const first = await publish(redis)
+    await watched.until(() => watched.built.includes(first))
+    server.pause()
+    const noticedMs = await watched.until(() => watched.kinds().includes('cache-unreachable'))
+    expect(noticedMs).toBeLessThan(1_500)
+    await sleep(1_000)
+    server.resume()
+    const second = await publish(redis)
+    expect(await watched.until(() => watched.built.includes(second))).toBeLessThan(5_000)
+  })
+
+  test('a broken version is refused once and by name, and the previous one is held', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url)
+    const first = await publish(redis)
+    await watched.until(() => watched.built.includes(first))
+    const kinds = rawKinds({ lineItems: 10, seed: 2 })
+    const broken: [string, RawFaults, string][] = [
+      ['corrupt', { chunk: (_key, text) => text.replace('a', 'b') }, 'chunk-corrupt'],
+      ['lost', { chunk: (key, text) => (key.includes('campaigns') ? undefined : text) }, 'version-incomplete'],
+      ['garbled', { manifest: () => '{' }, 'manifest-invalid'],
+    ]
+    for (const [version, faults, code] of broken) {
+      await putRawVersion(redis, { tenantId, version }, kinds, faults)
+      await watched.until(() => watched.refusals().at(-1)?.announcement.version === version)
+      expect(watched.refusals().at(-1)?.code).toBe(code)
+      const told = watched.events.length
+      await sleep(150)
+      expect(watched.events.length).toBe(told)
+      expect(watched.refresher.view.held?.version).toBe(first)
+    }
+    await putRawVersion(redis, { tenantId, version: 'empty' }, { ...kinds, settings: [['{}']] })
+    await watched.until(() => watched.refusals().length === broken.length + 1)
+    expect(watched.refusals().at(-1)).toMatchObject({ code: 'documents-unusable', report: { usable: false } })
+    await putRawVersion(redis, { tenantId, version: 'mended' }, kinds)
+    await watched.until(() => watched.built.includes('mended'))
+  })
+
+  test('a version whose build fails is refused and not built again until it is announced again', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url)
+    watched.failBuild = 'no room'
+    const version = await publish(redis)
+    await watched.until(() => watched.kinds().includes('version-refused'))
+    expect(watched.events.at(-1)).toMatchObject({ code: 'build-failed', message: 'no room' })
+    watched.failBuild = undefined
+    await sleep(150)
+    expect(watched.built).toEqual([])
+    await redis.hincrby(`t:{${tenantId}}:state:announced`, 'number', 1)
+    await watched.until(() => watched.built.includes(version))
+  })
+
+  test('a version that is replaced and removed while it is read is not called broken', async () => {
+    const { server, redis } = await serve()
+    const kinds = rawKinds({ lineItems: 10, seed: 2 })
+    await putRawVersion(redis, { tenantId, version: 'v1' }, kinds, { announce: false })
+    await putRawVersion(redis, { tenantId, version: 'v2' }, kinds)
+    const { pickIndex } = new Random(seed)
+    const source = new RedisSource({ url: server.url, tenantId, timeoutMs: 1_000, pickIndex, clock })
+    let looks = 0
+    // The first look is answered late: by then v1 is gone and v2 is announced.
+    const late: StateSource = {
+      announced: async () => (looks++ === 0 ? { number: 0, version: 'gone' } : await source.announced()),
+      summary: version => source.summary(version),
+      read: version => source.read(version),
+    }
+    const watched = new Watched(late)
+    await watched.until(() => watched.built.includes('v2'))
+    expect(watched.kinds()).not.toContain('version-refused')
+    source.close()
+    await watched.refresher.stop()
+  })
+
+  test('stopping ends the loop although the cache is away', async () => {
+    const watched = watch(`redis://127.0.0.1:${await freePort()}`)
+    await watched.until(() => watched.kinds().includes('cache-unreachable'))
+    const startMs = performance.now()
+    await watched.refresher.stop()
+    expect(performance.now() - startMs).toBeLessThan(1_500)
+    const told = watched.events.length
+    await sleep(200)
+    expect(watched.events.length).toBe(told)
+  })
+})
