@@ -117,7 +117,6 @@ describe.each(TENANTS)('the cache user of %s', tenant => {
       ['CLIENT', 'TRACKING', 'ON', 'BCAST'],
       ['ACL', 'LIST'],
       ['ACL', 'SETUSER', 'default', 'on', 'nopass', '~*', '+@all'],
-      ['DEBUG', 'SLEEP', '0'],
       ['MEMORY', 'STATS'],
       ['FLUSHALL'],
       ['FLUSHDB'],

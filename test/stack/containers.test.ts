@@ -1,6 +1,6 @@
 import { describe, expect, inject, test } from 'vitest'
 import { run } from './engine.ts'
-import { containerId, evaluate, TENANTS } from './stack.ts'
+import { containerId, evaluate, execute, TENANTS } from './stack.ts'
 
 interface Inspected {
   readonly Config: { readonly User: string; readonly Env: readonly string[] }
@@ -91,6 +91,13 @@ describe.each(TENANTS)('the container of %s', tenant => {
     for (const { uid } of processes) expect(uid).toBe(1000)
     const expected = /^node service\/(main\.ts|commands\/health-check\.ts .*)$|(docker-init|tini) -- /
     expect(processes.filter(({ command }) => !expected.test(command))).toEqual([])
+  })
+
+  test('answers the network on its public port and keeps its admin port to itself', async () => {
+    const knock = async (port: string) =>
+      (await execute(stack, 'cache', ['redis-cli', '-h', tenant, '-p', port, 'ping'], { mayFail: true })).stderr
+    expect(await knock('9090')).toContain('Connection refused')
+    expect(await knock('8080')).not.toContain('Connection refused')
   })
 
   test('knows no name and no password of its neighbours', async () => {

@@ -1,8 +1,16 @@
 import { describe, expect, inject, test } from 'vitest'
-import { askForBid, evaluate, factsOf, send, TENANTS } from './stack.ts'
+import { run } from './engine.ts'
+import { askForBid, containerId, evaluate, factsOf, send, TENANTS, type Tenant } from './stack.ts'
 
 const stack = inject('stack')
 const BIDS = 20
+
+/** Addresses of a task in the networks of the stack. */
+async function addressesOf(tenant: Tenant): Promise<string[]> {
+  const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}'
+  const command = ['docker', 'inspect', '--format', format, await containerId(stack, tenant)]
+  return (await run(stack.dockerHost, command)).stdout.trim().split(' ')
+}
 
 describe.each(TENANTS)('through the proxy, %s', tenant => {
   const own = factsOf(tenant).domains
@@ -44,18 +52,22 @@ describe.each(TENANTS)('through the proxy, %s', tenant => {
     expect(statuses).toEqual(paths.map(() => ({ status: 404, echoed: false })))
   })
 
-  test('cannot reach its neighbours', async () => {
+  test('reaches itself and the cache, and not its neighbours', async () => {
     const others = TENANTS.filter(other => other !== tenant)
+    const addresses = (await Promise.all([tenant, ...others].map(addressesOf))).flat()
     const reached = await evaluate(
       stack,
       tenant,
-      `import { lookup } from 'node:dns/promises'
-       const others = JSON.parse(process.env.INPUT)
-       const found = others.map(other => lookup(other).then(() => 'found', error => error.code))
-       console.log(JSON.stringify(await Promise.all(found)))`,
-      others,
+      `import { connect } from 'node:net'
+       const reach = ({ host, port }) => new Promise(resolve => {
+         const socket = connect({ host, port, timeout: 1_000 })
+         const end = reached => { socket.destroy(); resolve(reached) }
+         socket.on('connect', () => end(true)).on('timeout', () => end(false)).on('error', () => end(false))
+       })
+       console.log(JSON.stringify(await Promise.all(JSON.parse(process.env.INPUT).map(reach))))`,
+      [{ host: 'cache', port: 6379 }, ...addresses.map(host => ({ host, port: 8080 }))],
     )
-    for (const answer of reached as string[]) expect(answer).toMatch(/^(ENOTFOUND|EAI_AGAIN)$/)
+    expect(reached).toEqual([true, true, ...others.map(() => false)])
   })
 })
 
