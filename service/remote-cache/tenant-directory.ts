@@ -138,17 +138,8 @@ async function* readWhole(handle: FileHandle, kind: DocumentKindName, file: stri
   const mayBeTooLong = bytes.length > LIMITS.recordBytesMax
   for (let record = 0; record < value.length; record++) {
     const each: unknown = value[record]
-    const tooLong = mayBeTooLong && recordBytes(each) > LIMITS.recordBytesMax
+    const tooLong = mayBeTooLong && Buffer.byteLength(JSON.stringify(each)) > LIMITS.recordBytesMax
     yield { kind, value: tooLong ? overlong() : each, where: { file, record } }
-  }
-}
-
-/** Bytes as JSON; infinite for what is nested so deeply that it cannot be written again. */
-function recordBytes(value: unknown): number {
-  try {
-    return Buffer.byteLength(JSON.stringify(value))
-  } catch {
-    return Number.POSITIVE_INFINITY
   }
 }
 

@@ -39,17 +39,8 @@ export type TypeOf<F> = F extends Field<infer T> ? T : never
 
 /** A value as it is shown in a problem: JSON, at most 80 characters. */
 export function shown(value: unknown): string {
-  const text = value === undefined ? 'nothing' : jsonOf(value)
+  const text = value === undefined ? 'nothing' : JSON.stringify(value)
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`
-}
-
-/** JSON.stringify recurses, so that a value which JSON.parse still read can be too deep for it. */
-function jsonOf(value: unknown): string {
-  try {
-    return JSON.stringify(value)
-  } catch {
-    return 'a value nested too deeply'
-  }
 }
 
 /** A key as a part of a path: as it is when it looks like a name, otherwise quoted and cut. */
