@@ -12,6 +12,7 @@ export interface TlsFiles {
   readonly keyFile: string
 }
 
+/** How to start a server; everything has a default. */
 export interface RedisServerOptions {
   /** More arguments for redis-server, each as on its command line: `['--maxmemory', '64mb']`. */
   readonly args?: readonly string[]

@@ -21,6 +21,7 @@ export const PUBLISHER_COMMANDS = [
   'watch',
 ] as const
 
+/** Who uses the cache: tasks that serve, or the control plane that publishes. */
 export type CacheRole = 'service' | 'publisher'
 
 /**

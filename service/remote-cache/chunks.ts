@@ -63,7 +63,7 @@ export async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
 }
 
 /**
- * The records of a chunk. A line that is not JSON stands as an UnreadableRecord, so that validation refuses and names it.
+ * The records of a chunk. For a line that is not JSON stands an UnreadableRecord: validation refuses and names it.
  * @param records how many its manifest tells. Cost: O(bytes).
  */
 export function parseChunk(bytes: Uint8Array, records: number): unknown[] {

@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import type { PickIndex } from '../foundation/random.ts'
 import { SourceError, type SourceErrorCode } from './source.ts'
 
+/** How to reach the remote cache. */
 export interface ConnectionOptions {
   /** redis:// or rediss://, with user and password where needed. For a private authority set NODE_EXTRA_CA_CERTS. */
   readonly url: string

@@ -25,7 +25,7 @@ export class FileSource implements OpenSource {
   #announced: Announcement | undefined
   #closed = false
 
-  /** @param url `file:` URL of the directory. `file:some/dir`, without slashes, is relative to the working directory. */
+  /** @param url `file:` URL of the directory; `file:some/dir` is relative to the working directory */
   constructor(url: string) {
     this.#directory = directoryOfUrl(url)
   }

@@ -25,6 +25,7 @@ export interface StateKeys {
   chunk(version: string, kind: DocumentKindName, index: number): string
 }
 
+/** The keys of one tenant. */
 export function stateKeys(tenantId: string): StateKeys {
   const prefix = statePrefix(tenantId)
   return {
@@ -46,6 +47,7 @@ export interface ChunkRecord {
   readonly sha256: string
 }
 
+/** All chunks of one kind; records and bytes are their sums. */
 export interface KindRecord {
   readonly records: number
   readonly bytes: number
@@ -74,7 +76,7 @@ const VERSION = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const SHA256 = /^[0-9a-f]{64}$/
 
 /** Whether a text can name a version; it becomes part of keys. */
-export function isVersion(value: unknown): value is string {
+function isVersion(value: unknown): value is string {
   return typeof value === 'string' && VERSION.test(value)
 }
 

@@ -9,6 +9,7 @@ export interface DocumentSink {
   add(document: GoodDocument): void
 }
 
+/** How far a load is. */
 export interface LoadProgress {
   readonly records: number
   /** 0 where the source cannot know. */
@@ -32,6 +33,7 @@ export interface LoadReport extends ReadReport {
   readonly totalMs: number
 }
 
+/** What a load needs besides a source and a sink. */
 export interface LoadOptions {
   readonly clock: Clock
   /** Called after each batch, about once per MiB. */

@@ -150,7 +150,8 @@ describe('a publish', () => {
         console.log('all read')
         await new Promise(resolve => setTimeout(resolve, 60_000))
       }
-      await publishTenant({ redis: new Redis(${JSON.stringify(server.url)}), tenantId: 'acme', documents: documents() })`
+      const redis = new Redis(${JSON.stringify(server.url)})
+      await publishTenant({ redis, tenantId: 'acme', documents: documents() })`
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })

@@ -26,12 +26,14 @@ export interface PublishRecord {
   readonly where: RecordPlace
 }
 
+/** How far a publish is. */
 export interface PublishProgress {
   readonly records: number
   /** Written so far, a chunk at a time. */
   readonly bytes: number
 }
 
+/** What to publish, for whom, and over which connection. */
 export interface PublishOptions {
   /** Connected, and used by nothing else meanwhile: a transaction watches keys on it. */
   readonly redis: Redis
@@ -44,6 +46,7 @@ export interface PublishOptions {
   readonly clock?: Clock
 }
 
+/** What became of a publish. `refused` = nothing was announced and nothing is left. */
 export type PublishOutcome =
   | {
       readonly kind: 'published'

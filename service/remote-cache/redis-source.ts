@@ -15,6 +15,7 @@ import {
 } from './layout.ts'
 import { type Announcement, type OpenSource, type RecordBatch, SourceError, type VersionSummary } from './source.ts'
 
+/** Whose state to read, and how. */
 export interface RedisSourceOptions extends ConnectionOptions {
   readonly tenantId: string
   readonly clock: Clock

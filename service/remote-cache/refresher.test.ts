@@ -7,7 +7,7 @@ import { systemClock as clock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { publishTenant } from './publisher.ts'
 import { RedisSource } from './redis-source.ts'
-import { planUpdate, type RefreshEvent, Refresher } from './refresher.ts'
+import { type PlanInput, planUpdate, type RefreshEvent, Refresher } from './refresher.ts'
 import type { StateSource } from './source.ts'
 
 const tenantId = 'acme'
@@ -15,27 +15,20 @@ const seed = Date.now() % 100_000
 
 describe('the plan', () => {
   const at = (number: number, version: string) => ({ number, version })
-  const never = (): boolean => false
-  const always = (): boolean => true
 
-  test.each([
-    ['nothing is announced', undefined, undefined, never, { kind: 'keep', because: 'nothing-announced' }],
-    ['the announcement vanished', at(4, 'a'), undefined, never, { kind: 'keep', because: 'nothing-announced' }],
-    ['it is held', at(4, 'a'), at(4, 'a'), never, { kind: 'up-to-date' }],
-    ['the held version is announced again', at(4, 'a'), at(6, 'a'), never, { kind: 'up-to-date' }],
-    ['it is the first', undefined, at(9, 'a'), never, { kind: 'load-snapshot', because: 'first-load' }],
-    ['it is newer', at(4, 'a'), at(5, 'b'), never, { kind: 'load-snapshot', because: 'new-version' }],
-    [
-      'older content has a newer number',
-      at(4, 'b'),
-      at(5, 'a'),
-      never,
-      { kind: 'load-snapshot', because: 'new-version' },
-    ],
-    ['the cache was restored', at(4, 'b'), at(1, 'c'), never, { kind: 'load-snapshot', because: 'number-went-back' }],
-    ['it was refused', at(4, 'a'), at(5, 'b'), always, { kind: 'keep', because: 'refused-before' }],
-  ] as const)('when %s', (_name, held, announced, wasRefused, plan) => {
-    expect(planUpdate({ held, announced, wasRefused })).toMatchObject(plan)
+  const cases: readonly (readonly [string, Omit<PlanInput, 'wasRefused'>, object])[] = [
+    ['nothing is announced', { held: undefined, announced: undefined }, { kind: 'keep', because: 'nothing-announced' }],
+    ['the announcement vanished', { held: at(4, 'a'), announced: undefined }, { kind: 'keep' }],
+    ['it is held', { held: at(4, 'a'), announced: at(4, 'a') }, { kind: 'up-to-date' }],
+    ['the held version is announced again', { held: at(4, 'a'), announced: at(6, 'a') }, { kind: 'up-to-date' }],
+    ['it is the first', { held: undefined, announced: at(9, 'a') }, { because: 'first-load' }],
+    ['it is newer', { held: at(4, 'a'), announced: at(5, 'b') }, { because: 'new-version' }],
+    ['older content has a newer number', { held: at(4, 'b'), announced: at(5, 'a') }, { because: 'new-version' }],
+    ['the cache was restored', { held: at(4, 'b'), announced: at(1, 'c') }, { because: 'number-went-back' }],
+    ['it was refused', { held: at(4, 'a'), announced: at(5, 'refused') }, { kind: 'keep', because: 'refused-before' }],
+  ]
+  test.each(cases)('when %s', (_name, input, plan) => {
+    expect(planUpdate({ ...input, wasRefused: ({ version }) => version === 'refused' })).toMatchObject(plan)
   })
 })
 

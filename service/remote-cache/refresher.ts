@@ -15,6 +15,7 @@ export type UpdatePlan =
 /** `number-went-back`: the cache was lost or restored; its word still counts. */
 export type LoadCause = 'first-load' | 'new-version' | 'number-went-back'
 
+/** What a plan follows from. */
 export interface PlanInput {
   /** What is being served. */
   readonly held: Announcement | undefined
@@ -32,8 +33,14 @@ export function planUpdate({ held, announced, wasRefused }: PlanInput): UpdatePl
   return { kind: 'load-snapshot', because, announcement: announced }
 }
 
+/** Why a version that could be read is not served. */
+const REFUSAL_ERRORS = {
+  'documents-unusable': { meaning: 'the settings of the tenant are missing or bad, so that no catalog can be made' },
+  'build-failed': { meaning: 'no catalog could be built from the version' },
+} as const satisfies Record<string, { readonly meaning: string }>
+
 /** Why a version is not served and never tried again under the same announcement. */
-export type RefusalCode = SourceErrorCode | 'documents-unusable' | 'build-failed'
+export type RefusalCode = SourceErrorCode | keyof typeof REFUSAL_ERRORS
 
 /** What happened, for logs and metrics. Repeated states are told once. */
 export type RefreshEvent =
@@ -58,6 +65,7 @@ export type RefreshEvent =
       readonly report?: LoadReport
     }
 
+/** What a refresher works with. */
 export interface RefresherParts<S extends DocumentSink> {
   readonly source: StateSource
   /** Called for each load. */

@@ -41,7 +41,7 @@ export interface StateSource {
   /** @returns undefined when nothing was ever announced. */
   announced(): Promise<Announcement | undefined>
   summary(version: string): Promise<VersionSummary>
-  /** Reads ahead while the caller works, within LIMITS.chunksInFlightMax. Each batch is checked against its checksum. */
+  /** Reads ahead while the caller works, within LIMITS.chunksInFlightMax. Each batch has its right checksum. */
   read(version: string): AsyncIterable<RecordBatch>
 }
 
@@ -55,7 +55,7 @@ export interface OpenSource extends StateSource {
  * Why a source could not answer. `retry` = the same question may succeed later; otherwise the version is broken and
  * asking again is of no use.
  */
-export const SOURCE_ERRORS = {
+const SOURCE_ERRORS = {
   'cache-unreachable': { retry: true, meaning: 'no connection to the remote cache, or no answer in time' },
   'cache-denied': { retry: true, meaning: 'the remote cache refuses the user, its password or one of its commands' },
   'cache-answer': { retry: true, meaning: 'the remote cache answered with something that is not of our layout' },
@@ -68,6 +68,7 @@ export const SOURCE_ERRORS = {
   'chunk-corrupt': { retry: false, meaning: 'a part of the version differs from its manifest' },
 } as const satisfies Record<string, { readonly retry: boolean; readonly meaning: string }>
 
+/** One of SOURCE_ERRORS. */
 export type SourceErrorCode = keyof typeof SOURCE_ERRORS
 
 /** A coded failure of a source. Its message is for the log and holds no secret. */
