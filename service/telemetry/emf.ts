@@ -72,7 +72,9 @@ function embeddedDistribution({ values, counts, sum }: Exclude<CloudMetric['data
 
 function lineOf(head: Readonly<Record<string, unknown>>, takenAtMs: number, members: readonly Member[]): string {
   const definitions = members.map(({ definition }) => definition).join(',')
-  const directive = `{"Namespace":"${NAMESPACE}","Dimensions":${JSON.stringify([DIMENSIONS])},"Metrics":[${definitions}]}`
+  const dimensions = JSON.stringify([DIMENSIONS])
+  const directive = `{"Namespace":"${NAMESPACE}","Dimensions":${dimensions},"Metrics":[${definitions}]}`
+  const meta = `"_aws":{"Timestamp":${takenAtMs},"CloudWatchMetrics":[${directive}]}`
   const values = members.map(({ value }) => `,${value}`).join('')
-  return `${JSON.stringify(head).slice(0, -1)},"_aws":{"Timestamp":${takenAtMs},"CloudWatchMetrics":[${directive}]}${values}}`
+  return `${JSON.stringify(head).slice(0, -1)},${meta}${values}}`
 }

@@ -1,6 +1,5 @@
 /** All ways out for metrics behind one port. Each takes snapshots from the same source; none can hold up another. */
 import { randomInt } from 'node:crypto'
-import type { Config } from '../config.ts'
 import { LIMITS } from '../limits.ts'
 import { cloudMetrics } from './cloud-metrics.ts'
 import { type CloudWatchSink, createCloudWatchSink } from './cloudwatch.ts'
@@ -13,7 +12,8 @@ import type { MetricSink } from './signals.ts'
 
 /** What the exporters need. */
 export interface ExporterOptions {
-  readonly config: Pick<Config, 'metricsSink' | 'metricsPeriodS'>
+  /** METRICS_SINK and METRICS_PERIOD_S. */
+  readonly config: { readonly metricsSink: 'emf' | 'cloudwatch' | 'none'; readonly metricsPeriodS: number }
   readonly snapshotNow: () => Snapshot
   readonly log: Logger
   /** From otelSettings; undefined: not wanted, and nothing of it is loaded. */

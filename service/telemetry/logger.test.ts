@@ -11,8 +11,9 @@ import { ThreadLog, type ThreadLogMessage } from './thread-log.ts'
 const folder = mkdtempSync(join(tmpdir(), 'logger-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
+const MODULE = JSON.stringify(new URL('./logger.ts', import.meta.url).href)
 const PRELUDE = `
-  import { Logger, installCrashLines, identityFromEnv, logConfigProblems } from ${JSON.stringify(new URL('./logger.ts', import.meta.url).href)}
+  import { Logger, installCrashLines, identityFromEnv, logConfigProblems } from ${MODULE}
   const clock = { nowMs: () => Date.now(), monotonicMs: () => performance.now() }
   const losses = { 'buffer-full': 0, repeated: 0 }
   const identity = { tenant_id: 'acme', tier_id: 'gold', region: 'eu-west-1', cell_id: 'c1' }
@@ -117,7 +118,8 @@ describe('logger', () => {
 
   test('problems of the configuration are lines with whatever identity is known', async () => {
     const { lines, code } = await run(`
-      const early = new Logger({ identity: identityFromEnv({ TENANT_ID: 'acme', REGION: '', TIER_ID: 'x'.repeat(900) }), level: 'info', clock })
+      const env = { TENANT_ID: 'acme', REGION: '', TIER_ID: 'x'.repeat(900) }
+      const early = new Logger({ identity: identityFromEnv(env), level: 'info', clock })
       logConfigProblems(early, ['REGION must be set', 'PORT must be a number'])
       process.exit(78)`)
     expect(code).toBe(78)
@@ -134,7 +136,8 @@ const FLOOD = `
   let lag = 0, last = performance.now()
   const timer = setInterval(() => { const now = performance.now(); lag = Math.max(lag, now - last); last = now }, 1)
   for (let i = 0; i < 40; i++) {
-    for (let k = 0; k < 1000; k++) logger.writeLine(JSON.stringify({ ...identity, level: 'info', i, k, text: 'x'.repeat(1000) }))
+    for (let k = 0; k < 1000; k++)
+      logger.writeLine(JSON.stringify({ ...identity, level: 'info', i, k, text: 'x'.repeat(1000) }))
     await new Promise(resolve => setTimeout(resolve, 5))
   }
   clearInterval(timer)

@@ -41,7 +41,7 @@ export function snapshotProducer(snapshotNow: () => Snapshot, startedAtMs: numbe
 }
 
 /** All signals since `startedAtMs`, cumulative. */
-export function otelMetrics(taken: Snapshot, startedAtMs: number): MetricData[] {
+function otelMetrics(taken: Snapshot, startedAtMs: number): MetricData[] {
   const span = { startTime: hrTimeOf(startedAtMs), endTime: hrTimeOf(taken.takenAtMs) }
   const point = (value: number, attributes: Record<string, string> = {}): DataPoint<number> => ({
     ...span,

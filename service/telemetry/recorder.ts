@@ -145,7 +145,7 @@ export function snapshot({ blocks, gauges, takenAtMs }: SnapshotSource): Snapsho
 }
 
 /** Name of the thread that owns a block, by the block's place: the control thread's comes first. */
-export function threadName(blockIndex: number): string {
+function threadName(blockIndex: number): string {
   return blockIndex === 0 ? 'control' : `bid-${blockIndex}`
 }
 
