@@ -126,17 +126,24 @@ function errorsTable(sources: readonly Source[]): string {
   )
 }
 
+/** OpenRTB's number of each reason, as it stands in openrtb/no-bid.ts. */
+function openrtbNumber(sources: readonly Source[], reason: string): string {
+  const source = sources.find(({ path }) => path === 'service/openrtb/no-bid.ts')
+  return new RegExp(`^ {2}'${reason}': (\\d+),$`, 'm').exec(source?.text ?? '')?.[1] ?? '—'
+}
+
 /** Every table of REFERENCE.md by its name. Error codes come from the sources; the rest from the running code. */
 export function referenceTables(sources: readonly Source[]): ReadonlyMap<string, string> {
   const reasons = Object.entries(NO_BID_REASONS).map(([name, { alarm, meaning }]) => [
     `\`${name}\``,
+    openrtbNumber(sources, name),
     alarm ? 'yes' : 'no',
     meaning,
   ])
   const exits = Object.entries(EXIT_CODES).map(([code, meaning]) => [code, meaning])
   return new Map([
     ['settings', settingsTable()],
-    ['no-bid reasons', table(['reason', 'alarm', 'meaning'], reasons)],
+    ['no-bid reasons', table(['reason', 'nbr', 'alarm', 'meaning'], reasons)],
     ['error codes', errorsTable(sources)],
     ['signals', signalsTable()],
     ['exit codes', table(['code', 'meaning'], exits)],
