@@ -5,7 +5,7 @@ type ArrivalKind = 'fixed' | 'poisson'
 
 /** Which arrivals, fully determined by its numbers. */
 export interface ArrivalPlan {
-  readonly kind: ArrivalKind
+  readonly arrivals: ArrivalKind
   readonly ratePerS: number
   readonly durationS: number
   readonly seed: number
@@ -26,7 +26,7 @@ export class Arrivals {
   /** The next planned instant in µs after the start, or undefined after the last. */
   next(): number | undefined {
     const gapUs = 1e6 / this.#plan.ratePerS
-    if (this.#plan.kind === 'fixed') this.#atUs = this.#index++ * gapUs
+    if (this.#plan.arrivals === 'fixed') this.#atUs = this.#index++ * gapUs
     else this.#atUs += -Math.log(1 - this.#random.unit()) * gapUs
     return this.#atUs < this.#plan.durationS * 1e6 ? this.#atUs : undefined
   }

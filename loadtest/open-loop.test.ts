@@ -24,7 +24,7 @@ async function serverUrl(answer: RequestListener): Promise<string> {
 
 const requests = [postRequest({ host: 'h', path: '/' }, Buffer.from('{}'))]
 /** The tests share two cores with whatever else runs, and server and generator are one thread here. */
-const plan = { kind: 'fixed', ratePerS: 300, durationS: 2, seed: 1, connectionsMax: 64, timeoutMs: 1_000 } as const
+const plan = { arrivals: 'fixed', ratePerS: 300, durationS: 2, seed: 1, connectionsMax: 64, timeoutMs: 1_000 } as const
 const lenient = { sendLagP99UsMax: 100_000, ownCpuShareMax: 2 }
 
 function options(url: string, more: Partial<OpenLoopOptions> = {}): OpenLoopOptions {
@@ -56,7 +56,7 @@ describe('the open-loop driver', () => {
     const stall = setInterval(() => {
       for (const endMs = performance.now() + 20; performance.now() < endMs; );
     }, 1_000)
-    const result = await runOpenLoop(options(url, { kind: 'poisson', durationS: 4, ratePerS: 500 })).finally(() =>
+    const result = await runOpenLoop(options(url, { arrivals: 'poisson', durationS: 4, ratePerS: 500 })).finally(() =>
       clearInterval(stall),
     )
     // 2 % of the time is stalled; half of that waits for more than 10 ms.
@@ -115,7 +115,7 @@ describe('the open-loop driver', () => {
 describe('planned arrivals', () => {
   test('of a Poisson plan have its rate, and repeat with its seed', () => {
     const all = (seed: number) => {
-      const arrivals = new Arrivals({ kind: 'poisson', ratePerS: 1_000, durationS: 20, seed })
+      const arrivals = new Arrivals({ arrivals: 'poisson', ratePerS: 1_000, durationS: 20, seed })
       const found: number[] = []
       for (let at = arrivals.next(); at !== undefined; at = arrivals.next()) found.push(at)
       return found

@@ -105,8 +105,8 @@ class OpenLoopRun {
     })
     const words = new Int32Array(new SharedArrayBuffer(16))
     const startUs = new Float64Array(new SharedArrayBuffer(8))
-    const { kind, ratePerS, durationS, seed } = this.#options
-    const start: PacerStart = { plan: { kind, ratePerS, durationS, seed }, startUs, words }
+    const { arrivals, ratePerS, durationS, seed } = this.#options
+    const start: PacerStart = { plan: { arrivals, ratePerS, durationS, seed }, startUs, words }
     const pacer = new Worker(new URL('./pacer.ts', import.meta.url), { workerData: start })
     const broken = new Promise<never>((_, reject) => pacer.once('error', reject))
     let sweep: NodeJS.Timeout | undefined

@@ -1,0 +1,49 @@
+/** What the harness asks of the machine's processors: pinning, precedence, and how much a process used. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+/** How a process is to be run. */
+export interface Placement {
+  /** A list as taskset takes it, such as `0` or `1-3`; without it any. Ignored where there is no taskset (macOS). */
+  readonly cpus?: string
+  /** Before everything else on its processor: for generators, which must not lag behind what they load. */
+  readonly realTime?: boolean
+}
+
+const works = new Map<string, boolean>()
+
+function canRun(command: string, args: readonly string[]): boolean {
+  const key = [command, ...args].join(' ')
+  const known = works.get(key)
+  if (known !== undefined) return known
+  const found = spawnSync(command, args, { stdio: 'ignore' }).status === 0
+  works.set(key, found)
+  return found
+}
+
+/** Whether processes can be pinned here. */
+export function canPin(cpus: string): boolean {
+  return canRun('taskset', ['-c', cpus, 'true'])
+}
+
+/** The command line that runs another one as wished, as far as this machine lets it; taskset and chrt keep the pid. */
+export function placed(command: readonly string[], { cpus, realTime }: Placement): readonly string[] {
+  const pinned = cpus !== undefined && canPin(cpus) ? ['taskset', '-c', cpus] : []
+  const early = realTime === true && canRun('chrt', ['-f', '1', 'true']) ? ['chrt', '-f', '1'] : []
+  return [...pinned, ...early, ...command]
+}
+
+/** Ticks per second of /proc, fixed by Linux for programs. */
+const TICKS_PER_S = 100
+
+/** CPU seconds that a process used so far, or undefined where /proc does not tell. */
+export function cpuSecondsOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // The name of the program may contain spaces and brackets: count from its end.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S
+  } catch {
+    return undefined
+  }
+}

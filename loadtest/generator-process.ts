@@ -1,0 +1,72 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { AnswerFindings } from './answer-check.ts'
+import type { CapacityResult } from './capacity.ts'
+import { type Placement, placed } from './cpu.ts'
+import type { CapacityTask, GeneratorReply, GeneratorTask, OpenLoopTask, WorkloadSource } from './generator.ts'
+import { Histogram } from './histogram.ts'
+import type { OpenLoopResult } from './open-loop.ts'
+
+type Reply<K extends GeneratorReply['kind']> = Extract<GeneratorReply, { readonly kind: K }>
+
+/** A load generator in a process of its own. One task at a time. */
+export class GeneratorProcess {
+  readonly #child: ChildProcess
+
+  /** Starts it; it needs `load` before a run. */
+  constructor(placement: Placement) {
+    const file = fileURLToPath(new URL('./generator.ts', import.meta.url))
+    const [command, ...args] = placed([process.execPath, '--max-semi-space-size=32', file], placement)
+    this.#child = spawn(command ?? process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  }
+
+  /** Makes the requests of later runs. */
+  load(source: WorkloadSource): Promise<Reply<'loaded'>> {
+    return this.#perform({ kind: 'load', source }, 'loaded')
+  }
+
+  /** Runs an open loop; `onProgress` is called with the share done. */
+  async openLoop(
+    task: OpenLoopTask,
+    onProgress: (share: number) => void = () => {},
+  ): Promise<OpenLoopResult & { readonly findings: AnswerFindings }> {
+    const { result, findings } = await this.#perform({ kind: 'open-loop', ...task }, 'open-loop', onProgress)
+    const latencyUs = Histogram.from(result.latencyUs)
+    return { ...result, latencyUs, sendLagUs: Histogram.from(result.sendLagUs), findings }
+  }
+
+  /** Runs a closed loop. */
+  async capacity(task: CapacityTask): Promise<CapacityResult> {
+    const { result } = await this.#perform({ kind: 'capacity', ...task }, 'capacity')
+    return { ...result, latencyUs: Histogram.from(result.latencyUs) }
+  }
+
+  /** Ends it. May be called twice. */
+  stop(): void {
+    if (this.#child.connected) this.#child.disconnect()
+  }
+
+  #perform<K extends GeneratorReply['kind']>(
+    task: GeneratorTask,
+    kind: K,
+    onProgress: (share: number) => void = () => {},
+  ): Promise<Reply<K>> {
+    const child = this.#child
+    return new Promise((resolve, reject) => {
+      const settle = (done: () => void) => {
+        child.off('message', onMessage)
+        child.off('exit', onExit)
+        done()
+      }
+      const onExit = (code: number | null) => settle(() => reject(new Error(`the generator ended with ${code}`)))
+      const onMessage = (reply: GeneratorReply) => {
+        if (reply.kind === 'progress') onProgress(reply.share)
+        else if (reply.kind === 'failed') settle(() => reject(new Error(reply.message)))
+        else if (reply.kind === kind) settle(() => resolve(reply as Reply<K>))
+      }
+      child.on('message', onMessage)
+      child.once('exit', onExit)
+      child.send(task)
+    })
+  }
+}

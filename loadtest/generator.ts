@@ -1,0 +1,96 @@
+/**
+ * The process that makes load. It is apart from the one that draws progress and judges, so that it can be pinned and
+ * nothing else takes its time; it is told what to do over IPC and lives through many runs, so that its code is warm.
+ */
+import { AnswerCheck, type AnswerCheckOptions, type AnswerFindings } from './answer-check.ts'
+import type { ArrivalPlan } from './arrivals.ts'
+import { type CapacityResult, measureCapacity } from './capacity.ts'
+import type { HistogramData } from './histogram.ts'
+import { postRequest } from './http-response.ts'
+import { loopbackTarget } from './loopback.ts'
+import { type OpenLoopResult, runOpenLoop } from './open-loop.ts'
+import { readTenantRecords } from './tenant-records.ts'
+import { recordedWorkload, type TenantTraffic, tenantWorkload, type WorkloadRequest } from './workload.ts'
+
+/** Where the requests come from. */
+export type WorkloadSource =
+  | ({ readonly kind: 'tenant'; readonly directory: string } & TenantTraffic)
+  | { readonly kind: 'recorded'; readonly file: string; readonly exchange: string }
+
+/** An open-loop run against a tenant's path, such as `http://127.0.0.1:8080/acme`. */
+export interface OpenLoopTask extends ArrivalPlan {
+  readonly url: string
+  readonly connectionsMax: number
+  readonly timeoutMs: number
+  readonly check: AnswerCheckOptions
+}
+
+/** A closed-loop run against a tenant's path. */
+export interface CapacityTask {
+  readonly url: string
+  readonly connections: number
+  readonly durationS: number
+  readonly timeoutS: number
+}
+
+/** A result with its histograms as JSON. */
+type Plain<T> = { [K in keyof T]: T[K] extends { toJSON(): HistogramData } ? HistogramData : T[K] }
+
+/** What the generator is told. */
+export type GeneratorTask =
+  | { readonly kind: 'load'; readonly source: WorkloadSource }
+  | ({ readonly kind: 'open-loop' } & OpenLoopTask)
+  | ({ readonly kind: 'capacity' } & CapacityTask)
+
+/** What the generator tells. */
+export type GeneratorReply =
+  | { readonly kind: 'loaded'; readonly requests: number; readonly bytesMean: number }
+  | { readonly kind: 'open-loop'; readonly result: Plain<OpenLoopResult>; readonly findings: AnswerFindings }
+  | { readonly kind: 'capacity'; readonly result: Plain<CapacityResult> }
+  | { readonly kind: 'progress'; readonly share: number }
+  | { readonly kind: 'failed'; readonly message: string }
+
+let workload: readonly WorkloadRequest[] = []
+
+async function load(source: WorkloadSource): Promise<GeneratorReply> {
+  if (source.kind === 'tenant') workload = tenantWorkload(await readTenantRecords(source.directory), source)
+  else workload = await recordedWorkload(source.file, source.exchange)
+  const bytes = workload.reduce((sum, each) => sum + each.body.length, 0)
+  return { kind: 'loaded', requests: workload.length, bytesMean: Math.round(bytes / Math.max(1, workload.length)) }
+}
+
+function pathOf(url: string, exchange: string): string {
+  return `${new URL(url).pathname.replace(/\/$/, '')}/openrtb2/${encodeURIComponent(exchange)}`
+}
+
+async function openLoop(task: OpenLoopTask): Promise<GeneratorReply> {
+  const { host } = loopbackTarget(task.url)
+  const requests = workload.map(({ exchange, body }) => postRequest({ host, path: pathOf(task.url, exchange) }, body))
+  const check = new AnswerCheck(workload, task.check)
+  const onProgress = (share: number) => tell({ kind: 'progress', share })
+  const result = await runOpenLoop({ ...task, requests, onAnswer: check.look, onProgress })
+  const plain = { ...result, latencyUs: result.latencyUs.toJSON(), sendLagUs: result.sendLagUs.toJSON() }
+  return { kind: 'open-loop', result: plain, findings: check.findings() }
+}
+
+async function capacity(task: CapacityTask): Promise<GeneratorReply> {
+  const requests = workload.map(({ exchange, body }) => ({ path: pathOf(task.url, exchange), body }))
+  const result = await measureCapacity({ ...task, requests })
+  return { kind: 'capacity', result: { ...result, latencyUs: result.latencyUs.toJSON() } }
+}
+
+function perform(task: GeneratorTask): Promise<GeneratorReply> {
+  if (task.kind === 'load') return load(task.source)
+  return task.kind === 'open-loop' ? openLoop(task) : capacity(task)
+}
+
+function tell(reply: GeneratorReply): void {
+  process.send?.(reply)
+}
+
+process.on('message', (task: GeneratorTask) => {
+  perform(task).then(tell, (error: unknown) => {
+    tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) })
+  })
+})
+process.on('disconnect', () => process.exit(0))
