@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { readTenantDirectory } from '../service/remote-cache/tenant-directory.ts'
+import { DIMENSION_NAMES } from '../service/state/dimensions.ts'
+import {
+  type Creative,
+  DOCUMENT_KIND_NAMES,
+  DOCUMENT_KINDS,
+  type DocumentKindName,
+  type LineItem,
+} from '../service/state/documents.ts'
+import type { JsonSchema } from '../service/state/fields.ts'
+import { DocumentReader, problemLine } from '../service/state/validate.ts'
+
+const TENANTS = ['acme-outdoor', 'bluebird-games', 'cinema-now'] as const
+type Holder = Record<string | number, unknown>
+
+function recordsOf(tenant: string, kind: DocumentKindName): readonly unknown[] {
+  const value: unknown = JSON.parse(readFileSync(new URL(`tenants/${tenant}/${kind}.json`, import.meta.url), 'utf8'))
+  return Array.isArray(value) ? value : [value]
+}
+
+/** Paths of a schema's fields that no value sets. `values` are all values found at the schema's place. */
+function unsetFields(schema: JsonSchema, values: readonly unknown[], path: string): string[] {
+  if (Array.isArray(schema.oneOf)) {
+    // A shape is known by its constant field: the one whose enum has a single word.
+    return (schema.oneOf as JsonSchema[]).flatMap(shape => {
+      const fields = Object.entries(shape.properties as Record<string, JsonSchema>)
+      const [by, { enum: words }] = fields.find(([, each]) => (each.enum as unknown[] | undefined)?.length === 1)!
+      const of = values.filter(value => (value as Holder)[by] === (words as unknown[])[0])
+      return unsetFields(shape, of, `${path}<${String((words as unknown[])[0])}>`)
+    })
+  }
+  if (schema.type === 'array') return unsetFields(schema.items as JsonSchema, values.flat(), `${path}[]`)
+  return Object.entries((schema.properties ?? {}) as Record<string, JsonSchema>).flatMap(([name, each]) => {
+    const set = values.flatMap(value => ((value as Holder)[name] === undefined ? [] : [(value as Holder)[name]]))
+    return set.length === 0 ? [`${path}.${name}`] : unsetFields(each, set, `${path}.${name}`)
+  })
+}
+
+describe('the tenant acme-outdoor', () => {
+  test.each(DOCUMENT_KIND_NAMES)('sets every field of %s', kind => {
+    expect(unsetFields(DOCUMENT_KINDS[kind].field.schema, recordsOf('acme-outdoor', kind), kind)).toEqual([])
+  })
+
+  test('includes and excludes values of every dimension', () => {
+    const lineItems = recordsOf('acme-outdoor', 'lineItems') as LineItem[]
+    for (const name of DIMENSION_NAMES) {
+      expect(
+        lineItems.some(each => each.targeting[name]?.include),
+        `${name}.include`,
+      ).toBe(true)
+      expect(
+        lineItems.some(each => each.targeting[name]?.exclude),
+        `${name}.exclude`,
+      ).toBe(true)
+    }
+  })
+})
+
+const BANNER_SIZES =
+  '300x250 320x50 728x90 300x600 160x600 970x250 300x50 320x480 320x100 336x280 290x260 640x100 900x450 500x300 ' +
+  '250x250 300x400 1024x576'
+
+describe('the run of network of acme-outdoor', () => {
+  const byId = new Map((recordsOf('acme-outdoor', 'creatives') as Creative[]).map(each => [each.id, each]))
+  const open = (recordsOf('acme-outdoor', 'lineItems') as LineItem[]).filter(
+    each => Object.keys(each.targeting).length === 0 && each.deals === undefined && each.priority >= 12,
+  )
+  const creatives = open.flatMap(each => each.creativeIds.map(id => byId.get(id)!))
+
+  test.each(BANNER_SIZES.split(' '))('has a banner of %s', size => {
+    expect(creatives.some(each => each.format === 'banner' && `${each.width}x${each.height}` === size)).toBe(true)
+  })
+
+  test.each(['2.0', '3.0', '4.0', '4.2'])('has a video of VAST %s as mp4 and as webm', version => {
+    const mimes = creatives.flatMap(each =>
+      each.format === 'video' && each.vastVersion === version ? each.mediaFiles.map(file => file.mime) : [],
+    )
+    expect(mimes).toEqual(expect.arrayContaining(['video/mp4', 'video/webm']))
+  })
+})
+
+describe('the tenants', () => {
+  test.each(TENANTS)('%s is valid', async tenant => {
+    const reader = new DocumentReader(() => {})
+    const directory = fileURLToPath(new URL(`tenants/${tenant}`, import.meta.url))
+    for await (const { kind, value, where } of readTenantDirectory(directory)) reader.read(kind, value, where)
+    const report = reader.finish()
+    expect(report.problems.map(problemLine)).toEqual([])
+    expect(report.counts.lineItems.good).toBeGreaterThanOrEqual(6)
+  })
+
+  test('share no advertiser domain, so that a leak would show', () => {
+    const domains = TENANTS.flatMap(each => recordsOf(each, 'advertisers').map(record => (record as Holder).domain))
+    expect(new Set(domains).size).toBe(domains.length)
+  })
+})
