@@ -19,6 +19,7 @@ export const EVENTS = {
     meaning: 'A setting is missing or wrong; the process ends with 78.',
     remedy: 'Correct the named setting.',
   },
+  'state-loading': { meaning: 'A version is being loaded; about one line a second.' },
   'state-loaded': { meaning: 'A version was loaded and serves.' },
   'state-refused': {
     meaning: 'A version was refused whole; the last good one serves on.',

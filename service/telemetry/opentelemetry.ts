@@ -29,23 +29,30 @@ export interface OpenTelemetryOptions {
 /** Starts the SDK. @returns how to stop it: sends a last report, and takes 2 s at most. */
 export async function startOpenTelemetry(options: OpenTelemetryOptions): Promise<() => Promise<void>> {
   const { settings, identity, task, log } = options
-  const metricReaders = settings.exportsMetrics ? [await readerOf(options)] : []
+  sendDiagnosticsTo(log)
   const sdk = new NodeSDK({
-    metricReaders,
+    metricReaders: settings.exportsMetrics ? [await readerOf(options)] : [],
     logRecordProcessors: [],
     instrumentations: [],
     resource: defaultResource().merge(resourceFromAttributes(resourceAttributes(identity, task))),
   })
-  // The SDK would print to stdout in its own form; every line there must be ours.
-  const lost = (message: string) => log.warn('report-lost', 'opentelemetry', { fields: { detail: message } })
-  const quiet = () => undefined
-  const diagLogger = { error: lost, warn: lost, info: quiet, debug: quiet, verbose: quiet }
-  diag.setLogger(diagLogger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
   sdk.start()
   return async () => {
     const timeout = new Promise(resolve => setTimeout(resolve, LIMITS.metricsTimeoutMs).unref())
-    await Promise.race([sdk.shutdown().catch(quiet), timeout])
+    await Promise.race([sdk.shutdown().catch(() => undefined), timeout])
   }
+}
+
+/**
+ * The SDK's own complaints become log lines. With OTEL_LOG_LEVEL set it would put a logger of its own in our place and
+ * print plain text to stdout, where every line must be ours: so no further logger is taken.
+ */
+function sendDiagnosticsTo(log: Logger): void {
+  const tell = (message: string) => log.warn('report-lost', 'opentelemetry', { fields: { detail: message } })
+  const quiet = () => undefined
+  const logger = { error: tell, warn: tell, info: quiet, debug: quiet, verbose: quiet }
+  diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true })
+  diag.setLogger = () => false
 }
 
 async function readerOf(options: OpenTelemetryOptions): Promise<IMetricReader> {
