@@ -1,0 +1,159 @@
+import { Random } from '../service/foundation/random.ts'
+import { type AcceptanceOptions, type BrokenRule, bidsOf, brokenRules } from './acceptance.ts'
+import { isObject, type Json, numberFrom, objectFrom, objectsFrom, textsFrom } from './acceptance-rules.ts'
+import type { Client } from './client.ts'
+import { Histogram } from './histogram.ts'
+import { MALFORMED_WAYS, malformedBody } from './malformed.ts'
+import type { RecordedRequest } from './workload.ts'
+
+/** What is sent, and how it is judged. */
+export interface ReplayOptions {
+  readonly client: Client
+  /** Path below the client's URL. */
+  readonly path: string
+  readonly rates: AcceptanceOptions['rates']
+  /** Requests under way at once. */
+  readonly parallel: number
+  readonly onProgress: (done: number) => void
+  /** Called after each answer; missed = the request had enough to bid on and got no bid. */
+  readonly onAnswer?: (source: string, missed: boolean) => Promise<void>
+}
+
+/** An answer that broke rules, or that never came. */
+export interface Offence {
+  readonly source: string
+  readonly broken: readonly BrokenRule[]
+  readonly failure?: string
+}
+
+/** What a replay found. */
+export interface ReplayFindings {
+  readonly sent: number
+  readonly statuses: Readonly<Record<string, number>>
+  /** Requests with a bid, and bids in all. */
+  readonly requestsWithBid: number
+  readonly bids: number
+  /** Requests that offer a banner or video with enough to bid on, and how many of them got a bid. */
+  readonly biddable: number
+  readonly biddableWithBid: number
+  readonly latencyUs: Histogram
+  readonly offences: readonly Offence[]
+}
+
+interface Shot {
+  readonly source: string
+  readonly body: Buffer
+  /** After JSON.parse; undefined when the body is not JSON. */
+  readonly request: unknown
+  readonly mayRefuse: boolean
+}
+
+/** Sends each recorded request once. Never rejects for what a server does. */
+export function replayRecorded(recorded: readonly RecordedRequest[], options: ReplayOptions): Promise<ReplayFindings> {
+  const shots = recorded.map(({ source, request }) => {
+    return { source, request, body: Buffer.from(JSON.stringify(request)), mayRefuse: false }
+  })
+  return fire(shots, options)
+}
+
+/** Sends each recorded request spoilt in every way of malformed.ts; the same seed sends the same bytes. */
+export function replayMalformed(
+  recorded: readonly RecordedRequest[],
+  seed: number,
+  options: ReplayOptions,
+): Promise<ReplayFindings> {
+  const random = new Random(seed)
+  const shots = recorded.flatMap(({ source, request }) =>
+    MALFORMED_WAYS.map(how => {
+      const { body } = malformedBody(request, how, random)
+      return { source: `${source} (${how})`, body, request: parsed(body), mayRefuse: true }
+    }),
+  )
+  return fire(shots, options)
+}
+
+/** Whether a request offers a banner with a size, or a video with a media type: less cannot be bid on. */
+export function offersEnough(request: unknown): boolean {
+  return objectsFrom(objectFrom(request).imp).some(imp => {
+    const banner = imp.banner
+    if (isObject(banner) && (hasSize(banner) || objectsFrom(banner.format).some(hasSize))) return true
+    return isObject(imp.video) && textsFrom(imp.video.mimes).length > 0
+  })
+}
+
+function hasSize(owner: Json): boolean {
+  return (numberFrom(owner.w) ?? 0) > 0 && (numberFrom(owner.h) ?? 0) > 0
+}
+
+async function fire(shots: readonly Shot[], options: ReplayOptions): Promise<ReplayFindings> {
+  const tally = new Tally(options.rates)
+  let next = 0
+  const shooter = async (): Promise<void> => {
+    for (let at = next++; at < shots.length; at = next++) {
+      const shot = shots[at] as Shot
+      const gotBid = tally.take(shot, await options.client.send('POST', options.path, shot.body))
+      await options.onAnswer?.(shot.source, !gotBid && offersEnough(shot.request))
+      options.onProgress(at + 1)
+    }
+  }
+  await Promise.all(Array.from({ length: options.parallel }, shooter))
+  return tally.findings()
+}
+
+class Tally {
+  readonly #rates: AcceptanceOptions['rates']
+  readonly #statuses: Record<string, number> = {}
+  readonly #latencyUs = new Histogram()
+  readonly #offences: Offence[] = []
+  #sent = 0
+  #requestsWithBid = 0
+  #bids = 0
+  #biddable = 0
+  #biddableWithBid = 0
+
+  constructor(rates: AcceptanceOptions['rates']) {
+    this.#rates = rates
+  }
+
+  /** @returns whether there was a bid */
+  take(shot: Shot, answer: Awaited<ReturnType<Client['send']>>): boolean {
+    this.#sent++
+    const biddable = offersEnough(shot.request)
+    if (biddable) this.#biddable++
+    if ('failure' in answer) {
+      this.#offences.push({ source: shot.source, broken: [], failure: answer.failure })
+      return false
+    }
+    this.#statuses[answer.status] = (this.#statuses[answer.status] ?? 0) + 1
+    this.#latencyUs.record(answer.latencyUs)
+    const settings = { mayRefuse: shot.mayRefuse, ...(this.#rates ? { rates: this.#rates } : {}) }
+    const broken = brokenRules(shot.request, answer, settings)
+    if (broken.length > 0) this.#offences.push({ source: shot.source, broken })
+    const bids = answer.status === 200 ? bidsOf(answer.bodyText).length : 0
+    this.#bids += bids
+    if (bids > 0) this.#requestsWithBid++
+    if (bids > 0 && biddable) this.#biddableWithBid++
+    return bids > 0
+  }
+
+  findings(): ReplayFindings {
+    return {
+      sent: this.#sent,
+      statuses: this.#statuses,
+      requestsWithBid: this.#requestsWithBid,
+      bids: this.#bids,
+      biddable: this.#biddable,
+      biddableWithBid: this.#biddableWithBid,
+      latencyUs: this.#latencyUs,
+      offences: this.#offences,
+    }
+  }
+}
+
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'))
+  } catch {
+    return undefined
+  }
+}

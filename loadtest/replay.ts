@@ -1,0 +1,213 @@
+/** `npm run replay -- FILE.ndjson`: sends recorded bid requests and judges every answer as an exchange would. */
+
+import { basename, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  bad,
+  CommandProblem,
+  EXIT,
+  newCommand,
+  runCommand,
+  startProgress,
+  styled,
+  table,
+} from '../service/commands/terminal.ts'
+import { tenantIdProblem } from '../service/config.ts'
+import { TenantDirectoryError } from '../service/remote-cache/tenant-directory.ts'
+import { addedCounts, Client, noBidCounts } from './client.ts'
+import { summaryOf } from './histogram.ts'
+import { TargetRefused } from './loopback.ts'
+import { MALFORMED_WAYS } from './malformed.ts'
+import { type Offence, type ReplayFindings, type ReplayOptions, replayMalformed, replayRecorded } from './replay-run.ts'
+import { startService } from './service-process.ts'
+import { ratesOf, readTenantRecords, type TenantRecords } from './tenant-records.ts'
+import { RecordedProblem, type RecordedRequest, readRecorded } from './workload.ts'
+
+interface Options {
+  readonly url?: string
+  readonly adminUrl?: string
+  readonly tenantDir: string
+  readonly exchange?: string
+  readonly variants: boolean
+  readonly seed: string
+  readonly explain: boolean
+}
+
+/** A service that answers, ours or another's. */
+interface Served {
+  readonly url: string
+  readonly adminUrl: string | undefined
+  isAlive(): Promise<boolean>
+  stop(): Promise<unknown>
+}
+
+const OFFENCES_SHOWN = 40
+const PARALLEL = 4
+const TIMEOUT_MS = 10_000
+const SAMPLE = fileURLToPath(new URL('../test/tenants/acme-outdoor', import.meta.url))
+
+async function readAll(file: string): Promise<readonly RecordedRequest[]> {
+  const found: RecordedRequest[] = []
+  try {
+    for await (const request of readRecorded(file)) found.push(request)
+  } catch (error) {
+    const isFileError = error instanceof Error && 'code' in error
+    if (error instanceof RecordedProblem || isFileError) throw new CommandProblem(`${file}: ${error.message}`)
+    throw error
+  }
+  if (found.length === 0) throw new CommandProblem(`${file} has no request; give one JSON object a line`)
+  return found
+}
+
+async function readDocuments(directory: string): Promise<TenantRecords> {
+  try {
+    return await readTenantRecords(directory)
+  } catch (error) {
+    if (error instanceof TenantDirectoryError) throw new CommandProblem(`${directory}: ${error.message}`)
+    throw error
+  }
+}
+
+/** The exchange whose path is used: the one named, else Prebid Server's when the tenant has it, else the first. */
+function exchangeOf(records: TenantRecords, named: string | undefined): string {
+  const active = records.exchanges.filter(each => each.status === 'active').map(each => each.id)
+  const found = named ?? (active.includes('prebid') ? 'prebid' : active[0])
+  if (found === undefined) throw new CommandProblem('the tenant has no active exchange; name one with --exchange')
+  return found
+}
+
+async function serve({ url, adminUrl, tenantDir }: Options): Promise<Served> {
+  if (url !== undefined) {
+    const client = new Client(url, { connections: 1, timeoutMs: TIMEOUT_MS })
+    const isAlive = async () => 'status' in (await client.send('GET', '/health/live'))
+    return { url, adminUrl, isAlive, stop: async () => client.close() }
+  }
+  const tenantId = basename(resolve(tenantDir))
+  const problem = tenantIdProblem(tenantId)
+  if (problem !== undefined)
+    throw new CommandProblem(`${tenantDir}: the directory's name is the tenant id and ${problem}`)
+  const env = { TENANT_ID: tenantId, STATE_URL: `file:${resolve(tenantDir)}`, LOG_LEVEL: 'warn' }
+  const service = await startService({ env })
+  return { url: service.url, adminUrl: service.adminUrl, isAlive: async () => service.isAlive(), stop: service.stop }
+}
+
+async function replay(file: string, options: Options): Promise<void> {
+  if (!/^\d{1,9}$/.test(options.seed)) throw new CommandProblem('--seed must be a whole number from 0 to 999999999')
+  const recorded = await readAll(file)
+  const records = await readDocuments(options.tenantDir)
+  const exchange = exchangeOf(records, options.exchange)
+  const served = await serve(options).catch((error: unknown) => {
+    throw error instanceof TargetRefused ? new CommandProblem(error.message) : error
+  })
+  const client = new Client(served.url, { connections: PARALLEL, timeoutMs: TIMEOUT_MS })
+  const settings = { client, path: `/openrtb2/${exchange}`, rates: ratesOf(records), parallel: PARALLEL }
+  try {
+    console.log(`${recorded.length} recorded requests to ${served.url}${settings.path}`)
+    let good = await replayOnce(recorded, settings, served, options.explain)
+    if (options.variants) good = (await variants(recorded, settings, Number(options.seed))) && good
+    if (!(await served.isAlive())) {
+      console.error(bad('The service is dead.'))
+      good = false
+    }
+    process.exitCode = good ? EXIT.good : EXIT.bad
+  } finally {
+    client.close()
+    await served.stop()
+  }
+}
+
+type Settings = Omit<ReplayOptions, 'onProgress' | 'onMissed'>
+
+async function replayOnce(
+  recorded: readonly RecordedRequest[],
+  settings: Settings,
+  { adminUrl }: Served,
+  explain: boolean,
+): Promise<boolean> {
+  const counts = async () => (adminUrl === undefined ? undefined : await noBidCounts(adminUrl))
+  const before = await counts()
+  let last = before
+  const explained: (readonly string[])[] = [['recorded request without a bid', 'reasons']]
+  const onMissed = async (source: string): Promise<void> => {
+    const now = await counts()
+    if (last && now)
+      explained.push([
+        source,
+        addedCounts(last, now)
+          .map(([reason]) => reason)
+          .join(', '),
+      ])
+    last = now
+  }
+  const progress = startProgress('Replaying', recorded.length)
+  const once = explain ? { parallel: 1, onMissed } : {}
+  const findings = await replayRecorded(recorded, { ...settings, ...once, onProgress: progress.update })
+  progress.stop()
+  const after = await counts()
+  showFindings(findings)
+  if (before && after) showReasons(addedCounts(before, after))
+  else console.log(styled('dim', 'No-bid reasons: no admin port to ask; give it with --admin-url.'))
+  if (explain) console.log(`\n${table(explained)}`)
+  return showOffences(findings)
+}
+
+async function variants(recorded: readonly RecordedRequest[], settings: Settings, seed: number): Promise<boolean> {
+  console.log(`\n${MALFORMED_WAYS.length} malformed variants of each (seed ${seed})`)
+  const progress = startProgress('Replaying variants', recorded.length * MALFORMED_WAYS.length)
+  const findings = await replayMalformed(recorded, seed, { ...settings, onProgress: progress.update })
+  progress.stop()
+  showFindings(findings)
+  return showOffences(findings)
+}
+
+function showFindings(findings: ReplayFindings): void {
+  const { p50, p90, p99, max } = summaryOf(findings.latencyUs)
+  const percent = (part: number, whole: number) => (whole === 0 ? '–' : `${((100 * part) / whole).toFixed(1)} %`)
+  const { biddable, biddableWithBid } = findings
+  const rows = [
+    ['answers', ''],
+    ...Object.entries(findings.statuses).map(([status, count]) => [`  status ${status}`, String(count)]),
+    ['requests with a bid', `${findings.requestsWithBid} of ${findings.sent}`],
+    ['  of those with enough to bid on', `${biddableWithBid} of ${biddable} (${percent(biddableWithBid, biddable)})`],
+    ['bids', String(findings.bids)],
+    ['latency p50 / p90 / p99 / max, ms', [p50, p90, p99, max].map(us => (us / 1e3).toFixed(2)).join(' / ')],
+  ]
+  console.log(table(rows))
+}
+
+function showReasons(reasons: ReturnType<typeof addedCounts>): void {
+  const rows = reasons.map(([reason, count]) => [`  ${reason}`, String(count)])
+  console.log(table([['impressions without a bid, by reason', ''], ...rows]))
+}
+
+/** @returns whether there was none */
+function showOffences({ offences }: ReplayFindings): boolean {
+  if (offences.length === 0) {
+    console.log(styled('green', 'No acceptance rule broken, no 5xx, no request without an answer.'))
+    return true
+  }
+  console.error(bad(`${offences.length} answers are not acceptable:`))
+  for (const offence of offences.slice(0, OFFENCES_SHOWN)) console.error(offenceText(offence))
+  if (offences.length > OFFENCES_SHOWN) console.error(`  … and ${offences.length - OFFENCES_SHOWN} more`)
+  return false
+}
+
+function offenceText({ source, broken, failure }: Offence): string {
+  const lines = broken.map(({ rule, found, bidId }) => `    ${rule}${bidId ? ` (bid ${bidId})` : ''}: ${found}`)
+  if (failure !== undefined) lines.push(`    no answer: ${failure}`)
+  return [`  ${source}`, ...lines].join('\n')
+}
+
+const command = newCommand('replay', 'Sends recorded bid requests and judges every answer as an exchange would.')
+  .argument('<file>', 'one JSON object a line: a bid request, or {"source", "request"}')
+  .option('--url <url>', "the tenant's URL of a running service, like http://127.0.0.1:8080/acme; else one is started")
+  .option('--admin-url <url>', 'admin port of that service, to tell no-bid reasons')
+  .option('--tenant-dir <dir>', 'tenant documents: what a started service loads, and the rates for floors', SAMPLE)
+  .option('--exchange <id>', 'exchange in whose name they are sent (prebid when the tenant has it, else the first)')
+  .option('--variants', 'send malformed variants of each, too: 400 or a valid answer is right', false)
+  .option('--seed <number>', 'for the variants', '1')
+  .option('--explain', 'tell the reasons for each request that had enough to bid on and got no bid', false)
+  .addHelpText('after', '\nExit codes: 0 every answer good, 1 an invalid bid, a 5xx or no answer, 2 usage.')
+  .action(replay)
+
+await runCommand(command)
