@@ -22,6 +22,8 @@ export const LIMITS = {
   listItemsMax: 1_000,
   /** Characters of one id that is echoed or looked up. Longer ones cannot be ours. */
   idCharsMax: 512,
+  /** Deals of one impression that are looked at. */
+  dealOffersMax: 100,
   responseBytesMax: 1 * MIB,
 
   /** Tenant documents. 200,000 line items are twice the design load. */
@@ -52,6 +54,13 @@ export const LIMITS = {
   /** Bad records that are kept with their reasons; more are only counted. */
   problemsKeptMax: 1_000,
 
+  /** Markup of often winning creatives as text, per bid thread: one byte per character. */
+  fragmentCacheCharsMax: 16 * MIB,
+
+  /** Heaps of a bid thread. State is outside of them, so they need not grow with it. */
+  bidThreadOldMib: 192,
+  bidThreadSemiSpaceMib: 16,
+
   /** Line items of equal rank between which chance decides. */
   tiedCandidatesMax: 32,
   /** Log lines from one bid thread per second; more are counted. */
@@ -74,6 +83,14 @@ export const LIMITS = {
   /** A metrics endpoint that takes longer has not taken the report. */
   metricsTimeoutMs: 2_000,
   bidThreadsMax: 64,
+  /** Idle connections live this much longer than at the load balancer, which must be the one that closes them. */
+  keepAliveMarginMs: 5_000,
+  /** Without a bid request for this long after SIGTERM, the load balancer has looked away. */
+  quietTrafficMs: 5_000,
+  /** One of the arena's two slabs, at most. Pages that no catalog touches cost nothing. */
+  slabBytesMax: 4 * 1024 * MIB,
+  /** A thread whose event loop has not turned for so long is stuck; state swaps and collections take far less. */
+  heartbeatAgeMsMax: 10_000,
 } as const
 
 assert(LIMITS.inflatedBytesMax >= LIMITS.bodyBytesMax, 'a body that is not compressed must fit the inflated limit')

@@ -2,11 +2,14 @@
 export interface Clock {
   /** Wall clock, milliseconds since 1970, may jump. */
   nowMs(): number
-  /** Milliseconds since some start, never goes back; for durations and deadlines. */
+  /** Milliseconds since some start, never goes back, the same for all threads; for durations and deadlines. */
   monotonicMs(): number
 }
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => {
+    const [seconds, nanoseconds] = process.hrtime()
+    return seconds * 1e3 + nanoseconds / 1e6
+  },
 }

@@ -106,6 +106,11 @@ export class ArenaPool {
     this.#announced = slot
   }
 
+  /** The announced catalog was not taken: the one before it serves on, if there was one. */
+  revert(before: 0 | 1 | undefined): void {
+    this.#announced = before
+  }
+
   /** A bid thread now reads this slot and no other. */
   acknowledge(thread: number, slot: 0 | 1): void {
     this.#readers.set(thread, slot)

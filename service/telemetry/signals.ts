@@ -38,6 +38,11 @@ export type MetricSink = (typeof SINKS)[number]
 /** Counters only grow. Each thread has its own column; a snapshot is their sum. */
 export const COUNTERS = {
   bidRequests: { name: 'bid_requests', unit: 'count', meaning: 'Bid requests that were read as OpenRTB.' },
+  contextualRequests: {
+    name: 'contextual_requests',
+    unit: 'count',
+    meaning: 'Bid requests whose privacy signals allow the context only.',
+  },
   impressions: { name: 'impressions', unit: 'count', meaning: 'Impressions in those requests.' },
   bids: { name: 'bids', unit: 'count', meaning: 'Impressions that were bid on.' },
   noBids: {

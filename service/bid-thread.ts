@@ -1,0 +1,123 @@
+/** A bid thread: wires one HTTP server to one engine, and takes catalogs from the control thread. */
+import { randomBytes, randomInt } from 'node:crypto'
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from './foundation/assert.ts'
+import { systemClock } from './foundation/clock.ts'
+import { Random } from './foundation/random.ts'
+import { BidPath } from './http/bid-path.ts'
+import { BidRoute } from './http/bid-route.ts'
+import { createPublicServer } from './http/public-server.ts'
+import { Serving } from './http/serving.ts'
+import { LIMITS } from './limits.ts'
+import { selfBidRequest } from './openrtb/self-bid.ts'
+import { type CatalogHeader, openCatalog } from './state/catalog.ts'
+import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
+import { COUNTER } from './telemetry/signals.ts'
+import { ThreadLog } from './telemetry/thread-log.ts'
+import { startThreadWatch } from './telemetry/thread-watch.ts'
+import type { BidThreadData, FromBidThread, ToBidThread } from './thread-messages.ts'
+
+assert(parentPort !== null, 'a bid thread is a worker')
+const control = parentPort
+const data = workerData as BidThreadData
+const post = (message: FromBidThread): void => control.postMessage(message)
+
+const recorder = new Recorder(data.recorderBlock)
+const watch = startThreadWatch(recorder)
+const heartbeats = new Float64Array(data.heartbeats)
+const random = new Random(randomInt(2 ** 31))
+const log = new ThreadLog({
+  post,
+  monotonicMs: systemClock.monotonicMs,
+  onLoss: () => recorder.count(COUNTER.logLinesLost),
+})
+
+let serving: Serving | undefined
+let draining = false
+
+const bidPath = new BidPath({
+  recorder,
+  pickIndex: random.pickIndex,
+  bidIdPrefix: `${randomBytes(6).toString('hex')}-`,
+  alarm: (code, detail) => log.write('error', code, detail),
+})
+
+const route = new BidRoute({
+  tenantId: data.tenantId,
+  bidPath,
+  recorder,
+  serving: () => serving,
+  nowMs: systemClock.nowMs,
+  loopLagMs: watch.lagMs,
+  isDraining: () => draining,
+})
+
+const app = createPublicServer({
+  tenantId: data.tenantId,
+  route,
+  recorder,
+  keepAliveMs: data.keepAliveMs,
+  health: {
+    isReady: () => serving !== undefined && !draining,
+    isLive: () => {
+      const oldestMs = systemClock.monotonicMs() - LIMITS.heartbeatAgeMsMax
+      return heartbeats.every(beatMs => beatMs === 0 || beatMs >= oldestMs)
+    },
+  },
+})
+
+/** Bids on a request of our own with the new catalog; what it counts and logs goes nowhere. */
+function selfBidProblem(next: Serving): string {
+  let problem = ''
+  const probe = new BidPath({
+    recorder: new Recorder(createRecorderBlock()),
+    pickIndex: random.pickIndex,
+    bidIdPrefix: 'self-',
+    alarm: (code, detail) => {
+      problem = `${code}: ${detail}`
+    },
+  })
+  const exchange = next.catalog.header.exchanges[0]
+  if (exchange === undefined) return 'the tenant has no exchange'
+  const moment = { nowMs: systemClock.nowMs(), loopLagMs: 0 }
+  const { status } = probe.answer(selfBidRequest(next.catalog), exchange, next, moment)
+  return problem !== '' || status !== 400 ? problem : 'the self-bid was answered 400'
+}
+
+/** The swap: one reference, between two requests. A catalog whose self-bid fails is not taken. */
+function take(header: CatalogHeader, slot: 0 | 1): void {
+  let problem: string
+  try {
+    const next = new Serving(openCatalog(header, data.slabs[slot]), systemClock.nowMs())
+    problem = selfBidProblem(next)
+    if (problem === '') serving = next
+  } catch (error) {
+    problem = String(error)
+  }
+  post({ kind: 'serving', slot, announcement: header.announcement, problem })
+}
+
+function beat(): void {
+  heartbeats[data.thread] = systemClock.monotonicMs()
+  serving?.turnClock(systemClock.nowMs())
+}
+
+async function stop(): Promise<void> {
+  clearInterval(heart)
+  watch.stop()
+  app.server.closeIdleConnections()
+  await app.close()
+  control.close()
+}
+
+control.on('message', (message: ToBidThread) => {
+  if (message.kind === 'catalog') take(message.header, message.slot)
+  else if (message.kind === 'drain') draining = true
+  else void stop()
+})
+
+beat()
+const heart = setInterval(beat, 1_000)
+await app.listen({ host: data.host, port: data.port, ...(data.reusePort ? { reusePort: true } : {}) })
+const address = app.server.address()
+post({ kind: 'listening', port: typeof address === 'object' && address !== null ? address.port : data.port })

@@ -1,0 +1,210 @@
+/** The bid threads of a task, as the control thread sees them: started, given catalogs, replaced, drained, stopped. */
+import { Worker } from 'node:worker_threads'
+import { assert } from './foundation/assert.ts'
+import { LIMITS } from './limits.ts'
+import { ArenaPool } from './state/arena.ts'
+import type { Catalog, CatalogHeader } from './state/catalog.ts'
+import type { ThreadLogMessage } from './telemetry/thread-log.ts'
+import type { BidThreadData, FromBidThread, ToBidThread } from './thread-messages.ts'
+
+export interface BidThreadsOptions {
+  readonly tenantId: string
+  readonly threads: number
+  readonly host: string
+  readonly port: number
+  readonly keepAliveMs: number
+  /** Bytes of one of the two slabs. */
+  readonly slabBytes: number
+  /** One block per bid thread. */
+  readonly recorderBlocks: readonly SharedArrayBuffer[]
+  readonly onLog: (thread: number, message: ThreadLogMessage) => void
+  /** A thread ended unasked; another is being started. */
+  readonly onLost: (thread: number, error: Error) => void
+}
+
+interface Announced {
+  readonly header: CatalogHeader
+  readonly slot: 0 | 1
+}
+
+/** How a thread took a catalog. */
+type Acknowledge = (problem: string) => void
+
+export class BidThreads {
+  readonly #options: BidThreadsOptions
+  readonly #arena: ArenaPool
+  readonly #heartbeats: SharedArrayBuffer
+  readonly #workers = new Map<number, Worker>()
+  readonly #waiting = new Map<number, Acknowledge>()
+  #announced: Announced | undefined
+  #port = 0
+  #stopping = false
+
+  constructor(options: BidThreadsOptions) {
+    this.#options = options
+    this.#arena = new ArenaPool(options.slabBytes)
+    this.#heartbeats = new SharedArrayBuffer((options.threads + 1) * Float64Array.BYTES_PER_ELEMENT)
+  }
+
+  /** The public port, once started. */
+  get port(): number {
+    return this.#port
+  }
+
+  get liveCount(): number {
+    return this.#workers.size
+  }
+
+  /** Header of the catalog that serves. */
+  get serving(): CatalogHeader | undefined {
+    return this.#announced?.header
+  }
+
+  /** Starts all threads; they listen when this resolves, and answer no-bid until there is a catalog. */
+  async start(): Promise<void> {
+    this.#port = await this.#startThread(1, this.#options.port)
+    const others = Array.from({ length: this.#options.threads - 1 }, (_, i) => this.#startThread(i + 2, this.#port))
+    await Promise.all(others)
+  }
+
+  /** The slab to build the next catalog in. @throws AssertionFailure while a thread still reads it */
+  nextSlab(): SharedArrayBuffer {
+    const slot = this.#arena.free()
+    assert(slot !== undefined, 'all bid threads have acknowledged the last catalog before the next is built')
+    return this.#arena.slabs[slot]
+  }
+
+  /**
+   * Gives the catalog, built in nextSlab, to all threads and waits until each has it.
+   * @throws CatalogRefused when a thread's self-bid fails; those that took it go back to the one before
+   */
+  async announce(catalog: Catalog): Promise<void> {
+    const slot = this.#arena.free()
+    assert(slot !== undefined, 'the catalog lies in the free slab')
+    const before = this.#announced
+    this.#arena.announce(slot)
+    this.#announced = { header: catalog.header, slot }
+    const problems = await Promise.all([...this.#workers.keys()].map(thread => this.#give(thread)))
+    const problem = problems.find(text => text !== '')
+    if (problem === undefined) return
+    this.#announced = before
+    this.#arena.revert(before?.slot)
+    await Promise.all([...this.#workers.keys()].map(thread => this.#give(thread)))
+    throw new CatalogRefused(problem)
+  }
+
+  /** From now on every answer asks for its connection to be closed, and the readiness check fails. */
+  drain(): void {
+    for (const worker of this.#workers.values()) post(worker, { kind: 'drain' })
+  }
+
+  /** Closes the port; resolves when open requests are answered and all threads have ended. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    const ends = [...this.#workers.values()].map(
+      worker => new Promise<void>(resolve => worker.once('exit', () => resolve())),
+    )
+    for (const worker of this.#workers.values()) post(worker, { kind: 'stop' })
+    await Promise.all(ends)
+  }
+
+  /** Ends threads that did not stop. */
+  async kill(): Promise<void> {
+    await Promise.all([...this.#workers.values()].map(worker => worker.terminate()))
+  }
+
+  #give(thread: number): Promise<string> {
+    const worker = this.#workers.get(thread)
+    const announced = this.#announced
+    if (worker === undefined || announced === undefined) return Promise.resolve('')
+    return new Promise(resolve => {
+      this.#waiting.set(thread, resolve)
+      post(worker, { kind: 'catalog', ...announced })
+    })
+  }
+
+  /** @returns the port it listens on. */
+  #startThread(thread: number, port: number): Promise<number> {
+    const { tenantId, host, threads, keepAliveMs, recorderBlocks } = this.#options
+    const recorderBlock = recorderBlocks[thread - 1]
+    assert(recorderBlock !== undefined, 'every bid thread has a recorder block')
+    const workerData: BidThreadData = {
+      thread,
+      tenantId,
+      host,
+      port,
+      reusePort: threads > 1,
+      keepAliveMs,
+      slabs: this.#arena.slabs,
+      recorderBlock,
+      heartbeats: this.#heartbeats,
+    }
+    const worker = new Worker(new URL('./bid-thread.ts', import.meta.url), {
+      workerData,
+      // Nothing of the environment reaches a bid thread: it needs none, and secrets stay with the control thread.
+      env: {},
+      resourceLimits: {
+        maxOldGenerationSizeMb: LIMITS.bidThreadOldMib,
+        maxYoungGenerationSizeMb: 3 * LIMITS.bidThreadSemiSpaceMib,
+      },
+    })
+    this.#workers.set(thread, worker)
+    return new Promise((resolve, reject) => {
+      let error = new Error('the thread ended')
+      worker.on('error', (cause: unknown) => {
+        error = cause instanceof Error ? cause : new Error(String(cause))
+      })
+      worker.on('exit', () => this.#ended(thread, worker, error, reject))
+      worker.on('message', (message: FromBidThread) => {
+        if (message.kind === 'listening') resolve(message.port)
+        this.#heard(thread, message)
+      })
+    })
+  }
+
+  #heard(thread: number, message: FromBidThread): void {
+    if (message.kind === 'log') this.#options.onLog(thread, message)
+    if (message.kind !== 'serving') return
+    if (message.problem === '') this.#arena.acknowledge(thread, message.slot)
+    const acknowledge = this.#waiting.get(thread)
+    this.#waiting.delete(thread)
+    acknowledge?.(message.problem)
+  }
+
+  /** A thread that ends before it ever listened cannot be helped by another; one that did is replaced. */
+  #ended(thread: number, worker: Worker, error: Error, rejectStart: (error: Error) => void): void {
+    if (this.#workers.get(thread) !== worker) return
+    this.#workers.delete(thread)
+    this.#arena.release(thread)
+    new Float64Array(this.#heartbeats)[thread] = 0
+    const acknowledge = this.#waiting.get(thread)
+    this.#waiting.delete(thread)
+    acknowledge?.('')
+    rejectStart(error)
+    if (this.#stopping || this.#port === 0) return
+    this.#options.onLost(thread, error)
+    setTimeout(() => void this.#replace(thread), RESTART_PAUSE_MS).unref()
+  }
+
+  async #replace(thread: number): Promise<void> {
+    if (this.#stopping) return
+    try {
+      await this.#startThread(thread, this.#port)
+      await this.#give(thread)
+    } catch {
+      // #ended has told about it and tries again.
+    }
+  }
+}
+
+/** So that a thread that dies at once does not take a core with it. */
+const RESTART_PAUSE_MS = 500
+
+function post(worker: Worker, message: ToBidThread): void {
+  worker.postMessage(message)
+}
+
+/** A catalog with which a bid thread cannot bid: the version is refused. */
+export class CatalogRefused extends Error {
+  override readonly name = 'CatalogRefused'
+}

@@ -1,0 +1,166 @@
+/**
+ * One bid request from text to text: read, decide, check, write, count. No await, no I/O, no log line, and no object
+ * for a line item that does not win.
+ */
+import type { Bid } from '../decision/decide.ts'
+import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
+import type { PickIndex } from '../foundation/random.ts'
+import { brokenRule, type OutgoingBid } from '../openrtb/acceptance.ts'
+import { NBR } from '../openrtb/no-bid.ts'
+import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
+import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
+import type { Exchange } from '../state/documents.ts'
+import type { Recorder } from '../telemetry/recorder.ts'
+import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
+import type { Serving } from './serving.ts'
+
+/** What to send. Status 204 and 400 have no body. */
+export interface Answer {
+  readonly status: 200 | 204 | 400
+  readonly body: string
+}
+
+const EMPTY: Answer = Object.freeze({ status: 204, body: '' })
+const MALFORMED: Answer = Object.freeze({ status: 400, body: '' })
+
+export interface BidPathDeps {
+  readonly recorder: Recorder
+  readonly pickIndex: PickIndex
+  /** Distinct for every thread of every task, in characters that need no escape. */
+  readonly bidIdPrefix: string
+  /** Told of what must not happen: a broken assertion, a bid that an exchange would refuse. */
+  readonly alarm: (code: 'internal-error' | 'bid-refused', detail: string) => void
+}
+
+/** When and how late a request is answered. */
+export interface Moment {
+  readonly nowMs: number
+  readonly loopLagMs: number
+}
+
+const REASON_COUNTERS = Object.fromEntries(
+  NO_BID_REASON_NAMES.map((reason, index) => [reason, noBidCounter(index)]),
+) as Readonly<Record<NoBidReason, number>>
+
+/** Answers bid requests for one bid thread. */
+export class BidPath {
+  readonly #deps: BidPathDeps
+  #bidsMade = 0
+
+  constructor(deps: BidPathDeps) {
+    this.#deps = deps
+  }
+
+  /** Total: never throws, whatever the body holds. A broken assertion is a no-bid, counted and alarmed. */
+  answer(bodyText: string, exchange: Exchange, serving: Serving, moment: Moment): Answer {
+    try {
+      return this.#answer(bodyText, exchange, serving, moment)
+    } catch (error) {
+      this.#deps.alarm('internal-error', String(error))
+      this.#noBid('internal-error')
+      return EMPTY
+    }
+  }
+
+  #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, loopLagMs }: Moment): Answer {
+    const body = parse(bodyText)
+    const { rates } = serving.catalog.header
+    const read = readRequest(body, { exchange, rates, daypart: serving.daypart, loopLagMs })
+    if (read.kind === 'malformed') return MALFORMED
+    this.#deps.recorder.count(COUNTER.bidRequests)
+    this.#deps.recorder.add(COUNTER.impressions, read.impressions.length)
+    if (!read.userDataAllowed) this.#deps.recorder.count(COUNTER.contextualRequests)
+    const paused = serving.catalog.header.settings.status !== 'active'
+    const reason = paused ? 'tenant-paused' : read.reason
+    if (reason !== undefined) return this.#noBids(read, reason, exchange)
+    return this.#decideAll(read, exchange, serving, nowMs)
+  }
+
+  #decideAll(read: BidRequest, exchange: Exchange, serving: Serving, nowMs: number): Answer {
+    const { recorder } = this.#deps
+    const { impressions } = read
+    let bids = ''
+    let lastReason: NoBidReason = 'no-supported-format'
+    serving.engine.prepare(read.facts)
+    for (let i = 0; i < impressions.length; i++) {
+      const impression = impressions[i] as Impression
+      const decided = this.#decide(impression, read, serving, nowMs)
+      if (decided.bid === undefined) {
+        lastReason = decided.reason
+        this.#noBid(lastReason)
+      } else {
+        bids = bids === '' ? decided.bid : `${bids},${decided.bid}`
+        recorder.count(COUNTER.bids)
+      }
+    }
+    if (bids !== '') return { status: 200, body: writeResponse(read.id, bids, exchange.seat, read.currency) }
+    return noBidAnswer(read.id, lastReason, exchange)
+  }
+
+  #decide(
+    impression: Impression,
+    read: BidRequest,
+    serving: Serving,
+    nowMs: number,
+  ): { readonly bid: string } | { readonly bid: undefined; readonly reason: NoBidReason } {
+    const { opportunity } = impression
+    if (opportunity === undefined) return { bid: undefined, reason: impression.reason ?? 'no-supported-format' }
+    const startedMs = performance.now()
+    const decision = serving.engine.decide(opportunity, nowMs, this.#deps.pickIndex)
+    this.#deps.recorder.time(HISTOGRAM.decideTime, (performance.now() - startedMs) * 1e6)
+    if (decision.kind === 'no-bid') return { bid: undefined, reason: decision.reason }
+    const outgoing = outgoingBid(decision, impression, read, serving)
+    const broken = brokenRule(outgoing, read.request, serving.catalog)
+    if (broken === undefined) return { bid: this.#write(outgoing, serving) }
+    this.#deps.alarm('bid-refused', broken)
+    return { bid: undefined, reason: 'bid-refused' }
+  }
+
+  #write(bid: OutgoingBid, serving: Serving): string {
+    return writeBid({
+      id: this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36),
+      impId: bid.impId,
+      price: bid.price,
+      campaignId: serving.campaignIdOf(bid.lineItem),
+      dealId: bid.dealId,
+      fragment: serving.fragmentOf(bid.creative),
+    })
+  }
+
+  #noBids(read: BidRequest, reason: NoBidReason, exchange: Exchange): Answer {
+    for (let i = 0; i < read.impressions.length; i++) this.#noBid(reason)
+    return noBidAnswer(read.id, reason, exchange)
+  }
+
+  #noBid(reason: NoBidReason): void {
+    this.#deps.recorder.count(REASON_COUNTERS[reason])
+  }
+}
+
+/** Parsed JSON, or undefined when it is none. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function outgoingBid(decision: Bid, impression: Impression, read: BidRequest, serving: Serving): OutgoingBid {
+  const rate = serving.catalog.header.rates.get(read.currency) ?? Number.NaN
+  const deal = decision.deal < 0 ? undefined : impression.opportunity?.deals[decision.deal]
+  return {
+    impId: impression.id,
+    imp: impression.imp,
+    lineItem: decision.lineItem,
+    creative: decision.creative,
+    price: bidPrice(decision.priceNanos, rate),
+    currency: read.currency,
+    dealId: deal?.id ?? '',
+  }
+}
+
+function noBidAnswer(requestId: string, reason: NoBidReason, exchange: Exchange): Answer {
+  if (exchange.noBid === 'empty') return EMPTY
+  return { status: 200, body: writeNoBid(requestId, NBR[reason]) }
+}

@@ -1,0 +1,211 @@
+/**
+ * `POST /{tenant}/openrtb2/{exchange}` on the bare server: limits, body, inflate, decide, send. Fastify serves every
+ * other path; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
+import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
+import { LIMITS } from '../limits.ts'
+import type { Exchange } from '../state/documents.ts'
+import type { Recorder } from '../telemetry/recorder.ts'
+import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, shedCounter } from '../telemetry/signals.ts'
+import type { BidPath } from './bid-path.ts'
+import { isDeeperThan } from './json-depth.ts'
+import type { Serving } from './serving.ts'
+
+export interface BidRouteDeps {
+  readonly tenantId: string
+  readonly bidPath: BidPath
+  readonly recorder: Recorder
+  /** The catalog that serves, undefined before the first. Read once per request. */
+  readonly serving: () => Serving | undefined
+  readonly nowMs: () => number
+  readonly loopLagMs: () => number
+  /** From SIGTERM on: every answer asks for the connection to be closed. */
+  readonly isDraining: () => boolean
+}
+
+const OPENRTB_VERSION = '2.6'
+const JSON_TYPE = 'application/json; charset=utf-8'
+/** Below this an answer is not compressed: the headers weigh more than what is saved. */
+const GZIP_BYTES_MIN = 1_024
+const GZIP_FAST = { level: constants.Z_BEST_SPEED }
+const NO_BODY: readonly string[] = ['Content-Length', '0']
+const INFLATE = { maxOutputLength: LIMITS.inflatedBytesMax }
+const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
+const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
+const SHED_NOT_READY = shedCounter('not-ready')
+
+/** One request on its way. */
+interface Call {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly exchange: Exchange
+  readonly serving: Serving
+  readonly startedMs: number
+}
+
+export class BidRoute {
+  readonly #deps: BidRouteDeps
+  readonly #prefix: string
+
+  constructor(deps: BidRouteDeps) {
+    this.#deps = deps
+    this.#prefix = `/${deps.tenantId}/openrtb2/`
+  }
+
+  /** @returns false when the request is not for this route; then nothing has been done with it. */
+  take(req: IncomingMessage, res: ServerResponse): boolean {
+    const url = req.url as string
+    if (req.method !== 'POST' || !url.startsWith(this.#prefix)) return false
+    const query = url.indexOf('?', this.#prefix.length)
+    const exchangeId = query < 0 ? url.slice(this.#prefix.length) : url.slice(this.#prefix.length, query)
+    const startedMs = performance.now()
+    const serving = this.#deps.serving()
+    if (serving === undefined) {
+      if (!EXCHANGE_ID.test(exchangeId)) return false
+      this.#notReady(req, res)
+      return true
+    }
+    const exchange = serving.exchange(exchangeId)
+    if (exchange === undefined) return false
+    const refused = refusal(req)
+    if (refused !== 0) this.#refuse(req, res, refused)
+    else this.#receive({ req, res, exchange, serving, startedMs })
+    return true
+  }
+
+  /** A load balancer that fails open sends requests before we are ready: they get their no-bid at once. */
+  #notReady(req: IncomingMessage, res: ServerResponse): void {
+    this.#deps.recorder.count(NOT_READY)
+    this.#deps.recorder.count(SHED_NOT_READY)
+    req.resume()
+    this.#send(res, 204, '')
+  }
+
+  /** Collects the body. Almost every body is one chunk, so a list is made only for the others. */
+  #receive(call: Call): void {
+    const { req, res } = call
+    let first: Buffer | undefined
+    let more: Buffer[] | undefined
+    let bytes = 0
+    req.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes > LIMITS.bodyBytesMax) {
+        if (!res.headersSent) this.#refuse(req, res, 413)
+      } else if (first === undefined) first = chunk
+      else if (more === undefined) more = [first, chunk]
+      else more.push(chunk)
+    })
+    req.on('end', () => {
+      if (res.headersSent) return
+      this.#deps.recorder.add(COUNTER.bytesIn, bytes)
+      this.#inflate(call, more === undefined ? (first ?? Buffer.alloc(0)) : Buffer.concat(more))
+    })
+  }
+
+  #inflate(call: Call, body: Buffer): void {
+    if (call.req.headers['content-encoding'] !== 'gzip') {
+      this.#answer(call, body)
+      return
+    }
+    this.#deps.recorder.count(COUNTER.gzipIn)
+    if (body.length > LIMITS.inflateSyncBytesMax) {
+      gunzip(body, INFLATE, (error, inflated) => {
+        if (error === null) this.#answer(call, inflated)
+        else this.#refuse(call.req, call.res, inflateStatus(error))
+      })
+      return
+    }
+    let inflated: Buffer
+    try {
+      inflated = gunzipSync(body, INFLATE)
+    } catch (error) {
+      this.#refuse(call.req, call.res, inflateStatus(error))
+      return
+    }
+    this.#answer(call, inflated)
+  }
+
+  #answer({ req, res, exchange, serving, startedMs }: Call, body: Buffer): void {
+    const { bidPath, recorder, nowMs, loopLagMs } = this.#deps
+    if (body.length >= LIMITS.depthCheckBytesMin && isDeeperThan(body, LIMITS.jsonDepthMax)) {
+      this.#refuse(req, res, 400)
+      return
+    }
+    const moment = { nowMs: nowMs(), loopLagMs: loopLagMs() }
+    const answer = bidPath.answer(body.toString(), exchange, serving, moment)
+    if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && takesGzip(req)) this.#sendGzip(res, answer.body)
+    else this.#send(res, answer.status, answer.body)
+    recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
+  }
+
+  /** @param body ASCII: one byte per character */
+  #send(res: ServerResponse, status: number, body: string): void {
+    const { recorder } = this.#deps
+    recorder.count(responseCounter(status))
+    if (this.#deps.isDraining()) res.shouldKeepAlive = false
+    if (body === '') {
+      if (status === 204) res.writeHead(204)
+      else res.writeHead(status, [...NO_BODY])
+      res.end()
+      return
+    }
+    recorder.add(COUNTER.bytesOut, body.length)
+    res.writeHead(status, [
+      'Content-Type',
+      JSON_TYPE,
+      'Content-Length',
+      String(body.length),
+      'x-openrtb-version',
+      OPENRTB_VERSION,
+    ])
+    res.end(body, 'latin1')
+  }
+
+  #sendGzip(res: ServerResponse, body: string): void {
+    const { recorder } = this.#deps
+    const compressed = gzipSync(body, GZIP_FAST)
+    recorder.count(responseCounter(200))
+    recorder.count(COUNTER.gzipOut)
+    recorder.add(COUNTER.bytesOut, compressed.length)
+    if (this.#deps.isDraining()) res.shouldKeepAlive = false
+    res.writeHead(200, {
+      'Content-Type': JSON_TYPE,
+      'Content-Encoding': 'gzip',
+      'Content-Length': compressed.length,
+      'x-openrtb-version': OPENRTB_VERSION,
+    })
+    res.end(compressed)
+  }
+
+  /** A status without a body; the connection closes, because the rest of the body may never be read. */
+  #refuse(req: IncomingMessage, res: ServerResponse, status: number): void {
+    if (status !== 400) res.shouldKeepAlive = false
+    req.resume()
+    this.#send(res, status, '')
+  }
+}
+
+/** The status that refuses a request by its headers, 0 for a good one. */
+function refusal(req: IncomingMessage): number {
+  if (req.rawHeaders.length > LIMITS.headersMax * 2) return 431
+  const { headers } = req
+  const type = headers['content-type']
+  // A missing type means JSON (OpenRTB 2.6, section 2.2).
+  if (type !== undefined && !JSON_CONTENT.test(type)) return 415
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity') return 415
+  return Number(headers['content-length'] ?? 0) > LIMITS.bodyBytesMax ? 413 : 0
+}
+
+const JSON_CONTENT = /^application\/json(?:\s*;|$)/i
+
+function takesGzip(req: IncomingMessage): boolean {
+  const accepted = req.headers['accept-encoding']
+  return typeof accepted === 'string' && accepted.includes('gzip')
+}
+
+function inflateStatus(error: unknown): number {
+  return (error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE' ? 413 : 400
+}

@@ -1,0 +1,82 @@
+/** The public port of one bid thread: the bid route on the bare server, every other path by Fastify. */
+import { createServer, type Server } from 'node:http'
+import type { Socket } from 'node:net'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import { LIMITS } from '../limits.ts'
+import type { Recorder } from '../telemetry/recorder.ts'
+import { COUNTER, responseCounter } from '../telemetry/signals.ts'
+import type { BidRoute } from './bid-route.ts'
+
+export interface Health {
+  /** State loaded, self-bid passed, not draining. */
+  readonly isReady: () => boolean
+  /** Every event loop has turned lately. */
+  readonly isLive: () => boolean
+}
+
+export interface PublicServerDeps {
+  readonly tenantId: string
+  readonly route: BidRoute
+  readonly health: Health
+  readonly recorder: Recorder
+  /** Longer than the load balancer keeps an idle connection, or it would send into a closing one. */
+  readonly keepAliveMs: number
+}
+
+/** Headers and body together must have arrived by then; see faults such as Slowloris. */
+const REQUEST_MS_MAX = 5_000
+const CONNECTION_CHECK_MS = 1_000
+
+/** @returns a Fastify instance that does not listen yet. */
+export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
+  const { tenantId, route, health, recorder, keepAliveMs } = deps
+  const app = Fastify({
+    logger: false,
+    genReqId: () => '',
+    clientErrorHandler: (error, socket) => refuseSocket(error, socket, recorder),
+    serverFactory: fallback => {
+      const server: Server = createServer(
+        {
+          maxHeaderSize: LIMITS.headerBytesMax,
+          requestTimeout: REQUEST_MS_MAX,
+          headersTimeout: REQUEST_MS_MAX,
+          keepAliveTimeout: keepAliveMs,
+          connectionsCheckingInterval: CONNECTION_CHECK_MS,
+        },
+        (req, res) => {
+          if (!route.take(req, res)) fallback(req, res)
+        },
+      )
+      server.on('connection', () => recorder.count(COUNTER.connections))
+      return server
+    },
+  })
+  const answer = (reply: FastifyReply, status: number): void => {
+    recorder.count(responseCounter(status))
+    void reply.code(status).send()
+  }
+  for (const prefix of ['', `/${tenantId}`]) {
+    app.get(`${prefix}/health/ready`, (_request, reply) => answer(reply, health.isReady() ? 200 : 503))
+    app.get(`${prefix}/health/live`, (_request, reply) => answer(reply, health.isLive() ? 200 : 503))
+  }
+  // No echo of the path: another tenant's name must not come back.
+  app.setNotFoundHandler((_request, reply) => answer(reply, 404))
+  app.setErrorHandler((_error, _request, reply) => answer(reply, 400))
+  return app
+}
+
+const CLIENT_ERRORS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/** Answers what is not HTTP, or comes too slowly, and closes. */
+function refuseSocket(error: Error & { code?: string }, socket: Socket, recorder: Recorder): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const line = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request'
+  recorder.count(responseCounter(Number(line.slice(0, 3))))
+  socket.end(`HTTP/1.1 ${line}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+}

@@ -1,0 +1,58 @@
+/** What one bid thread needs of one catalog: made when the catalog is announced, dropped whole at the next. */
+import { LRUCache } from 'lru-cache'
+import { Engine } from '../decision/decide.ts'
+import { LIMITS } from '../limits.ts'
+import { hourOfWeek } from '../state/calendar.ts'
+import type { Catalog } from '../state/catalog.ts'
+import type { Exchange } from '../state/documents.ts'
+import { textOf } from '../state/text-table.ts'
+
+export class Serving {
+  readonly catalog: Catalog
+  readonly engine: Engine
+  readonly #exchanges: ReadonlyMap<string, Exchange>
+  /** Markup lives in the arena as bytes; what wins often is kept as text. */
+  readonly #fragments = new LRUCache<number, string>({
+    maxSize: LIMITS.fragmentCacheCharsMax,
+    sizeCalculation: fragment => fragment.length + 1,
+  })
+  #daypart = ''
+
+  constructor(catalog: Catalog, nowMs: number) {
+    this.catalog = catalog
+    this.engine = new Engine(catalog)
+    this.#exchanges = new Map(catalog.header.exchanges.map(exchange => [exchange.id, exchange]))
+    this.turnClock(nowMs)
+  }
+
+  exchange(id: string): Exchange | undefined {
+    return this.#exchanges.get(id)
+  }
+
+  /** Hour of the week in the tenant's time zone, as text. */
+  get daypart(): string {
+    return this.#daypart
+  }
+
+  /** To be called at least once a second; formatting a date is too slow for the bid path. */
+  turnClock(nowMs: number): void {
+    this.#daypart = String(hourOfWeek(nowMs, this.catalog.header.settings.timeZone))
+  }
+
+  /** JSON members of a creative's bids, see creativeFragment. */
+  fragmentOf(creative: number): string {
+    const kept = this.#fragments.get(creative)
+    if (kept !== undefined) return kept
+    const { creativeFragmentStart, fragmentBytes } = this.catalog.columns
+    const start = creativeFragmentStart[creative] as number
+    const end = creativeFragmentStart[creative + 1] as number
+    const bytes = Buffer.from(fragmentBytes.buffer, fragmentBytes.byteOffset + start, end - start)
+    const fragment = bytes.toString('latin1')
+    this.#fragments.set(creative, fragment)
+    return fragment
+  }
+
+  campaignIdOf(lineItem: number): string {
+    return textOf(this.catalog.columns, this.catalog.columns.lineItemCampaignText[lineItem] as number)
+  }
+}

@@ -1,0 +1,227 @@
+/** The composition root: reads the environment, wires the parts, starts them and stops them. */
+import { randomInt } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BidThreads } from './bid-threads.ts'
+import { type Config, readConfig } from './config.ts'
+import { systemClock } from './foundation/clock.ts'
+import { createAdminServer } from './http/admin-server.ts'
+import { LIMITS } from './limits.ts'
+import { creativeFragment } from './openrtb/creative-fragment.ts'
+import { FileSource } from './remote-cache/file-source.ts'
+import { RedisSource } from './remote-cache/redis-source.ts'
+import { Refresher } from './remote-cache/refresher.ts'
+import type { OpenSource } from './remote-cache/source.ts'
+import { type Phase, runPhases } from './shutdown.ts'
+import { CatalogBuilder } from './state/catalog-builder.ts'
+import { stateEventTeller } from './state-events.ts'
+import { readEcsTask } from './telemetry/ecs-task.ts'
+import { startExporters } from './telemetry/exporters.ts'
+import { withoutCredentials } from './telemetry/log-text.ts'
+import { identityFromEnv, installCrashLines, Logger, logConfigProblems } from './telemetry/logger.ts'
+import { readMemoryLimit } from './telemetry/memory-limit.ts'
+import { levelNumber, MemoryWatch } from './telemetry/memory-watch.ts'
+import { otelSettings } from './telemetry/otel-settings.ts'
+import { prometheusText } from './telemetry/prometheus.ts'
+import { createRecorderBlock, Recorder, type Snapshot, snapshot, type TaskGauges } from './telemetry/recorder.ts'
+import { COUNTER, reportLossCounter } from './telemetry/signals.ts'
+import { logFromThread } from './telemetry/thread-log.ts'
+import { bidHeapsOf, startThreadWatch } from './telemetry/thread-watch.ts'
+
+const EXIT_CONFIG = 78
+const DRAIN_LOOK_MS = 100
+const env = process.env
+const startedAtMs = systemClock.nowMs()
+
+const read = readConfig(env)
+const recorderBlocks = [createRecorderBlock()]
+const recorder = new Recorder(recorderBlocks[0] as SharedArrayBuffer)
+const log = new Logger({
+  identity: identityFromEnv(env),
+  level: 'problems' in read ? 'info' : read.logLevel,
+  clock: systemClock,
+  onLoss: () => recorder.count(COUNTER.logLinesLost),
+})
+if ('problems' in read) {
+  logConfigProblems(log, read.problems)
+  process.exit(EXIT_CONFIG)
+}
+const config: Config = read
+installCrashLines(log)
+
+/** Threads that bid: as set, else all cores but the control thread's; one where a port cannot be shared. */
+function bidThreadCount({ bidThreads }: Config): number {
+  if (process.platform !== 'linux') return 1
+  return bidThreads ?? Math.max(1, availableParallelism() - 1)
+}
+
+function openSource({ stateUrl, tenantId, cacheTimeoutMs }: Config): OpenSource {
+  if (stateUrl.startsWith('file:')) return new FileSource(stateUrl)
+  const pickIndex = (count: number) => randomInt(count)
+  return new RedisSource({ url: stateUrl, tenantId, timeoutMs: cacheTimeoutMs, clock: systemClock, pickIndex })
+}
+
+const task = await readEcsTask(env.ECS_CONTAINER_METADATA_URI_V4)
+log.learn({ task_id: task?.taskId })
+log.info('started', 'Bidcell begins', { fields: { node: process.version, state: withoutCredentials(config.stateUrl) } })
+
+const limit = readMemoryLimit({ settingMib: config.memoryLimitMib ?? task?.memoryLimitMib })
+const threadCount = bidThreadCount(config)
+for (let i = 0; i < threadCount; i++) recorderBlocks.push(createRecorderBlock())
+startThreadWatch(recorder)
+
+const threads = new BidThreads({
+  tenantId: config.tenantId,
+  threads: threadCount,
+  host: config.host,
+  port: config.port,
+  keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
+  slabBytes: Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2)),
+  recorderBlocks: recorderBlocks.slice(1),
+  onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
+  onLost: (thread, error) => {
+    recorder.count(COUNTER.threadRestarts)
+    log.error('thread-lost', 'a bid thread ended unasked', { fields: { thread: `bid-${thread}` }, error })
+  },
+})
+
+const source = openSource(config)
+const tellState = stateEventTeller(log, recorder)
+const refresher = new Refresher<CatalogBuilder>({
+  source,
+  clock: systemClock,
+  pickIndex: count => randomInt(count),
+  pollMs: config.statePollS * 1_000,
+  openSink: () => new CatalogBuilder(creativeFragment),
+  onLoaded: async (builder, { version, announcementNumber }) => {
+    await threads.announce(builder.finish(threads.nextSlab(), { version, announcement: announcementNumber }))
+  },
+  onEvent: event => {
+    tellState(event)
+    if (event.kind === 'version-loaded') tellReady()
+  },
+})
+
+const memory = new MemoryWatch({
+  limit,
+  lines: { warnPercent: config.memoryWarnPercent, criticalPercent: config.memoryCriticalPercent },
+  log,
+  bidHeaps: () => bidHeapsOf(snapshotWith({})),
+})
+
+let isReady = false
+let stopping: Promise<void> | undefined
+
+function tellReady(): void {
+  if (isReady || stopping !== undefined) return
+  isReady = true
+  const fields = {
+    after_ms: Math.round(systemClock.nowMs() - startedAtMs),
+    port: threads.port,
+    admin_port: adminPort(),
+  }
+  log.info('ready', 'the readiness check passes', { fields })
+}
+
+function snapshotWith(known: TaskGauges): Snapshot {
+  return snapshot({ blocks: recorderBlocks, gauges: known, takenAtMs: systemClock.nowMs() })
+}
+
+function gauges(): TaskGauges {
+  const { held, answeredMs, unreachableSinceMs } = refresher.view
+  const header = threads.serving
+  return {
+    ready: isReady ? 1 : 0,
+    ...(held === undefined ? {} : { stateVersion: held.number }),
+    ...(answeredMs === undefined ? {} : { stateAge: (systemClock.monotonicMs() - answeredMs) / 1e3 }),
+    lineItems: header?.lineItems ?? 0,
+    arenaBytes: header?.bytes ?? 0,
+    memoryRss: memory.state.rssBytes,
+    memoryLimit: memory.state.limitBytes,
+    memoryUsed: memory.state.usedPercent,
+    memoryLevel: levelNumber(memory.state.level),
+    liveThreads: threads.liveCount,
+    cacheReachable: unreachableSinceMs === undefined ? 1 : 0,
+  }
+}
+
+const snapshotNow = (): Snapshot => snapshotWith(gauges())
+
+const admin = createAdminServer({
+  metrics: () => prometheusText(snapshotNow(), log.identity),
+  state: () => {
+    const { stateVersion, stateAge, lineItems, arenaBytes, ready } = gauges()
+    const version = refresher.view.held?.version
+    return { ready: ready === 1, version, announcement: stateVersion, ageS: stateAge, lineItems, arenaBytes }
+  },
+})
+
+function adminPort(): number {
+  const address = admin.server.address()
+  return typeof address === 'object' && address !== null ? address.port : config.adminPort
+}
+
+await threads.start()
+await admin.listen({ host: config.adminHost, port: config.adminPort })
+const fields = { port: threads.port, admin_port: adminPort(), threads: threadCount, memory_limit_bytes: limit.bytes }
+log.info('thread-started', 'the public port listens; bid requests get no-bids until state is loaded', { fields })
+const stopMemoryWatch = memory.start()
+const exporters = await startExporters({
+  config,
+  snapshotNow,
+  log,
+  otel: otelSettings(env),
+  task,
+  startedAtMs,
+  onLoss: sink => recorder.count(reportLossCounter(sink)),
+})
+refresher.start()
+
+/** Waits until no bid request has come for a while, so that the load balancer has looked away; not longer than the limit. */
+async function quietTraffic(quietMs: number): Promise<void> {
+  const requests = () => snapshotWith({}).counters[COUNTER.bidRequests] as number
+  let seen = requests()
+  for (let quietSinceMs = systemClock.monotonicMs(); systemClock.monotonicMs() - quietSinceMs < quietMs; ) {
+    await sleep(DRAIN_LOOK_MS)
+    const now = requests()
+    if (now !== seen) quietSinceMs = systemClock.monotonicMs()
+    seen = now
+  }
+}
+
+/** The longest wait is for the load balancer; what follows it takes at most the rest of DRAIN_S. */
+function stopPhases(drainMs: number): readonly Phase[] {
+  const quietMs = Math.min(LIMITS.quietTrafficMs, drainMs / 4)
+  return [
+    { name: 'drain', limitMs: drainMs * 0.6, run: () => quietTraffic(quietMs) },
+    { name: 'close', limitMs: drainMs * 0.1, run: () => threads.stop() },
+    {
+      name: 'release',
+      limitMs: drainMs * 0.1,
+      run: async () => {
+        source.close()
+        await Promise.all([threads.kill(), refresher.stop(), admin.close()])
+      },
+    },
+    { name: 'report', limitMs: drainMs * 0.1, run: () => exporters.stop() },
+  ]
+}
+
+async function stop(signal: string): Promise<void> {
+  isReady = false
+  log.info('draining', 'bids go on while the load balancer looks away', { fields: { signal } })
+  threads.drain()
+  const reports = await runPhases(stopPhases(config.drainS * 1_000), systemClock.monotonicMs)
+  stopMemoryWatch()
+  const phases = reports.map(({ name, ms, outcome }) => `${name} ${outcome} ${ms} ms`)
+  log.info('stopped', 'the process ends', { fields: { phases } })
+  await log.flush(LIMITS.metricsTimeoutMs)
+  process.exit(0)
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  process.on(signal, () => {
+    if (stopping === undefined) stopping = stop(signal)
+    else process.exit(0)
+  })
+}

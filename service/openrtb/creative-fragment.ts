@@ -1,0 +1,39 @@
+import { FORMAT } from '../state/catalog.ts'
+import { type Advertiser, type BannerCreative, type Creative, VAST_PROTOCOLS } from '../state/documents.ts'
+import { jsonAscii, markupText } from './escape.ts'
+import { vastOf } from './vast.ts'
+
+/** Skippable, to be declared for each video that can be skipped (AdCOM creative attribute). */
+const SKIPPABLE = 16
+
+/**
+ * What every bid with a creative says, whatever was asked: JSON members in ASCII without braces. Made once, at load.
+ * OpenRTB 2.6 section 4.2.3: crid, adomain, cat, cattax, attr, mtype, w, h, dur, protocol, language, adm.
+ */
+export function creativeFragment(creative: Creative, advertiser: Advertiser): string {
+  const categories = [...new Set([...advertiser.categories, ...(creative.categories ?? [])])]
+  const attributes = [...(creative.attributes ?? [])]
+  if (creative.format === 'video' && creative.skipAfterS !== undefined && !attributes.includes(SKIPPABLE))
+    attributes.push(SKIPPABLE)
+  const members = [
+    `"crid":${jsonAscii(creative.id)}`,
+    `"adomain":[${jsonAscii(advertiser.domain)}]`,
+    categories.length > 0 ? `"cattax":1,"cat":[${categories.map(jsonAscii).join()}]` : '',
+    attributes.length > 0 ? `"attr":[${attributes.join()}]` : '',
+    creative.language === undefined ? '' : `"language":${jsonAscii(creative.language)}`,
+    `"mtype":${FORMAT[creative.format]},"w":${creative.width},"h":${creative.height}`,
+    creative.format === 'video' ? `"dur":${creative.durationS},"protocol":${VAST_PROTOCOLS[creative.vastVersion]}` : '',
+    `"adm":${jsonAscii(creative.format === 'video' ? vastOf(creative, advertiser) : bannerMarkup(creative))}`,
+  ]
+  return members.filter(member => member !== '').join()
+}
+
+/** HTML of a banner: its own, or an image that links to the landing page. */
+function bannerMarkup({ content, width, height }: BannerCreative): string {
+  if (content.kind === 'html') return content.html
+  return (
+    `<a href="${markupText(content.landingUrl)}" target="_blank" rel="noopener">` +
+    `<img src="${markupText(content.url)}" width="${width}" height="${height}" alt="${markupText(content.alt ?? '')}"` +
+    ' style="display:block;border:0"></a>'
+  )
+}

@@ -1,0 +1,58 @@
+/**
+ * Reads fields of parsed JSON that may hold anything. OpenRTB 2.6 asks that unknown fields and values are tolerated: a
+ * field of the wrong type counts as absent. Fields are read by fixed names only, so `__proto__` is just a word.
+ */
+import { LIMITS } from '../limits.ts'
+
+export type Json = { readonly [field: string]: unknown }
+
+const NOTHING: Json = Object.freeze({})
+const NO_ITEMS: readonly unknown[] = Object.freeze([])
+
+/** The object, or one without fields. */
+export function objectOf(value: unknown): Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : NOTHING
+}
+
+export function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** The list, shortened to the limit; empty when it is none. */
+export function listOf(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) return NO_ITEMS
+  return value.length <= LIMITS.listItemsMax ? value : value.slice(0, LIMITS.listItemsMax)
+}
+
+/** The text, '' when it is none or too long to be looked up. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' && value.length <= LIMITS.idCharsMax ? value : ''
+}
+
+/** The finite number, or the other one. */
+export function numberOf(value: unknown, absent: number): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : absent
+}
+
+/** A flag as OpenRTB spells it: 1. */
+export function isOne(value: unknown): boolean {
+  return value === 1
+}
+
+/** Texts of a list that are not empty. */
+export function textsOf(value: unknown): readonly string[] {
+  return listOf(value).filter(
+    item => typeof item === 'string' && item !== '' && item.length <= LIMITS.idCharsMax,
+  ) as string[]
+}
+
+/** A mask with bit n set for every code n in 0..31 of a list; other codes cannot be ours. */
+export function maskOf(value: unknown): number {
+  if (!Array.isArray(value)) return 0
+  let mask = 0
+  for (let i = 0; i < value.length && i < LIMITS.listItemsMax; i++) {
+    const code: unknown = value[i]
+    if (typeof code === 'number' && Number.isInteger(code) && code >= 0 && code <= 31) mask |= 1 << code
+  }
+  return mask
+}

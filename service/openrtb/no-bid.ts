@@ -1,0 +1,21 @@
+import type { NoBidReason } from '../decision/reasons.ts'
+
+/** OpenRTB no-bid reason codes (AdCOM list "No-Bid Reason Codes"), sent where an exchange's setting asks for them. */
+export const NBR: Readonly<Record<NoBidReason, number>> = {
+  'state-not-ready': 1,
+  'tenant-paused': 0,
+  'exchange-paused': 0,
+  'seat-not-allowed': 0,
+  'deadline-too-short': 15,
+  'currency-not-accepted': 0,
+  'no-supported-format': 0,
+  'no-eligible-line-item': 0,
+  'outside-flight': 0,
+  'below-floor': 0,
+  'advertiser-blocked': 0,
+  'category-blocked': 0,
+  'creative-not-allowed': 0,
+  'paced-out': 0,
+  'bid-refused': 1,
+  'internal-error': 1,
+}

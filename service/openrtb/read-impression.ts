@@ -1,0 +1,129 @@
+/** Reads one `imp` object into an opportunity. OpenRTB 2.6 sections 3.2.4 (Imp), 3.2.6 (Banner), 3.2.7 (Video), 3.2.12 (Deal). */
+import type { BannerOffer, DealOffer, Opportunity, VideoOffer } from '../decision/opportunity.ts'
+import { type Nanos, nanosFromCpm } from '../foundation/units.ts'
+import { LIMITS } from '../limits.ts'
+import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
+import { mimeBit } from '../state/vocabulary.ts'
+import { isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+
+/** What reading an impression needs to know beside the impression. */
+export interface FloorTerms {
+  /** Value of one unit of a currency in the ledger currency. */
+  readonly rates: ReadonlyMap<string, number>
+  /** Our seat at the exchange, '' = none. */
+  readonly seat: string
+}
+
+/** Floors without a currency are in US dollars (OpenRTB 2.6, imp.bidfloorcur). */
+const FLOOR_CURRENCY = 'USD'
+const ALL_BITS = -1
+const SIDE_MAX = 16_383
+const DURATION_MAX_S = 86_400
+/** video.linearity 2: overlays only. Ours is linear. */
+const OVERLAY = 2
+
+export type ImpressionRead =
+  | { readonly kind: 'opportunity'; readonly opportunity: Opportunity }
+  | { readonly kind: 'no-bid'; readonly reason: 'no-supported-format' | 'currency-not-accepted' }
+
+const NO_FORMAT: ImpressionRead = { kind: 'no-bid', reason: 'no-supported-format' }
+const NO_RATE: ImpressionRead = { kind: 'no-bid', reason: 'currency-not-accepted' }
+
+/** @returns the opportunity, or why there is none: no banner with a size and no video, or a floor that we cannot convert. */
+export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
+  const slots: number[] = []
+  const banner = isObject(imp.banner) ? readBanner(imp.banner, slots) : undefined
+  const video = isObject(imp.video) ? readVideo(imp.video, slots) : undefined
+  if (slots.length === 0) return NO_FORMAT
+  const pmp = objectOf(imp.pmp)
+  const privateAuction = isOne(pmp.private_auction)
+  const deals = readDeals(pmp, terms)
+  const floorNanos = floorOf(imp.bidfloor, imp.bidfloorcur, terms)
+  if (floorNanos === undefined && !(privateAuction && deals.length > 0)) return NO_RATE
+  return {
+    kind: 'opportunity',
+    opportunity: {
+      slots,
+      banner,
+      video,
+      secure: isOne(imp.secure),
+      floorNanos: floorNanos ?? (0 as Nanos),
+      deals,
+      privateAuction,
+    },
+  }
+}
+
+/** Appends the banner's sizes to the slots; a banner without any size offers nothing. */
+function readBanner(banner: Json, slots: number[]): BannerOffer | undefined {
+  const formats = listOf(banner.format)
+  for (let i = 0; i < formats.length; i++) addSize(objectOf(formats[i]), slots)
+  addSize(banner, slots)
+  if (slots.length === 0) return undefined
+  return {
+    mimes: mimesMask(banner.mimes, 0),
+    blockedAttributes: maskOf(banner.battr),
+    blockedTypes: maskOf(banner.btype),
+  }
+}
+
+function addSize(size: Json, slots: number[]): void {
+  const width = numberOf(size.w, 0)
+  const height = numberOf(size.h, 0)
+  if (width < 1 || height < 1 || width > SIDE_MAX || height > SIDE_MAX) return
+  const slot = bannerSlot(width, height)
+  if (!slots.includes(slot)) slots.push(slot)
+}
+
+function readVideo(video: Json, slots: number[]): VideoOffer | undefined {
+  if (video.linearity === OVERLAY) return undefined
+  slots.push(VIDEO_SLOT)
+  const protocol = numberOf(video.protocol, 0)
+  return {
+    // Required by the specification, left out by some exchanges: then the player is taken to play anything.
+    mimes: mimesMask(video.mimes, ALL_BITS),
+    protocols: maskOf(video.protocols) | (protocol > 0 && protocol <= 31 ? 1 << protocol : 0),
+    blockedAttributes: maskOf(video.battr),
+    minDurationS: numberOf(video.minduration, 0),
+    maxDurationS: numberOf(video.maxduration, DURATION_MAX_S),
+    exactDurationsS: listOf(video.rqddurs).filter(seconds => typeof seconds === 'number') as number[],
+  }
+}
+
+/** @param absent the mask when nothing is said. A list without any type that we know takes nothing that is ours. */
+function mimesMask(value: unknown, absent: number): number {
+  const mimes = textsOf(value)
+  if (mimes.length === 0) return absent
+  let mask = 0
+  for (let i = 0; i < mimes.length; i++) mask |= mimeBit(mimes[i] as string)
+  return mask === 0 ? UNKNOWN_MIME : mask
+}
+
+/** A bit that no creative has, so that a list of unknown types is not taken for "anything". */
+const UNKNOWN_MIME = 1 << 31
+
+/** Deals that our seat may bid on. A deal's floor does not inherit the impression's currency (OpenRTB 2.6, 3.2.12). */
+function readDeals(pmp: Json, terms: FloorTerms): readonly DealOffer[] {
+  const offers: DealOffer[] = []
+  const deals = listOf(pmp.deals)
+  for (let i = 0; i < deals.length && offers.length < LIMITS.dealOffersMax; i++) {
+    const deal = objectOf(deals[i])
+    const id = textOf(deal.id)
+    const seats = textsOf(deal.wseat)
+    const floorNanos = floorOf(deal.bidfloor, deal.bidfloorcur, terms)
+    if (id === '' || floorNanos === undefined) continue
+    if (seats.length > 0 && !seats.includes(terms.seat)) continue
+    // Deals for named advertisers are left alone until the engine compares the names.
+    if (textsOf(deal.wadomain).length > 0) continue
+    offers.push({ id, floorNanos })
+  }
+  return offers
+}
+
+/** A floor per impression in the ledger currency, rounded up; undefined when its currency has no rate. */
+function floorOf(floor: unknown, currency: unknown, terms: FloorTerms): Nanos | undefined {
+  const cpm = numberOf(floor, 0)
+  if (cpm <= 0) return 0 as Nanos
+  const rate = terms.rates.get(textOf(currency) || FLOOR_CURRENCY)
+  return rate === undefined ? undefined : nanosFromCpm(cpm * rate, 'up')
+}

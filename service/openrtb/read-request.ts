@@ -1,0 +1,112 @@
+/** Reads a parsed bid request. OpenRTB 2.6 section 3.2.1. Pure: time and terms are arguments. */
+import type { Facts, Opportunity } from '../decision/opportunity.ts'
+import type { NoBidReason } from '../decision/reasons.ts'
+import { LIMITS } from '../limits.ts'
+import type { Exchange } from '../state/documents.ts'
+import { isObject, type Json, numberOf, textOf, textsOf } from './json.ts'
+import { userDataAllowed } from './privacy.ts'
+import { blocksKnownCategories, readFacts } from './read-facts.ts'
+import { readImpression } from './read-impression.ts'
+
+/** What reading needs to know beside the request itself. */
+export interface ReadTerms {
+  readonly exchange: Exchange
+  /** Value of one unit of a currency in the ledger currency. */
+  readonly rates: ReadonlyMap<string, number>
+  /** Hour of the week in the tenant's time zone as text. */
+  readonly daypart: string
+  /** Time that the answer waits behind other work of this thread. */
+  readonly loopLagMs: number
+}
+
+/** One impression: what the engine decides on, or why there is nothing to decide. */
+export interface Impression {
+  readonly id: string
+  /** As it came, for the acceptance check. */
+  readonly imp: Json
+  readonly opportunity: Opportunity | undefined
+  readonly reason: NoBidReason | undefined
+}
+
+export interface BidRequest {
+  readonly kind: 'request'
+  readonly id: string
+  /** As it came, for the acceptance check. */
+  readonly request: Json
+  /** The currency that bids are made in, '' = none that both sides know. */
+  readonly currency: string
+  /** Why no impression is bid on at all. */
+  readonly reason: NoBidReason | undefined
+  readonly facts: Facts
+  readonly impressions: readonly Impression[]
+  /** False = only the context may be used. */
+  readonly userDataAllowed: boolean
+}
+
+export interface Malformed {
+  readonly kind: 'malformed'
+  readonly problem: string
+}
+
+/** Less time than this cannot be kept: reading, deciding and sending together, at the 99.9th percentile. */
+const WORK_MS_MIN = 8
+
+/** @returns the request in our words, or what makes it malformed (answered 400): no object, no id, no imp. */
+export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malformed {
+  if (!isObject(body)) return { kind: 'malformed', problem: 'the body is not a JSON object' }
+  const id = textOf(body.id)
+  if (id === '') return { kind: 'malformed', problem: `id is not a string of 1 to ${LIMITS.idCharsMax} characters` }
+  if (!Array.isArray(body.imp) || body.imp.length === 0)
+    return { kind: 'malformed', problem: 'imp is not a list of impressions' }
+  const currency = currencyOf(body, terms)
+  return {
+    kind: 'request',
+    id,
+    request: body,
+    currency,
+    reason: reasonFor(body, currency, terms),
+    facts: readFacts(body, terms.exchange.id, terms.daypart),
+    impressions: readImpressions(body.imp, terms),
+    userDataAllowed: userDataAllowed(body),
+  }
+}
+
+/** Impressions with an id that no earlier one has; the others cannot be answered and are left out. */
+function readImpressions(imps: readonly unknown[], terms: ReadTerms): readonly Impression[] {
+  const floors = { rates: terms.rates, seat: terms.exchange.seat ?? '' }
+  const impressions: Impression[] = []
+  for (let i = 0; i < imps.length && impressions.length < LIMITS.impressionsMax; i++) {
+    const imp = imps[i]
+    if (!isObject(imp)) continue
+    const id = textOf(imp.id)
+    if (id === '' || impressions.some(other => other.id === id)) continue
+    const read = readImpression(imp, floors)
+    impressions.push({
+      id,
+      imp,
+      opportunity: read.kind === 'opportunity' ? read.opportunity : undefined,
+      reason: read.kind === 'no-bid' ? read.reason : undefined,
+    })
+  }
+  return impressions
+}
+
+function reasonFor(request: Json, currency: string, terms: ReadTerms): NoBidReason | undefined {
+  const { exchange } = terms
+  if (exchange.status !== 'active') return 'exchange-paused'
+  const seat = exchange.seat ?? ''
+  const wanted = textsOf(request.wseat)
+  if ((wanted.length > 0 && !wanted.includes(seat)) || textsOf(request.bseat).includes(seat)) return 'seat-not-allowed'
+  const leftMs = numberOf(request.tmax, Number.POSITIVE_INFINITY) - exchange.networkAllowanceMs - terms.loopLagMs
+  if (leftMs < WORK_MS_MIN) return 'deadline-too-short'
+  if (currency === '') return 'currency-not-accepted'
+  return blocksKnownCategories(request) ? undefined : 'category-blocked'
+}
+
+/** Ours if the request takes it, else the first that it takes and that we have a rate for. */
+function currencyOf(request: Json, { exchange, rates }: ReadTerms): string {
+  const accepted = textsOf(request.cur)
+  const ours = exchange.currency
+  if (accepted.length === 0 || accepted.includes(ours)) return rates.has(ours) ? ours : ''
+  return accepted.find(currency => rates.has(currency)) ?? ''
+}

@@ -1,0 +1,76 @@
+/** Tells what happened to the state: in log lines and in counters. */
+import type { RefreshEvent } from './remote-cache/refresher.ts'
+import { problemLine } from './state/validate.ts'
+import type { Logger } from './telemetry/logger.ts'
+import type { Recorder } from './telemetry/recorder.ts'
+import { COUNTER, HISTOGRAM } from './telemetry/signals.ts'
+
+/** Bad records that get a line of their own; the others are in the count, and `npm run validate` names all. */
+const RECORD_LINES_MAX = 20
+
+/** @returns a listener for the refresher. It writes log lines and counts, nothing else. */
+export function stateEventTeller(log: Logger, recorder: Recorder): (event: RefreshEvent) => void {
+  return event => {
+    switch (event.kind) {
+      case 'cache-unreachable':
+        recorder.count(COUNTER.cacheFailures)
+        log.warn('cache-unreachable', 'the remote cache does not answer', {
+          fields: { reason: event.code, detail: event.message },
+        })
+        return
+      case 'cache-back':
+        log.info('cache-reachable', 'the remote cache answers again', { fields: { away_ms: Math.round(event.awayMs) } })
+        return
+      case 'nothing-announced':
+        log.warn('not-ready', 'no version of this tenant is announced yet; publish one')
+        return
+      case 'version-loading':
+        log.info('state-loading', 'a version is being loaded', {
+          fields: { version: event.announcement.version, because: event.because },
+        })
+        return
+      case 'version-progress':
+        log.info('state-loading', 'a version is being loaded', {
+          fields: { version: event.announcement.version, ...event.progress },
+        })
+        return
+      case 'version-loaded':
+        tellLoaded(event, log, recorder)
+        return
+      case 'version-refused':
+        recorder.count(COUNTER.stateRefusals)
+        log.error('state-refused', event.message, {
+          fields: { version: event.announcement.version, reason: event.code },
+        })
+        tellProblems(event.report?.problems ?? [], log)
+    }
+  }
+}
+
+function tellLoaded(event: Extract<RefreshEvent, { kind: 'version-loaded' }>, log: Logger, recorder: Recorder): void {
+  const { announcement, report, buildMs } = event
+  const bad = Object.values(report.counts).reduce((sum, count) => sum + count.bad, 0)
+  recorder.count(COUNTER.stateLoads)
+  recorder.add(COUNTER.recordRefusals, bad)
+  recorder.time(HISTOGRAM.stateLoadTime, (report.totalMs + buildMs) * 1e6)
+  log.info('state-loaded', 'a version was loaded and serves', {
+    fields: {
+      version: announcement.version,
+      announcement: announcement.number,
+      line_items: report.counts.lineItems.good,
+      creatives: report.counts.creatives.good,
+      records_refused: bad,
+      bytes: report.bytes,
+      fetch_ms: Math.round(report.fetchMs),
+      parse_ms: Math.round(report.parseMs),
+      validate_ms: Math.round(report.validateMs),
+      build_ms: Math.round(buildMs),
+      total_ms: Math.round(report.totalMs + buildMs),
+    },
+  })
+  tellProblems(report.problems, log)
+}
+
+function tellProblems(problems: readonly Parameters<typeof problemLine>[0][], log: Logger): void {
+  for (const problem of problems.slice(0, RECORD_LINES_MAX)) log.warn('record-refused', problemLine(problem))
+}

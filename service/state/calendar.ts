@@ -1,0 +1,20 @@
+/** Calendar questions in a tenant's time zone. */
+
+const DAY_NUMBERS: Readonly<Record<string, number>> = { Mon: 0, Tue: 1, Wed: 2, Thu: 3, Fri: 4, Sat: 5, Sun: 6 }
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+/**
+ * Hour of the week, 0 = Monday 00:00–01:00, as the wall clock of an IANA time zone shows it; daylight saving included.
+ * Not for the bid path: formatting takes microseconds.
+ */
+export function hourOfWeek(nowMs: number, timeZone: string): number {
+  let format = formats.get(timeZone)
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat('en-US', { timeZone, weekday: 'short', hour: '2-digit', hourCycle: 'h23' })
+    formats.set(timeZone, format)
+  }
+  const parts = format.formatToParts(nowMs)
+  const day = parts.find(part => part.type === 'weekday')?.value ?? ''
+  const hour = parts.find(part => part.type === 'hour')?.value ?? '0'
+  return (DAY_NUMBERS[day] ?? 0) * 24 + Number(hour)
+}
