@@ -156,12 +156,21 @@ function parseWhole(text: string, file: string): unknown {
   }
 }
 
-/** The line that V8's message names by line or position; the last line when the text ends too early. */
+/** Characters of the text that V8 quotes on each side of what it did not expect. */
+const QUOTED_CHARS = 10
+
+/** The line that V8's message names by line, position or quotation; 0 when it cannot be told. */
 function lineOfSyntaxError(message: string, text: string): number {
   const line = /\(line (\d+) column \d+\)/.exec(message)?.[1]
   if (line !== undefined) return Number(line)
-  const position = /position (\d+)/.exec(message)?.[1]
-  return text.slice(0, position === undefined ? text.length : Number(position)).split('\n').length
+  const quoted = /, \.\.\."([\s\S]*)"(?:\.\.\.)? is not valid JSON$/.exec(message)?.[1]
+  // What is wrong is wrong wherever it stands, so the first place is the one that stopped the parser.
+  if (quoted !== undefined) return lineAt(text, text.indexOf(quoted) + QUOTED_CHARS)
+  return message.includes('end of JSON input') ? lineAt(text, text.length) : 0
+}
+
+function lineAt(text: string, position: number): number {
+  return text.slice(0, position).split('\n').length
 }
 
 /** Without the byte order mark that some editors put first. */
