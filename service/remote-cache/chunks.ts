@@ -64,18 +64,10 @@ export async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
 
 /**
  * The records of a chunk. For a line that is not JSON stands an UnreadableRecord: validation refuses and names it.
- * @param records how many its manifest tells. Cost: O(bytes).
+ * Cost: O(bytes). Making one list of all lines and parsing that was measured and is no faster.
  */
-export function parseChunk(bytes: Uint8Array, records: number): unknown[] {
-  const text = new TextDecoder().decode(bytes)
-  try {
-    // No line break is inside a JSON text of one line; parsing one list costs less than parsing each line.
-    const values = JSON.parse(`[${text.replaceAll('\n', ',')}]`) as unknown[]
-    if (values.length === records) return values
-  } catch {
-    // One line is broken; the others are not.
-  }
-  return text.split('\n').map(parsedLine)
+export function parseChunk(bytes: Uint8Array): unknown[] {
+  return new TextDecoder().decode(bytes).split('\n').map(parsedLine)
 }
 
 function parsedLine(line: string): unknown {

@@ -25,7 +25,6 @@ export interface RedisSourceOptions extends ConnectionOptions {
 interface Fetch {
   readonly kind: DocumentKindName
   readonly firstRecord: number
-  readonly records: number
   readonly bytes: Promise<Buffer>
 }
 
@@ -65,7 +64,7 @@ export class RedisSource implements OpenSource {
       if (fetch === undefined) return
       const bytes = await fetch.bytes
       const startMs = this.#clock.monotonicMs()
-      const values = parseChunk(bytes, fetch.records)
+      const values = parseChunk(bytes)
       const parseMs = this.#clock.monotonicMs() - startMs
       const { kind, firstRecord } = fetch
       yield { kind, values, file: kind, firstRecord, bytes: bytes.length, parseMs }
@@ -90,7 +89,7 @@ export class RedisSource implements OpenSource {
         const bytes = this.#chunk(manifest.version, { kind, index }, chunk)
         // Whoever reads up to this chunk meets its error; who stops earlier must not leave it unhandled.
         bytes.catch(() => {})
-        yield { kind, firstRecord, records: chunk.records, bytes }
+        yield { kind, firstRecord, bytes }
         firstRecord += chunk.records
       }
     }
