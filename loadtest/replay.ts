@@ -19,7 +19,7 @@ import { summaryOf } from './histogram.ts'
 import { TargetRefused } from './loopback.ts'
 import { MALFORMED_WAYS } from './malformed.ts'
 import { type Offence, type ReplayFindings, type ReplayOptions, replayMalformed, replayRecorded } from './replay-run.ts'
-import { startService } from './service-process.ts'
+import { ServiceFailure, startService } from './service-process.ts'
 import { ratesOf, readTenantRecords, type TenantRecords } from './tenant-records.ts'
 import { RecordedProblem, type RecordedRequest, readRecorded } from './workload.ts'
 
@@ -116,7 +116,7 @@ async function replay(file: string, options: Options): Promise<void> {
   }
 }
 
-type Settings = Omit<ReplayOptions, 'onProgress' | 'onMissed'>
+type Settings = Omit<ReplayOptions, 'onProgress' | 'onAnswer'>
 
 async function replayOnce(
   recorded: readonly RecordedRequest[],
@@ -128,9 +128,9 @@ async function replayOnce(
   const before = await counts()
   let last = before
   const explained: (readonly string[])[] = [['recorded request without a bid', 'reasons']]
-  const onMissed = async (source: string): Promise<void> => {
+  const onAnswer = async (source: string, missed: boolean): Promise<void> => {
     const now = await counts()
-    if (last && now)
+    if (missed && last && now)
       explained.push([
         source,
         addedCounts(last, now)
@@ -140,7 +140,7 @@ async function replayOnce(
     last = now
   }
   const progress = startProgress('Replaying', recorded.length)
-  const once = explain ? { parallel: 1, onMissed } : {}
+  const once = explain ? { parallel: 1, onAnswer } : {}
   const findings = await replayRecorded(recorded, { ...settings, ...once, onProgress: progress.update })
   progress.stop()
   const after = await counts()
@@ -210,4 +210,10 @@ const command = newCommand('replay', 'Sends recorded bid requests and judges eve
   .addHelpText('after', '\nExit codes: 0 every answer good, 1 an invalid bid, a 5xx or no answer, 2 usage.')
   .action(replay)
 
-await runCommand(command)
+try {
+  await runCommand(command)
+} catch (error) {
+  if (!(error instanceof ServiceFailure)) throw error
+  console.error(bad(error.message))
+  process.exitCode = EXIT.bad
+}

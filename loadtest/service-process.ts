@@ -5,6 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Placement, placed } from './cpu.ts'
 
+/** The service did not become ready; the message has its last log lines. */
+export class ServiceFailure extends Error {
+  override readonly name = 'ServiceFailure'
+}
+
 /** Which service to start, and where. */
 export interface ServiceOptions extends Placement {
   /** Settings over the defaults; TENANT_ID and STATE_URL are needed. */
@@ -32,7 +37,7 @@ const MAIN = fileURLToPath(new URL('../service/main.ts', import.meta.url))
 
 /**
  * Starts the service and waits until it is ready.
- * @throws Error with its last log lines when it ends before, or is not ready in time.
+ * @throws ServiceFailure with its last log lines when it ends before, or is not ready in time.
  */
 export async function startService(options: ServiceOptions): Promise<ServiceProcess> {
   const [port, adminPort] = await Promise.all([freePort(), freePort()])
@@ -78,12 +83,14 @@ async function untilReady(
     if (spawnError !== undefined) throw spawnError
     if (!isAlive(child)) {
       await sleep(50)
-      throw new Error(`the service ended with ${child.exitCode ?? child.signalCode} before it was ready:\n${last()}`)
+      throw new ServiceFailure(
+        `the service ended with ${child.exitCode ?? child.signalCode} before it was ready:\n${last()}`,
+      )
     }
     if (await isReady(url)) return
   }
   await stop(child)
-  throw new Error(`the service was not ready after ${timeoutMs} ms:\n${last()}`)
+  throw new ServiceFailure(`the service was not ready after ${timeoutMs} ms:\n${last()}`)
 }
 
 async function isReady(url: string): Promise<boolean> {
