@@ -12,7 +12,7 @@ import { LIMITS } from './limits.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
 import { type CatalogHeader, openCatalog } from './state/catalog.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
-import { COUNTER } from './telemetry/signals.ts'
+import { logLossCounter } from './telemetry/signals.ts'
 import { ThreadLog } from './telemetry/thread-log.ts'
 import { startThreadWatch } from './telemetry/thread-watch.ts'
 import type { BidThreadData, FromBidThread, ToBidThread } from './thread-messages.ts'
@@ -29,7 +29,7 @@ const random = new Random(randomInt(2 ** 31))
 const log = new ThreadLog({
   post,
   monotonicMs: systemClock.monotonicMs,
-  onLoss: () => recorder.count(COUNTER.logLinesLost),
+  onLoss: () => recorder.count(logLossCounter('thread-limit')),
 })
 
 let serving: Serving | undefined

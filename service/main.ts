@@ -24,7 +24,7 @@ import { levelNumber, MemoryWatch } from './telemetry/memory-watch.ts'
 import { otelSettings } from './telemetry/otel-settings.ts'
 import { prometheusText } from './telemetry/prometheus.ts'
 import { createRecorderBlock, Recorder, type Snapshot, snapshot, type TaskGauges } from './telemetry/recorder.ts'
-import { COUNTER, reportLossCounter } from './telemetry/signals.ts'
+import { COUNTER, logLossCounter, reportLossCounter } from './telemetry/signals.ts'
 import { logFromThread } from './telemetry/thread-log.ts'
 import { bidHeapsOf, startThreadWatch } from './telemetry/thread-watch.ts'
 
@@ -40,7 +40,7 @@ const log = new Logger({
   identity: identityFromEnv(env),
   level: 'problems' in read ? 'info' : read.logLevel,
   clock: systemClock,
-  onLoss: () => recorder.count(COUNTER.logLinesLost),
+  onLoss: cause => recorder.count(logLossCounter(cause)),
 })
 if ('problems' in read) {
   logConfigProblems(log, read.problems)
@@ -166,6 +166,7 @@ await admin.listen({ host: config.adminHost, port: config.adminPort })
 const fields = { port: threads.port, admin_port: adminPort(), threads: threadCount, memory_limit_bytes: limit.bytes }
 log.info('thread-started', 'the public port listens; bid requests get no-bids until state is loaded', { fields })
 const stopMemoryWatch = memory.start()
+setInterval(() => log.sumUpRepeats(), LIMITS.logRepeatPeriodMs).unref()
 const exporters = await startExporters({
   config,
   snapshotNow,

@@ -1,0 +1,71 @@
+/**
+ * `npm start`: the service with a sample tenant from files, and what to try next. Settings from the environment win,
+ * so that the same command also runs against a real cache.
+ */
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const SAMPLE_TENANT = 'acme-outdoor'
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+const DEFAULTS = {
+  TENANT_ID: SAMPLE_TENANT,
+  TIER_ID: 'local',
+  REGION: 'local',
+  STATE_URL: `file:${ROOT}test/tenants/${SAMPLE_TENANT}`,
+  HOST: '127.0.0.1',
+  METRICS_SINK: 'none',
+  // Nobody has to look away here.
+  DRAIN_S: '2',
+}
+
+const given = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ''))
+const env = { ...DEFAULTS, ...given }
+const service = spawn(process.execPath, [fileURLToPath(new URL('../main.ts', import.meta.url))], {
+  env,
+  stdio: ['ignore', 'pipe', 'inherit'],
+})
+
+function tell(port: unknown, adminPort: unknown): void {
+  const base = `http://127.0.0.1:${port}`
+  const request = '{"id":"1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"news.example"}}'
+  process.stdout.write(`
+Bidcell serves tenant ${env.TENANT_ID}. Send it a bid request:
+
+  curl -s ${base}/${env.TENANT_ID}/openrtb2/adx -H 'Content-Type: application/json' -d '${request}'
+
+  readiness  ${base}/${env.TENANT_ID}/health/ready
+  metrics    http://127.0.0.1:${adminPort}/metrics
+  state      http://127.0.0.1:${adminPort}/state
+
+Edit a file of the tenant and it is loaded within a second or two. Ctrl-C ends.
+
+`)
+}
+
+/** On a terminal a line for people, otherwise the line as it is. */
+function show(line: string): void {
+  let entry: Record<string, unknown> = {}
+  try {
+    entry = JSON.parse(line)
+  } catch {
+    // A line that is not ours is shown as it is.
+  }
+  const isOurs = typeof entry.msg === 'string'
+  if (process.stdout.isTTY && isOurs) {
+    const { time, level, tenant_id: _, tier_id: _tier, region: _region, msg, ...rest } = entry
+    process.stdout.write(`${String(time).slice(11, 23)} ${level} ${msg} ${JSON.stringify(rest)}\n`)
+  } else process.stdout.write(`${line}\n`)
+  if (entry.code === 'ready') tell(entry.port, entry.admin_port)
+}
+
+createInterface({ input: service.stdout }).on('line', show)
+// A terminal sends Ctrl-C to the service too; everybody else sends it here only.
+process.on('SIGTERM', () => service.kill('SIGTERM'))
+process.on('SIGINT', () => {
+  if (!process.stdin.isTTY) service.kill('SIGINT')
+})
+service.on('exit', code => {
+  process.exitCode = code ?? 1
+})
