@@ -12,8 +12,6 @@ export const EXIT = {
   usage: 2,
 } as const
 
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
-
 /** Something that stops a command; the message names the remedy. Printed without a stack, exit code EXIT.usage. */
 export class CommandProblem extends Error {
   override readonly name = 'CommandProblem'

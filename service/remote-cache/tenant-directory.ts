@@ -18,15 +18,20 @@ export interface DirectoryRecord {
   readonly where: { readonly file: string; readonly record: number }
 }
 
-export type TenantDirectoryErrorCode =
-  | 'directory-unreadable'
-  | 'directory-without-documents'
-  | 'file-unknown'
-  | 'file-twice'
-  | 'file-unreadable'
-  | 'file-too-large'
-  | 'file-not-json'
-  | 'file-not-a-list'
+/** Why a directory is refused. None of these is tried again: a person has to change the files. */
+const DIRECTORY_ERRORS = {
+  'directory-unreadable': { meaning: 'The directory is not there or may not be listed.' },
+  'directory-without-documents': { meaning: 'The directory holds no file of tenant documents.' },
+  'file-unknown': { meaning: 'A .json or .ndjson file has a name that no kind of document has.' },
+  'file-twice': { meaning: 'One kind of document is there as .json and as .ndjson.' },
+  'file-unreadable': { meaning: 'A file may not be read, or reading it failed.' },
+  'file-too-large': { meaning: 'A .json file is larger than is parsed as one text.' },
+  'file-not-json': { meaning: 'A .json file is not JSON, or not UTF-8.' },
+  'file-not-a-list': { meaning: 'A .json file of many records holds something else than a list.' },
+} as const
+
+/** One of DIRECTORY_ERRORS. */
+export type TenantDirectoryErrorCode = keyof typeof DIRECTORY_ERRORS
 
 /** A directory or file that cannot be read as tenant documents at all. The message names file, line and remedy. */
 export class TenantDirectoryError extends Error {

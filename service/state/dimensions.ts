@@ -1,5 +1,6 @@
 /**
- * The targeting dimensions. One table gives the documents' fields, the index's rows and the request's facts their names.
+ * The targeting dimensions. One table gives the documents' fields, the index's rows and the request's facts their
+ * names.
  * A line item that says nothing about a dimension takes every request; `include` takes only requests with one of its
  * values; `exclude` takes none with one of its values. A request in which the value is unknown has none of the values.
  */
@@ -70,6 +71,7 @@ function scanApp(text: string): number {
   return ascii || !SPACE.test(text) ? hashEnd(hash) : NOT_GOOD
 }
 
+/** The table: everything that names a dimension follows from it. */
 export const DIMENSIONS = {
   exchange: {
     many: false,
@@ -163,14 +165,16 @@ export const DIMENSIONS = {
       pattern: DAYPART,
       // `fri 20-04` would be no hour at all, and the line item would never serve.
       test: daypart => daypart.slice(-5, -3) < daypart.slice(-2),
-      like: 'days and hours, the first before the last, like "mon-fri 08-20" or "sun 00-24"; split what passes midnight',
+      like: 'days and hours, from before to, like "mon-fri 08-20" or "sun 00-24"; split what passes midnight',
     }),
     keys: value => hoursOfDaypart(String(value)).map(String),
   },
 } as const satisfies Record<string, Dimension>
 
+/** Name of a dimension, as in a line item's targeting. */
 export type DimensionName = keyof typeof DIMENSIONS
 
+/** All names, in the order of the table. */
 export const DIMENSION_NAMES = Object.keys(DIMENSIONS) as readonly DimensionName[]
 
 /** An IAB 1.0 category and the one above it: `IAB1-6` → `IAB1-6`, `IAB1`. */

@@ -48,7 +48,8 @@ const pixels = (about: string) => number({ about, min: 1, max: 10_000 })
 
 const flight = record({ start: optional(instant), end: optional(instant) }, 'when it serves; the end is not included')
 
-export const SETTINGS = record(
+/** settings.json: one object. */
+const SETTINGS = record(
   {
     name,
     status,
@@ -72,7 +73,8 @@ function isTimeZone(zone: string): boolean {
   }
 }
 
-export const EXCHANGE = record(
+/** One record of exchanges. */
+const EXCHANGE = record(
   {
     id: DIMENSIONS.exchange.value,
     name,
@@ -86,12 +88,14 @@ export const EXCHANGE = record(
   'an exchange that may send bid requests',
 )
 
-export const ADVERTISER = record(
+/** One record of advertisers. */
+const ADVERTISER = record(
   { id: id('id of the advertiser'), name, domain, categories: list(category, { max: 20 }) },
   'who is advertised',
 )
 
-export const CAMPAIGN = record(
+/** One record of campaigns. */
+const CAMPAIGN = record(
   { id: id('id of the campaign'), name, advertiserId: id('an advertiser'), status, flight: optional(flight) },
   'line items with one purpose',
 )
@@ -104,12 +108,13 @@ function rule<T>(value: Field<T>) {
 
 type Rules = { [D in DimensionName]: ReturnType<typeof rule<TypeOf<(typeof DIMENSIONS)[D]['value']>>> }
 
-export const TARGETING = record(
+const TARGETING = record(
   Object.fromEntries(DIMENSION_NAMES.map(each => [each, rule(DIMENSIONS[each].value as Field<unknown>)])) as Rules,
   'which opportunities it takes; a dimension that is left out takes all',
 )
 
-export const LINE_ITEM = record(
+/** One record of lineItems. */
+const LINE_ITEM = record(
   {
     id: id('id of the line item'),
     name,
@@ -189,7 +194,8 @@ const MEDIA_FILE = record(
 export const VAST_PROTOCOLS = { '2.0': 2, '3.0': 3, '4.0': 7, '4.1': 11, '4.2': 13, '4.3': 15 } as const
 type VastVersion = keyof typeof VAST_PROTOCOLS
 
-export const CREATIVE = variant(
+/** One record of creatives. */
+const CREATIVE = variant(
   'format',
   {
     banner: record(
@@ -219,7 +225,8 @@ export const CREATIVE = variant(
   'what is shown',
 )
 
-export const RATES = record(
+/** rates.json: one object. */
+const RATES = record(
   {
     asOf: instant,
     /** 1 unit of the key = value units of the tenant's currency. */
@@ -238,15 +245,25 @@ export const RATES = record(
   'exchange rates',
 )
 
+/** The tenant itself. */
 export type Settings = TypeOf<typeof SETTINGS>
+/** An exchange that may send bid requests. */
 export type Exchange = TypeOf<typeof EXCHANGE>
+/** Who is advertised. */
 export type Advertiser = TypeOf<typeof ADVERTISER>
+/** Line items with one purpose. */
 export type Campaign = TypeOf<typeof CAMPAIGN>
+/** What is bought, at which price, where. */
 export type LineItem = TypeOf<typeof LINE_ITEM>
+/** What is shown: a banner or a video. Sizes in device-independent pixels. */
 export type Creative = TypeOf<typeof CREATIVE>
+/** A creative that is shown in a page. */
 export type BannerCreative = Extract<Creative, { readonly format: 'banner' }>
+/** A creative that is played; durations in seconds. */
 export type VideoCreative = Extract<Creative, { readonly format: 'video' }>
+/** What one unit of each currency is worth in the tenant's own. */
 export type Rates = TypeOf<typeof RATES>
+/** A line item's restrictions by dimension; a dimension that is left out takes all. */
 export type Targeting = TypeOf<typeof TARGETING>
 
 interface DocumentKind {
@@ -267,7 +284,9 @@ export const DOCUMENT_KINDS = {
   lineItems: { count: 'many', field: LINE_ITEM, max: LIMITS.lineItemsMax },
 } as const satisfies Record<string, DocumentKind>
 
+/** Name of a kind of document, as in its file and in the cache. */
 export type DocumentKindName = keyof typeof DOCUMENT_KINDS
+/** The names in reading order. */
 export const DOCUMENT_KIND_NAMES = Object.keys(DOCUMENT_KINDS) as readonly DocumentKindName[]
 
 /** A tenant's documents after validation: every record is good and everything it refers to is there. */

@@ -20,6 +20,7 @@ export type JsonSchema = { readonly [key: string]: unknown }
 /** See Field.check. */
 export type Path = string | undefined
 
+/** One description of values of type T: how they are checked and what JSON Schema says of them. */
 export interface Field<T> {
   /**
    * Appends a problem for everything that is wrong; none appended means that the value is a T. Pure but for `found`.
@@ -35,10 +36,11 @@ export interface Field<T> {
   readonly optional?: boolean
 }
 
+/** The TypeScript type that a field describes. */
 export type TypeOf<F> = F extends Field<infer T> ? T : never
 
 /** A value as it is shown in a problem: JSON, at most 80 characters. */
-export function shown(value: unknown): string {
+function shown(value: unknown): string {
   const text = value === undefined ? 'nothing' : JSON.stringify(value)
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`
 }
@@ -58,6 +60,7 @@ export function problem(path: Path, value: unknown, remedy: string): Problem {
  * pass instead of a pattern and a hash: lists of sites and apps are most of what there is to check.
  */
 export type Scan = (text: string) => number
+/** What a Scan answers for a text that it refuses. */
 export const NOT_GOOD = -1
 
 interface TextRule {
@@ -120,6 +123,7 @@ export function number(rule: { about: string; min: number; max: number; part?: t
   }
 }
 
+/** true or false. */
 export function flag(about: string): Field<boolean> {
   return {
     schema: { type: 'boolean', description: about },
@@ -209,6 +213,7 @@ function itemKey(item: unknown): unknown {
 
 type Shape = { readonly [name: string]: Field<unknown> }
 type OptionalKeys<S extends Shape> = { [K in keyof S]: S[K] extends { readonly optional: true } ? K : never }[keyof S]
+/** The TypeScript type of a record with these fields; optional ones may be left out. */
 export type RecordOf<S extends Shape> = {
   readonly [K in Exclude<keyof S, OptionalKeys<S>>]: TypeOf<S[K]>
 } & { readonly [K in OptionalKeys<S>]?: TypeOf<S[K]> }

@@ -39,7 +39,7 @@ function checkRates({ rates }: Rates, { currency }: KnownRecords, found: Problem
 }
 
 function checkCampaign(campaign: Campaign, known: KnownRecords, found: Problem[]): void {
-  checkReference('advertisers', campaign.advertiserId, 'advertiserId', known, found)
+  checkReference({ kind: 'advertisers', id: campaign.advertiserId, path: 'advertiserId' }, known, found)
   if (campaign.flight !== undefined) checkFlight(campaign.flight, found)
 }
 
@@ -59,14 +59,15 @@ const SINGULAR: Readonly<Record<DocumentKindName, string>> = {
   lineItems: 'line item',
 }
 
+interface Reference {
+  readonly kind: DocumentKindName
+  readonly id: string
+  /** Where the id stands in the record that refers. */
+  readonly path: string
+}
+
 /** @returns whether the record is there; otherwise a problem was appended. */
-function checkReference(
-  kind: DocumentKindName,
-  id: string,
-  path: string,
-  known: KnownRecords,
-  found: Problem[],
-): boolean {
+function checkReference({ kind, id, path }: Reference, known: KnownRecords, found: Problem[]): boolean {
   if (known.good[kind].has(id)) return true
   const refused = known.refused[kind].get(id)
   const remedy =
@@ -81,7 +82,7 @@ function checkReference(
 const INSECURE_LOAD = /(?:\b(?:src|srcset|poster|data)\s*=\s*["']?|\burl\(\s*["']?)\s*http:\/\//i
 
 function checkCreative(creative: Creative, known: KnownRecords, found: Problem[]): void {
-  checkReference('advertisers', creative.advertiserId, 'advertiserId', known, found)
+  checkReference({ kind: 'advertisers', id: creative.advertiserId, path: 'advertiserId' }, known, found)
   if (creative.format === 'banner') {
     const { content } = creative
     if (content.kind === 'image' && !content.mime.startsWith('image/'))
@@ -109,12 +110,12 @@ function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]
   const { campaignId, flight, targeting, creativeIds } = lineItem
   if (flight !== undefined) checkFlight(flight, found)
   checkTargeting(targeting, known, found)
-  const campaignIsThere = checkReference('campaigns', campaignId, 'campaignId', known, found)
+  const campaignIsThere = checkReference({ kind: 'campaigns', id: campaignId, path: 'campaignId' }, known, found)
   const advertiserId = known.good.campaigns.get(campaignId)
   for (let i = 0; i < creativeIds.length; i++) {
     const id = creativeIds[i] ?? ''
     const owner = known.good.creatives.get(id)
-    if (owner === undefined) checkReference('creatives', id, `creativeIds[${i}]`, known, found)
+    if (owner === undefined) checkReference({ kind: 'creatives', id, path: `creativeIds[${i}]` }, known, found)
     else if (campaignIsThere && owner !== advertiserId) {
       const remedy = `must be a creative of advertiser ${advertiserId}, the campaign's; this one is of ${owner}`
       found.push(problem(`creativeIds[${i}]`, id, remedy))
@@ -153,5 +154,5 @@ function checkExchanges(
 ): void {
   if (ids === undefined) return
   for (let i = 0; i < ids.length; i++)
-    checkReference('exchanges', ids[i] ?? '', `targeting.exchange.${side}[${i}]`, known, found)
+    checkReference({ kind: 'exchanges', id: ids[i] ?? '', path: `targeting.exchange.${side}[${i}]` }, known, found)
 }

@@ -4,7 +4,7 @@
  */
 import { assert } from '../foundation/assert.ts'
 import { LIMITS } from '../limits.ts'
-import { DOCUMENT_KIND_NAMES, DOCUMENT_KINDS, type DocumentKindName, type Rates } from './documents.ts'
+import { DOCUMENT_KIND_NAMES, DOCUMENT_KINDS, type DocumentKindName } from './documents.ts'
 import { type Problem, problem } from './fields.ts'
 import { type DocumentOf, type KnownRecords, RULES } from './rules.ts'
 import { UnreadableRecord } from './unreadable.ts'
@@ -36,9 +36,6 @@ export interface ReadReport {
   /** Whether a catalog can be made: the settings are there and good. */
   readonly usable: boolean
 }
-
-/** Stands for rates.json where a tenant has none: prices are known in the tenant's own currency only. */
-export const NO_RATES: Rates = { asOf: '1970-01-01T00:00:00Z', rates: {} }
 
 /** Ids that can be shown on a line as they are: what a good id may have, and spaces. */
 const SHOWN_ID = /^[\w.: -]{1,64}$/
