@@ -4,7 +4,13 @@ import { assert } from '../foundation/assert.ts'
 import { nanosFromCpm } from '../foundation/units.ts'
 import { ArenaWriter, type Column, type ElementKind, type Layout, viewColumns } from './arena.ts'
 import { bannerSlot, CATALOG_COLUMNS, type Catalog, type CatalogColumns, FORMAT, SPACE, VIDEO_SLOT } from './catalog.ts'
-import { categoryWithParents, DIMENSION_NAMES, DIMENSIONS, domainWithParents } from './dimensions.ts'
+import {
+  categoryWithParents,
+  DIMENSION_NAMES,
+  DIMENSIONS,
+  type DimensionName,
+  domainWithParents,
+} from './dimensions.ts'
 import type { Advertiser, Campaign, Creative, Exchange, LineItem, Rates, Settings, Targeting } from './documents.ts'
 import { VAST_PROTOCOLS } from './documents.ts'
 import { GrowingText, growingF64, growingU32 } from './growing.ts'
@@ -173,21 +179,34 @@ export class CatalogBuilder {
     const references = this.#references
     references.start.push(references.lists.length)
     let includes = 0
-    const refer = (space: number, key: string, exclude: 0 | 1): void => {
-      if (exclude === 0) includes |= 1 << space
-      references.lists.push(this.#texts.add(space, key) * 2 + exclude)
-    }
     for (const name of DIMENSION_NAMES) {
       const rule: Targeting[typeof name] = document.targeting[name]
       if (rule === undefined) continue
-      const { keys } = DIMENSIONS[name]
-      for (const key of new Set((rule.include ?? []).flatMap(keys))) refer(SPACE[name], key, 0)
-      for (const key of new Set((rule.exclude ?? []).flatMap(keys))) refer(SPACE[name], key, 1)
+      if (rule.include !== undefined) {
+        includes |= 1 << SPACE[name]
+        this.#refer(name, rule.include, 0)
+      }
+      if (rule.exclude !== undefined) this.#refer(name, rule.exclude, 1)
     }
-    for (const slot of new Set(creatives.map(creative => this.#creative.slot.at(creative))))
-      refer(SPACE.slot, String(slot), 0)
-    for (const deal of document.deals ?? []) refer(SPACE.deal, deal, 0)
-    references.includes.push(includes)
+    for (let i = 0; i < creatives.length; i++) {
+      const slot = String(this.#creative.slot.at(creatives[i]!))
+      references.lists.push(this.#texts.add(SPACE.slot, slot) * 2)
+    }
+    for (const deal of document.deals ?? []) references.lists.push(this.#texts.add(SPACE.deal, deal) * 2)
+    if (document.deals !== undefined) includes |= 1 << SPACE.deal
+    references.includes.push(includes | (1 << SPACE.slot))
+  }
+
+  /** One list of one dimension. A value that comes twice, as dayparts can overlap, does no harm: bits are only set. */
+  #refer(name: DimensionName, values: readonly (string | number)[], exclude: 0 | 1): void {
+    const { keys } = DIMENSIONS[name]
+    const { lists } = this.#references
+    const space = SPACE[name]
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i]!
+      if (keys === undefined) lists.push(this.#texts.add(space, String(value)) * 2 + exclude)
+      else for (const key of keys(value)) lists.push(this.#texts.add(space, key) * 2 + exclude)
+    }
   }
 
   /**

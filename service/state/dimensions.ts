@@ -11,11 +11,12 @@ interface Dimension {
   /** Whether one request can have several values at once (a page's categories) or one at most (its country). */
   readonly many: boolean
   readonly value: Field<string> | Field<number>
-  /** The keys under which a document's value is indexed, as the request's facts spell them. */
-  readonly keys: (value: string | number) => readonly string[]
+  /**
+   * The keys under which a document's value is indexed, as the request's facts spell them; undefined = the value
+   * itself, as text.
+   */
+  readonly keys: ((value: string | number) => readonly string[]) | undefined
 }
-
-const same = (value: string | number): readonly string[] => [String(value)]
 
 const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
 const DAYPART = /^(mon|tue|wed|thu|fri|sat|sun)(?:-(mon|tue|wed|thu|fri|sat|sun))? ([01]\d|2[0-3])-([01]\d|2[0-4])$/
@@ -31,6 +32,18 @@ export function hoursOfDaypart(daypart: string): readonly number[] {
     for (let hour = Number(match[3]); hour < Number(match[4]); hour++) hours.push(day * 24 + hour)
     if (day === lastDay) return hours
   }
+}
+
+/** Many line items say the same dayparts: 7 × 7 × 300 are possible, and a tenant has a few dozen. */
+const keysOfDayparts = new Map<string, readonly string[]>()
+
+function daypartKeys(daypart: string): readonly string[] {
+  let keys = keysOfDayparts.get(daypart)
+  if (keys === undefined) {
+    keys = hoursOfDaypart(daypart).map(String)
+    keysOfDayparts.set(daypart, keys)
+  }
+  return keys
 }
 
 /** FNV-1a, step by step and at the end. */
@@ -76,7 +89,7 @@ export const DIMENSIONS = {
   exchange: {
     many: false,
     value: text({ about: 'path name of an exchange', max: 31, pattern: /^[a-z][a-z0-9-]*$/, like: 'like "adx"' }),
-    keys: same,
+    keys: undefined,
   },
   country: {
     many: false,
@@ -87,7 +100,7 @@ export const DIMENSIONS = {
       test: code => countryFrom(code) === code,
       like: 'an ISO 3166-1 alpha-3 country, like "USA"',
     }),
-    keys: same,
+    keys: undefined,
   },
   region: {
     many: false,
@@ -98,12 +111,12 @@ export const DIMENSIONS = {
       test: code => countryFrom(code.slice(0, 2)) !== '',
       like: 'an ISO 3166-2 region, like "US-CA"',
     }),
-    keys: same,
+    keys: undefined,
   },
   deviceType: {
     many: false,
     value: number({ about: 'AdCOM device type: 1 mobile, 2 PC, 3 TV, 4 phone, 5 tablet …', min: 1, max: 8 }),
-    keys: same,
+    keys: undefined,
   },
   os: {
     many: false,
@@ -113,7 +126,7 @@ export const DIMENSIONS = {
       pattern: /^[a-z0-9 ._-]+$/,
       like: 'lower case, like "ios"',
     }),
-    keys: same,
+    keys: undefined,
   },
   language: {
     many: false,
@@ -123,7 +136,7 @@ export const DIMENSIONS = {
       pattern: /^[a-z]{2}$/,
       like: 'two letters, like "en"',
     }),
-    keys: same,
+    keys: undefined,
   },
   domain: {
     many: true,
@@ -134,7 +147,7 @@ export const DIMENSIONS = {
       scan: scanDomain,
       like: 'a domain in lower case without scheme or path, like "example.com"',
     }),
-    keys: same,
+    keys: undefined,
   },
   app: {
     many: false,
@@ -145,7 +158,7 @@ export const DIMENSIONS = {
       scan: scanApp,
       like: 'like "com.example.game"',
     }),
-    keys: same,
+    keys: undefined,
   },
   category: {
     many: true,
@@ -155,7 +168,7 @@ export const DIMENSIONS = {
       pattern: /^IAB([1-9]|1\d|2[0-6])(-[1-9]\d?)?$/,
       like: 'an IAB 1.0 category from IAB1 to IAB26, like "IAB1" or "IAB1-6"',
     }),
-    keys: same,
+    keys: undefined,
   },
   daypart: {
     many: false,
@@ -167,7 +180,7 @@ export const DIMENSIONS = {
       test: daypart => daypart.slice(-5, -3) < daypart.slice(-2),
       like: 'days and hours, from before to, like "mon-fri 08-20" or "sun 00-24"; split what passes midnight',
     }),
-    keys: value => hoursOfDaypart(String(value)).map(String),
+    keys: value => daypartKeys(String(value)),
   },
 } as const satisfies Record<string, Dimension>
 
