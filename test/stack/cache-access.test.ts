@@ -36,8 +36,15 @@ async function operate(...command: string[]): Promise<string> {
 
 const stateKey = (tenant: Tenant, rest = 'announced'): string => `t:{${tenant}}:state:${rest}`
 
+let refusedBefore = ''
+
 beforeAll(async () => {
+  refusedBefore = (await operate('ACL', 'LOG', '500')).trim()
   await operate('ACL', 'LOG', 'RESET')
+})
+
+test('services and publishers were refused nothing that they asked for', () => {
+  expect(refusedBefore).toBe('')
 })
 
 describe.each(TENANTS)('the cache user of %s', tenant => {

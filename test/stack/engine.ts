@@ -74,3 +74,16 @@ export async function run(
     throw new Error(`${command.join(' ')} ended with ${code}:\n${(printed.stdout + printed.stderr).slice(-4_000)}`)
   return { code, ...printed }
 }
+
+/**
+ * Starts a command that outlives this process and its terminal, after what was interrupted with us has ended. Nobody
+ * learns how it ends.
+ */
+export function runDetached(
+  dockerHost: string,
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+): void {
+  const options = { detached: true, stdio: 'ignore', env: { ...environment(dockerHost), ...env } } as const
+  spawn('sh', ['-c', 'sleep 5; exec "$0" "$@"', ...command], options).unref()
+}

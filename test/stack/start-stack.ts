@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { freePort } from '../redis-server.ts'
-import { type Engine, findEngine, run } from './engine.ts'
+import { type Engine, findEngine, run, runDetached } from './engine.ts'
 import { containerId, runningStack, type Stack, TENANTS, untilReady } from './stack.ts'
 
 const COMPOSE_FILE = fileURLToPath(new URL('../../docker/compose.yaml', import.meta.url))
@@ -24,15 +24,17 @@ export default async function setup(project: Pick<TestProject, 'provide'>): Prom
     BIDCELL_TAG: name,
     BIDCELL_BUILD_NETWORK: process.env.BIDCELL_BUILD_NETWORK ?? 'host',
   }
-  const compose = (...args: string[]) =>
-    run(engine.dockerHost, [...engine.compose, '-p', name, '-f', COMPOSE_FILE, ...args], { env })
+  const composed = [...engine.compose, '-p', name, '-f', COMPOSE_FILE]
+  const compose = (...args: string[]) => run(engine.dockerHost, [...composed, ...args], { env })
+  const ending = ['down', '--volumes', '--timeout', '1'] as const
+  const interrupted = () => runDetached(engine.dockerHost, [...composed, ...ending], env)
   const down = async () => {
-    process.removeListener('SIGINT', interrupted)
-    await compose('down', '--volumes', '--timeout', '1')
+    process.removeListener('exit', interrupted)
+    await compose(...ending)
     await run(engine.dockerHost, ['docker', 'image', 'rm', '--force', `bidcell:${name}`], { mayFail: true })
   }
-  const interrupted = () => void down().finally(() => process.exit(130))
-  process.once('SIGINT', interrupted)
+  // Vitest ends at once when it is interrupted, without a teardown.
+  process.once('exit', interrupted)
   try {
     await compose('build', 'prepare')
     await compose('up', '--detach')
