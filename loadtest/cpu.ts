@@ -6,8 +6,11 @@ import { readFileSync } from 'node:fs'
 export interface Placement {
   /** A list as taskset takes it, such as `0` or `1-3`; without it any. Ignored where there is no taskset (macOS). */
   readonly cpus?: string
-  /** Before everything else on its processor: for generators, which must not lag behind what they load. */
-  readonly realTime?: boolean
+  /**
+   * From 'urgent', for generators, which must not lag behind what they load, to 'idle', for what may be starved. A
+   * real-time class would be stronger, but on one processor V8's main thread then starves its own sweeper for ever.
+   */
+  readonly precedence?: 'urgent' | 'idle'
 }
 
 const works = new Map<string, boolean>()
@@ -26,11 +29,17 @@ export function canPin(cpus: string): boolean {
   return canRun('taskset', ['-c', cpus, 'true'])
 }
 
-/** The command line that runs another one as wished, as far as this machine lets it; taskset and chrt keep the pid. */
-export function placed(command: readonly string[], { cpus, realTime }: Placement): readonly string[] {
+/** The command line that runs another one as wished, as far as this machine lets it; taskset and nice keep the pid. */
+export function placed(command: readonly string[], { cpus, precedence }: Placement): readonly string[] {
   const pinned = cpus !== undefined && canPin(cpus) ? ['taskset', '-c', cpus] : []
-  const early = realTime === true && canRun('chrt', ['-f', '1', 'true']) ? ['chrt', '-f', '1'] : []
-  return [...pinned, ...early, ...command]
+  const nice = ['nice', '-n', precedence === 'urgent' ? '-20' : '19']
+  const preferred = precedence !== undefined && isQuiet(nice) ? nice : []
+  return [...pinned, ...preferred, ...command]
+}
+
+/** nice runs the command even when it may not change the precedence, but says so. */
+function isQuiet(nice: readonly string[]): boolean {
+  return spawnSync(nice[0] ?? 'nice', [...nice.slice(1), 'true'], { encoding: 'utf8' }).stderr === ''
 }
 
 /** Ticks per second of /proc, fixed by Linux for programs. */

@@ -20,6 +20,11 @@ export class GeneratorProcess {
     this.#child = spawn(command ?? process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   }
 
+  /** 0 when it could not be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   /** Makes the requests of later runs. */
   load(source: WorkloadSource): Promise<Reply<'loaded'>> {
     return this.#perform({ kind: 'load', source }, 'loaded')

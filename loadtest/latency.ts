@@ -1,0 +1,162 @@
+import { basename } from 'node:path'
+import type { WorkloadSource } from './generator.ts'
+import type { GeneratorProcess } from './generator-process.ts'
+import { summaryOf } from './histogram.ts'
+import { loopbackTarget } from './loopback.ts'
+import { ms, type Objective, type Report } from './report.ts'
+import type { Stage } from './stage.ts'
+import { ratesOf, readTenantRecords } from './tenant-records.ts'
+
+/** Which service is loaded, with what, and for how long. */
+export interface LatencyOptions {
+  /** A running service with its tenant's path; else one is started on core 0. */
+  readonly target?: string
+  /** Documents that a started service loads, and from which traffic is drawn. */
+  readonly tenantDirectory: string
+  /** Recorded requests instead of drawn ones, with the exchange that sends them. */
+  readonly recorded?: { readonly file: string; readonly exchange: string }
+  /** Only this rate; else shares of the measured capacity. */
+  readonly ratePerS?: number
+  /** Shares of capacity that are measured, 0 to 1. */
+  readonly shares: readonly number[]
+  readonly durationS: number
+  readonly seed: number
+}
+
+type Run = Awaited<ReturnType<GeneratorProcess['openLoop']>>
+type Capacity = Awaited<ReturnType<GeneratorProcess['capacity']>>
+
+interface Step {
+  readonly name: string
+  readonly share: number | undefined
+  readonly ratePerS: number
+  readonly run: Run
+}
+
+const REQUESTS = 5_000
+const MALFORMED_SHARE = 0.002
+const CONNECTIONS = 32
+const TIMEOUT_MS = 2_000
+const WARM_UP_S = 3
+/** product.md, promise "tail": at half of capacity, on one core. */
+const P99_US_MAX = 2_000
+const P999_US_MAX = 8_000
+const JUDGE_EVERY = 10
+
+/** Capacity by a closed loop, then latency by open loops at shares of it. */
+export async function runLatency(options: LatencyOptions, stage: Stage): Promise<Report> {
+  if (options.target !== undefined) loopbackTarget(options.target)
+  const tenantId = tenantIdFrom(options.tenantDirectory)
+  const url = options.target ?? (await stage.service(tenantId, options.tenantDirectory, { cpus: '0' })).url
+  const rates = ratesOf(await readTenantRecords(options.tenantDirectory))
+  const source = sourceOf(options)
+  const generator = stage.generator({ cpus: '1', precedence: 'urgent' })
+  const loaded = await generator.load(source)
+  const open = (what: string, ratePerS: number, durationS: number) => {
+    stage.say(`${what}: ${Math.round(ratePerS)} requests/s for ${durationS} s`)
+    const check = { judgeEvery: JUDGE_EVERY, rates }
+    const plan = { arrivals: 'poisson', ratePerS, durationS, seed: options.seed } as const
+    return generator.openLoop({ ...plan, url, connectionsMax: 256, timeoutMs: TIMEOUT_MS, check })
+  }
+  await open('Warming up', options.ratePerS ?? 500, WARM_UP_S)
+  const capacity = options.ratePerS === undefined ? await measured(source, url, options, stage) : undefined
+  const steps: Step[] = []
+  if (options.ratePerS !== undefined) {
+    const run = await open('Measuring', options.ratePerS, options.durationS)
+    steps.push({ name: `${options.ratePerS}/s`, share: undefined, ratePerS: options.ratePerS, run })
+  }
+  for (const share of capacity === undefined ? [] : options.shares) {
+    const ratePerS = capacity!.answersPerS * share
+    const name = `${Math.round(share * 100)} % of capacity`
+    steps.push({ name, share, ratePerS, run: await open(name, ratePerS, options.durationS) })
+  }
+  return reportOf(options, { capacity, steps, requestBytesMean: loaded.bytesMean })
+}
+
+/** A closed loop saturates the generator: it must not take precedence over everything else on its core. */
+async function measured(source: WorkloadSource, url: string, options: LatencyOptions, stage: Stage): Promise<Capacity> {
+  const generator = stage.generator({ cpus: '1' })
+  await generator.load(source)
+  const task = { url, connections: CONNECTIONS, timeoutS: TIMEOUT_MS / 1e3 }
+  stage.say('Measuring capacity')
+  await generator.capacity({ ...task, durationS: WARM_UP_S })
+  const capacity = await generator.capacity({ ...task, durationS: Math.max(3, Math.round(options.durationS / 2)) })
+  generator.stop()
+  return capacity
+}
+
+/** A directory's name when it can be a tenant id. */
+function tenantIdFrom(directory: string): string {
+  const name = basename(directory)
+  return /^[a-z][a-z0-9-]{1,18}[a-z0-9]$/.test(name) ? name : 'loadtest'
+}
+
+function sourceOf({ recorded, tenantDirectory: directory, seed }: LatencyOptions): WorkloadSource {
+  if (recorded) return { kind: 'recorded', ...recorded }
+  return { kind: 'tenant', directory, count: REQUESTS, seed, malformedShare: MALFORMED_SHARE }
+}
+
+interface Found {
+  readonly capacity: Capacity | undefined
+  readonly steps: readonly Step[]
+  readonly requestBytesMean: number
+}
+
+function reportOf(options: LatencyOptions, { capacity, steps, requestBytesMean }: Found): Report {
+  const judged = steps.find(step => step.share === 0.5) ?? steps.at(-1)
+  const figures = steps.map(({ name, ratePerS, run }) => ({
+    ...{ name, ratePerS: Math.round(ratePerS), answersPerS: Math.round(run.answersPerS) },
+    ...{ latencyUs: summaryOf(run.latencyUs), sendLagUs: summaryOf(run.sendLagUs), ownCpuShare: run.ownCpuShare },
+    ...{ statuses: run.statuses, errors: run.errors, timeouts: run.timeouts, findings: run.findings },
+    invalid: run.invalid,
+  }))
+  const limited = capacity !== undefined && capacity.ownCpuShare > 0.9
+  const { tenantDirectory: _, ...settings } = options
+  return {
+    scenario: 'latency',
+    settings: { ...settings, requestBytesMean },
+    objectives: judged ? objectivesOf(judged, steps) : [],
+    invalid: steps.flatMap(({ name, run }) => run.invalid.map(why => `${name}: ${why}`)),
+    examples: steps.flatMap(({ run }) => run.findings.examples),
+    figures: {
+      capacityPerS: capacity && Math.round(capacity.answersPerS),
+      capacityLimitedByGenerator: limited,
+      steps: figures,
+    },
+    table: [
+      ['', 'sent/s', 'p50 ms', 'p90 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'bids', 'lag p99 ms'],
+      ...(capacity ? [[`capacity${limited ? ' (generator at its limit)' : ''}`, capacity.answersPerS.toFixed(0)]] : []),
+      ...steps.map(tableRow),
+    ],
+  }
+}
+
+function tableRow({ name, ratePerS, run }: Step): readonly string[] {
+  const { p50, p90, p99, p999, max } = summaryOf(run.latencyUs)
+  const bids = `${((100 * run.findings.bids) / Math.max(1, run.answered)).toFixed(0)} %`
+  const lag = ms(run.sendLagUs.percentile(99))
+  return [name, ratePerS.toFixed(0), ms(p50), ms(p90), ms(p99), ms(p999), ms(max), bids, lag]
+}
+
+function objectivesOf(judged: Step, steps: readonly Step[]): readonly Objective[] {
+  const { p99, p999 } = summaryOf(judged.run.latencyUs)
+  const failures = steps.reduce((sum, { run }) => sum + failuresOf(run), 0)
+  const broken = steps.reduce((sum, { run }) => sum + Object.values(run.findings.brokenRules).reduce(add, 0), 0)
+  return [
+    { name: `p99 at ${judged.name}`, promised: '≤ 2 ms', observed: `${ms(p99)} ms`, held: p99 <= P99_US_MAX },
+    { name: `p99.9 at ${judged.name}`, promised: '≤ 8 ms', observed: `${ms(p999)} ms`, held: p999 <= P999_US_MAX },
+    { name: 'failed requests', promised: '0', observed: String(failures), held: failures === 0 },
+    { name: 'broken acceptance rules', promised: '0', observed: String(broken), held: broken === 0 },
+  ]
+}
+
+function add(sum: number, each: number): number {
+  return sum + each
+}
+
+/** Requests of a run that got no answer, or a 5xx. */
+export function failuresOf(run: Run): number {
+  const fiveHundreds = Object.entries(run.statuses).filter(([status]) => Number(status) >= 500)
+  const withoutAnswer = run.timeouts + Object.values(run.errors).reduce(add, 0)
+  return withoutAnswer + fiveHundreds.reduce((sum, [, count]) => sum + count, 0)
+}

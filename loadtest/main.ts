@@ -1,0 +1,143 @@
+/** `npm run loadtest -- [SCENARIO]`: load, measured from outside, with objectives that can be missed. */
+import { resolve } from 'node:path'
+import { Argument, InvalidArgumentError } from 'commander'
+import { bad, CommandProblem, EXIT, newCommand, runCommand, styled, table } from '../service/commands/terminal.ts'
+import { TenantDirectoryError } from '../service/remote-cache/tenant-directory.ts'
+import type { summaryOf } from './histogram.ts'
+import { runIsolation } from './isolation.ts'
+import { runLatency } from './latency.ts'
+import { loopbackTarget, TargetRefused } from './loopback.ts'
+import { ms, type Report, writeReport } from './report.ts'
+import { SAMPLE_TENANT, Stage } from './stage.ts'
+
+interface Options {
+  readonly target?: string
+  readonly tenantDir?: string
+  readonly lineItems?: number
+  readonly recorded?: string
+  readonly exchange: string
+  readonly rate?: number
+  readonly duration?: number
+  readonly rounds: number
+  readonly seed: number
+  readonly report?: string
+}
+
+type Scenario = 'canonical' | 'latency' | 'isolation'
+
+const EXAMPLES_SHOWN = 10
+const SHARES = [0.25, 0.5, 0.75]
+const VICTIM_RATE_PER_S = 500
+const SECOND_TENANT = resolve(SAMPLE_TENANT, '../bluebird-games')
+
+function wholeFrom(min: number, max: number): (given: string) => number {
+  return given => {
+    const value = Number(given)
+    if (/^\d+$/.test(given) && value >= min && value <= max) return value
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
+  }
+}
+
+function loopback(given: string): string {
+  try {
+    loopbackTarget(given)
+    return given
+  } catch (error) {
+    throw error instanceof TargetRefused ? new InvalidArgumentError(error.message) : error
+  }
+}
+
+async function play(scenario: Scenario, options: Options, stage: Stage): Promise<Report> {
+  const { seed } = options
+  const given = options.tenantDir === undefined ? undefined : resolve(options.tenantDir)
+  const generated = options.lineItems === undefined ? undefined : await stage.generatedTenant(options.lineItems, seed)
+  const documents = generated ?? given ?? SAMPLE_TENANT
+  if (scenario === 'isolation') {
+    if (options.target !== undefined)
+      throw new CommandProblem('isolation starts its own two services; leave --target out')
+    const rates = { ratePerS: options.rate ?? VICTIM_RATE_PER_S, windowS: options.duration ?? 10 }
+    const directories = { victimDirectory: documents, aggressorDirectory: SECOND_TENANT }
+    return runIsolation({ ...directories, ...rates, rounds: options.rounds, seed }, stage)
+  }
+  const recorded = options.recorded && { file: resolve(options.recorded), exchange: options.exchange }
+  return runLatency(
+    {
+      ...(options.target === undefined ? {} : { target: options.target }),
+      ...(recorded ? { recorded } : {}),
+      ...(options.rate === undefined ? {} : { ratePerS: options.rate }),
+      ...{ tenantDirectory: documents, shares: scenario === 'canonical' ? [0.5] : SHARES },
+      ...{ durationS: options.duration ?? (scenario === 'canonical' ? 10 : 20), seed },
+    },
+    stage,
+  )
+}
+
+/** The canonical workload says two numbers; everything else says a table. */
+function showFigures(scenario: Scenario, report: Report): void {
+  if (scenario !== 'canonical') {
+    console.log(table(padded(report.table)))
+    return
+  }
+  const { capacityPerS, steps } = report.figures as {
+    capacityPerS?: number
+    steps: readonly { answersPerS: number; latencyUs: ReturnType<typeof summaryOf> }[]
+  }
+  const step = steps[0]
+  if (step === undefined) return
+  console.log(`throughput  ${capacityPerS ?? step.answersPerS} requests/s`)
+  console.log(`p99         ${ms(step.latencyUs.p99)} ms at ${step.answersPerS} requests/s`)
+}
+
+function padded(rows: Report['table']): Report['table'] {
+  const columns = Math.max(...rows.map(row => row.length))
+  return rows.map(row => [...row, ...Array.from({ length: columns - row.length }, () => '')])
+}
+
+/** @returns whether the run is valid and all objectives were held */
+function showVerdict({ objectives, invalid, examples }: Report): boolean {
+  for (const { name, promised, observed, held } of objectives) {
+    const text = `${name}: ${observed}, promised ${promised}`
+    if (held) console.log(styled('green', `held    ${text}`))
+    else console.error(bad(`missed  ${text}`))
+  }
+  for (const why of invalid) console.error(bad(`invalid ${why}`))
+  for (const example of examples.slice(0, EXAMPLES_SHOWN)) console.error(`  ${example}`)
+  return invalid.length === 0 && objectives.every(each => each.held)
+}
+
+async function loadtest(scenario: Scenario, options: Options): Promise<void> {
+  const stage = new Stage(what => console.error(styled('dim', what)))
+  const end = () => void stage.close().finally(() => process.exit(EXIT.bad))
+  process.once('SIGINT', end).once('SIGTERM', end)
+  try {
+    const report = await play(scenario, options, stage)
+    showFigures(scenario, report)
+    const good = showVerdict(report)
+    if (options.report !== undefined) console.log(`Report: ${await writeReport(options.report, report)}`)
+    process.exitCode = good ? EXIT.good : EXIT.bad
+  } catch (error) {
+    if (error instanceof TenantDirectoryError || error instanceof TargetRefused) throw new CommandProblem(error.message)
+    throw error
+  } finally {
+    await stage.close()
+  }
+}
+
+const command = newCommand('loadtest', 'Loads a service on this machine and judges it by the promised figures.')
+  .addArgument(
+    new Argument('[scenario]', 'what to show').choices(['canonical', 'latency', 'isolation']).default('canonical'),
+  )
+  .option('--target <url>', "a running service, with the tenant's path: http://127.0.0.1:8080/acme", loopback)
+  .option('--tenant-dir <dir>', 'tenant documents to load and to draw traffic from; else the sample tenant')
+  .option('--line-items <count>', 'load a generated tenant of so many line items', wholeFrom(1, 200_000))
+  .option('--recorded <file>', 'recorded requests instead of drawn ones, one JSON object a line')
+  .option('--exchange <id>', 'exchange that sends the recorded ones', 'prebid')
+  .option('--rate <per second>', 'requests per second; else shares of the measured capacity', wholeFrom(1, 1_000_000))
+  .option('--duration <seconds>', 'of one measurement, or of one window of isolation', wholeFrom(1, 86_400))
+  .option('--rounds <count>', 'interleaved rounds of isolation', wholeFrom(2, 1_000), 5)
+  .option('--seed <number>', 'of traffic and arrivals', wholeFrom(0, 4_294_967_295), 1)
+  .option('--report <dir>', 'write the result as JSON there')
+  .addHelpText('after', '\nExit codes: 0 all objectives held, 1 one was missed or the run is invalid, 2 usage.')
+  .action(loadtest)
+
+await runCommand(command)

@@ -1,0 +1,85 @@
+/** What scenarios play on: temporary tenants, services and generators, all of which end with it. */
+import { spawn } from 'node:child_process'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Placement } from './cpu.ts'
+import { GeneratorProcess } from './generator-process.ts'
+import { type ServiceProcess, startService } from './service-process.ts'
+
+/** The tenant that is used when none is named. */
+export const SAMPLE_TENANT = fileURLToPath(new URL('../test/tenants/acme-outdoor', import.meta.url))
+
+/** A scenario's processes and files. */
+export class Stage {
+  readonly #closers: (() => unknown)[] = []
+  readonly #report: (what: string) => void
+
+  /** @param report is told what is being done, for a person who waits */
+  constructor(report: (what: string) => void) {
+    this.#report = report
+  }
+
+  /** Tells the person who waits. */
+  say(what: string): void {
+    this.#report(what)
+  }
+
+  /** A new directory that is removed at the end. */
+  async directory(name: string): Promise<string> {
+    const parent = await mkdtemp(join(tmpdir(), 'bidcell-loadtest-'))
+    this.#closers.push(() => rm(parent, { recursive: true, force: true }))
+    const directory = join(parent, name)
+    await mkdir(directory)
+    return directory
+  }
+
+  /** Documents of a generated tenant of so many line items. Takes about 20 s per 100,000. */
+  async generatedTenant(lineItems: number, seed: number): Promise<string> {
+    const directory = await this.directory('generated')
+    this.say(`Generating ${lineItems} line items`)
+    const file = fileURLToPath(new URL('../service/commands/generate.ts', import.meta.url))
+    const args = [file, '--line-items', String(lineItems), '--seed', String(seed), '--out', directory]
+    await completed(args)
+    return directory
+  }
+
+  /** A service of one bid thread on a directory of documents. */
+  async service(tenantId: string, documents: string, placement: Placement): Promise<ServiceProcess> {
+    this.say(`Starting the service of ${tenantId}`)
+    const env = { TENANT_ID: tenantId, STATE_URL: `file:${resolve(documents)}`, BID_THREADS: '1' }
+    const service = await startService({ env, ...placement })
+    this.#closers.push(() => service.stop())
+    return service
+  }
+
+  /** A generator; it needs its workload. */
+  generator(placement: Placement): GeneratorProcess {
+    const generator = new GeneratorProcess(placement)
+    this.#closers.push(() => generator.stop())
+    return generator
+  }
+
+  /** Runs something at the end, before what was made earlier ends. */
+  atEnd(close: () => unknown): void {
+    this.#closers.push(close)
+  }
+
+  /** Ends everything, the newest first. */
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close()
+  }
+}
+
+/** Runs a script of this project to its end; rejects with its output when it fails. */
+async function completed(args: readonly string[]): Promise<void> {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (bytes: Buffer) => {
+      output += bytes.toString()
+    })
+  const code = await new Promise(done => child.once('close', done))
+  if (code !== 0) throw new Error(`${args[0]} ended with ${String(code)}:\n${output.slice(-2_000)}`)
+}
