@@ -7,6 +7,7 @@ import type { Catalog, CatalogHeader } from './state/catalog.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 import type { BidThreadData, FromBidThread, ToBidThread } from './thread-messages.ts'
 
+/** What the control thread decides about its bid threads, once. */
 export interface BidThreadsOptions {
   readonly tenantId: string
   readonly threads: number
@@ -30,6 +31,10 @@ interface Announced {
 /** How a thread took a catalog. */
 type Acknowledge = (problem: string) => void
 
+/**
+ * Owns the worker threads and the arena. Not safe against two announcements at once: the refresher sends one after
+ * another. A thread that ends unasked is replaced for as long as the task lives.
+ */
 export class BidThreads {
   readonly #options: BidThreadsOptions
   readonly #arena: ArenaPool
@@ -205,6 +210,6 @@ function post(worker: Worker, message: ToBidThread): void {
 }
 
 /** A catalog with which a bid thread cannot bid: the version is refused. */
-export class CatalogRefused extends Error {
+class CatalogRefused extends Error {
   override readonly name = 'CatalogRefused'
 }

@@ -78,7 +78,7 @@ const RESERVED_TENANT_IDS: readonly string[] = ['health', 'console', 'admin', 'm
 /** @returns why a text cannot be a tenant id, or undefined when it can. */
 export function tenantIdProblem(given: string | undefined): string | undefined {
   if (given === undefined || !TENANT_ID.test(given))
-    return 'must be 3 to 20 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen'
+    return 'must be 3 to 20 lower-case letters, digits and hyphens, first a letter and last no hyphen'
   if (RESERVED_TENANT_IDS.includes(given))
     return 'must not be one of the reserved words health, console, admin, metrics'
   return undefined
@@ -107,6 +107,7 @@ const WORD = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const ADDRESS = /^[0-9a-fA-F.:]+$/
 const WORD_LIKE = 'letters, digits and . _ -, at most 64'
 
+/** Every setting: its variable, meaning, default and reader. The type Config and REFERENCE.md follow from it. */
 export const SETTINGS = {
   tenantId: { env: 'TENANT_ID', about: 'The one tenant that this task serves.', ...tenantId },
   tierId: { env: 'TIER_ID', about: 'SLA class of the tenant.', ...needed(WORD, WORD_LIKE) },
@@ -193,6 +194,7 @@ export const SETTINGS = {
 } as const satisfies Record<string, Setting<unknown>>
 
 type ValueOf<S> = S extends { read: (given: string | undefined) => Read<infer T> } ? T : never
+/** The settings as read, with units in their names. Frozen; only main.ts holds it. */
 export type Config = { readonly [K in keyof typeof SETTINGS]: ValueOf<(typeof SETTINGS)[K]> }
 
 /** Relations between settings; each answers with the problem or nothing. */

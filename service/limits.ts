@@ -5,7 +5,7 @@ const MIB = 1024 * KIB
 
 /** Every upper bound of the service. A number elsewhere that bounds input or memory is a defect. */
 export const LIMITS = {
-  /** Bid request: headers as Node counts them. The load balancer lets 64 KiB pass; no exchange needs a quarter of it. */
+  /** Headers of a bid request as Node counts them. The load balancer passes 64 KiB; no exchange needs a quarter. */
   headerBytesMax: 16 * KIB,
   headersMax: 100,
   /** Bid request on the wire, and after inflating. The largest of the 261 recorded requests has 5 KiB. */

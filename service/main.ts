@@ -178,7 +178,7 @@ const exporters = await startExporters({
 })
 refresher.start()
 
-/** Waits until no bid request has come for a while, so that the load balancer has looked away; not longer than the limit. */
+/** Waits until no bid request has come for a while: the load balancer has looked away. The phase's limit ends it. */
 async function quietTraffic(quietMs: number): Promise<void> {
   const requests = () => snapshotWith({}).counters[COUNTER.bidRequests] as number
   let seen = requests()

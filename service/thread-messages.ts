@@ -19,11 +19,13 @@ export interface BidThreadData {
   readonly heartbeats: SharedArrayBuffer
 }
 
+/** From the control thread. A catalog lies in the slab of its slot, and is read in place. */
 export type ToBidThread =
   | { readonly kind: 'catalog'; readonly header: CatalogHeader; readonly slot: 0 | 1 }
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' }
 
+/** From a bid thread. `problem` is '' when the catalog serves; else the one before serves on. */
 export type FromBidThread =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'serving'; readonly slot: 0 | 1; readonly announcement: number; readonly problem: string }

@@ -20,11 +20,13 @@ export interface Bid {
   readonly deal: number
 }
 
+/** That nobody bids, and the last check that any line item reached. One frozen value per reason. */
 export interface NoBid {
   readonly kind: 'no-bid'
   readonly reason: NoBidReason
 }
 
+/** What one impression comes to. */
 export type Decision = Bid | NoBid
 
 /**

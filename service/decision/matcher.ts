@@ -1,6 +1,7 @@
 /**
  * Finds the line items whose targeting takes an opportunity, best first, by AND-ing rows of the catalog's bit matrix
- * block by block (1,024 line items), the most selective dimension first, until a block is empty or enough have been seen.
+ * block by block (1,024 line items), the most selective dimension first, until a block is empty or enough have been
+ * seen.
  */
 import { assert } from '../foundation/assert.ts'
 import { type Catalog, INDEX_DIMENSIONS, type IndexDimension, SPACE } from '../state/catalog.ts'

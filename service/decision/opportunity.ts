@@ -1,4 +1,4 @@
-/** What the engine knows of a bid request, in its own words: OpenRTB is translated into this before anything is decided. */
+/** What the engine knows of a bid request, in its own words: OpenRTB is translated into this before it decides. */
 import type { Nanos } from '../foundation/units.ts'
 
 /** What all impressions of one bid request have in common. Text is normalised; '' or an empty list = unknown. */

@@ -34,5 +34,7 @@ export const NO_BID_REASONS = {
   'internal-error': { alarm: true, meaning: 'A broken assertion while deciding; the process goes on.' },
 } as const satisfies Record<string, { alarm: boolean; meaning: string }>
 
+/** One of the closed list. */
 export type NoBidReason = keyof typeof NO_BID_REASONS
+/** All reasons in the table's order: a reason's position is its place among the recorder's counters. */
 export const NO_BID_REASON_NAMES = Object.keys(NO_BID_REASONS) as readonly NoBidReason[]

@@ -25,6 +25,7 @@ export interface ScanTables {
   readonly advertisers: ReadonlyMap<string, TenantDocuments['advertisers'][number]>
 }
 
+/** Looks documents up by id for scan. Cost: O(documents). */
 export function scanTables(documents: TenantDocuments): ScanTables {
   return {
     documents,

@@ -16,8 +16,3 @@ export class AssertionFailure extends Error {
 export function assert(condition: boolean, message: string, details?: Record<string, unknown>): asserts condition {
   if (!condition) throw new AssertionFailure(message, details)
 }
-
-/** Marks a branch that the types rule out, so that a new union member is a compile error here. */
-export function unreachable(value: never): never {
-  throw new AssertionFailure('unreachable', { value })
-}

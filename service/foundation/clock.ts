@@ -6,6 +6,7 @@ export interface Clock {
   monotonicMs(): number
 }
 
+/** The machine's clock. Its monotonic time begins with the machine, so threads can compare theirs. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => {

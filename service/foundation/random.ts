@@ -1,4 +1,4 @@
-/** A source of chance: whole numbers, 0 <= n < count. Injected wherever chance decides, so that a seed repeats a run. */
+/** A source of chance: whole numbers, 0 <= n < count. An argument wherever chance decides: a seed repeats a run. */
 export type PickIndex = (count: number) => number
 
 /**

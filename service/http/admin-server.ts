@@ -2,6 +2,7 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import { PROMETHEUS_CONTENT_TYPE } from '../telemetry/prometheus.ts'
 
+/** What the admin port shows; asked anew for every request. */
 export interface AdminServerDeps {
   /** All metrics in Prometheus' text format. */
   readonly metrics: () => string

@@ -23,6 +23,7 @@ export interface Answer {
 const EMPTY: Answer = Object.freeze({ status: 204, body: '' })
 const MALFORMED: Answer = Object.freeze({ status: 400, body: '' })
 
+/** What answering needs beside the request and the catalog. */
 export interface BidPathDeps {
   readonly recorder: Recorder
   readonly pickIndex: PickIndex

@@ -13,6 +13,7 @@ import type { BidPath } from './bid-path.ts'
 import { isDeeperThan } from './json-depth.ts'
 import type { Serving } from './serving.ts'
 
+/** What the route needs of its bid thread. */
 export interface BidRouteDeps {
   readonly tenantId: string
   readonly bidPath: BidPath
@@ -45,6 +46,7 @@ interface Call {
   readonly startedMs: number
 }
 
+/** The route of one bid thread. A request that is refused or has no bid still gets its answer; nothing is thrown. */
 export class BidRoute {
   readonly #deps: BidRouteDeps
   readonly #prefix: string

@@ -7,6 +7,7 @@ import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, responseCounter } from '../telemetry/signals.ts'
 import type { BidRoute } from './bid-route.ts'
 
+/** What the health checks answer from; asked anew for every check. */
 export interface Health {
   /** State loaded, self-bid passed, not draining. */
   readonly isReady: () => boolean
@@ -14,6 +15,7 @@ export interface Health {
   readonly isLive: () => boolean
 }
 
+/** What the public port needs of its bid thread. */
 export interface PublicServerDeps {
   readonly tenantId: string
   readonly route: BidRoute

@@ -7,6 +7,7 @@ import type { Catalog } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
 import { textOf } from '../state/text-table.ts'
 
+/** One catalog with its engine, kept markup and hour. Used by one thread; its making costs O(values that block). */
 export class Serving {
   readonly catalog: Catalog
   readonly engine: Engine
@@ -25,6 +26,7 @@ export class Serving {
     this.turnClock(nowMs)
   }
 
+  /** The exchange of a path name, paused ones included. */
   exchange(id: string): Exchange | undefined {
     return this.#exchanges.get(id)
   }
@@ -52,6 +54,7 @@ export class Serving {
     return fragment
   }
 
+  /** Id of the campaign of the line item with this ordinal. Makes a string. */
   campaignIdOf(lineItem: number): string {
     return textOf(this.catalog.columns, this.catalog.columns.lineItemCampaignText[lineItem] as number)
   }

@@ -17,7 +17,7 @@ export interface OutgoingBid {
   readonly dealId: string
 }
 
-/** @returns the name of the first rule that the bid breaks, or undefined. Cost: O(formats + deals of the impression). */
+/** @returns the first rule that the bid breaks, or undefined. Cost: O(formats + deals of the impression). */
 export function brokenRule(bid: OutgoingBid, request: Json, catalog: Catalog): string | undefined {
   if (!(bid.price > 0) || !Number.isFinite(bid.price)) return 'price'
   const accepted = textsOf(request.cur)

@@ -4,6 +4,7 @@
  */
 import { LIMITS } from '../limits.ts'
 
+/** A parsed JSON object of which nothing is known. */
 export type Json = { readonly [field: string]: unknown }
 
 const NOTHING: Json = Object.freeze({})
@@ -14,6 +15,7 @@ export function objectOf(value: unknown): Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : NOTHING
 }
 
+/** Whether it is a JSON object: no list and not null. */
 export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

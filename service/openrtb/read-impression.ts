@@ -1,4 +1,4 @@
-/** Reads one `imp` object into an opportunity. OpenRTB 2.6 sections 3.2.4 (Imp), 3.2.6 (Banner), 3.2.7 (Video), 3.2.12 (Deal). */
+/** Reads one `imp` into an opportunity. OpenRTB 2.6, 3.2.4 (Imp), 3.2.6 (Banner), 3.2.7 (Video), 3.2.12 (Deal). */
 import type { BannerOffer, DealOffer, Opportunity, VideoOffer } from '../decision/opportunity.ts'
 import { type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
@@ -22,6 +22,7 @@ const DURATION_MAX_S = 86_400
 /** video.linearity 2: overlays only. Ours is linear. */
 const OVERLAY = 2
 
+/** What an impression came to: something to decide on, or the reason why not. */
 export type ImpressionRead =
   | { readonly kind: 'opportunity'; readonly opportunity: Opportunity }
   | { readonly kind: 'no-bid'; readonly reason: 'no-supported-format' | 'currency-not-accepted' }
@@ -29,7 +30,7 @@ export type ImpressionRead =
 const NO_FORMAT: ImpressionRead = { kind: 'no-bid', reason: 'no-supported-format' }
 const NO_RATE: ImpressionRead = { kind: 'no-bid', reason: 'currency-not-accepted' }
 
-/** @returns the opportunity, or why there is none: no banner with a size and no video, or a floor that we cannot convert. */
+/** @returns the opportunity, or why there is none: no banner with a size and no video, or a floor without a rate. */
 export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   const slots: number[] = []
   const banner = isObject(imp.banner) ? readBanner(imp.banner, slots) : undefined

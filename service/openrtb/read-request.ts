@@ -28,6 +28,7 @@ export interface Impression {
   readonly reason: NoBidReason | undefined
 }
 
+/** A bid request that can be answered, as the engine needs it. Holds the request as it came as well. */
 export interface BidRequest {
   readonly kind: 'request'
   readonly id: string
@@ -43,6 +44,7 @@ export interface BidRequest {
   readonly userDataAllowed: boolean
 }
 
+/** A body that is not a bid request, for a 400. The problem holds nothing of the body. */
 export interface Malformed {
   readonly kind: 'malformed'
   readonly problem: string

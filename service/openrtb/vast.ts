@@ -8,7 +8,10 @@ const NO_IMPRESSION_URL = 'about:blank'
 // biome-ignore lint/suspicious/noTemplateCurlyInString: the exchange replaces it, not we
 const SERVING_ID = '<AdServingId>${AUCTION_BID_ID}</AdServingId>'
 
-/** @returns an inline linear ad in the creative's version. The exchange fills ${AUCTION_BID_ID}, which names the serving. */
+/**
+ * @returns an inline linear ad in the creative's version. The exchange fills ${AUCTION_BID_ID}, which names the
+ *   serving.
+ */
 export function vastOf(creative: VideoCreative, advertiser: Advertiser): string {
   const major = Number(creative.vastVersion[0])
   const impression = `<Impression><![CDATA[${NO_IMPRESSION_URL}]]></Impression>`
@@ -19,7 +22,8 @@ export function vastOf(creative: VideoCreative, advertiser: Advertiser): string 
   return (
     `<VAST version="${creative.vastVersion}"><Ad id="${markupText(creative.id)}"><InLine>` +
     `<AdSystem version="1.0">Bidcell</AdSystem>${head}` +
-    `<Creatives><Creative id="${markupText(creative.id)}">${universalAdId(creative)}${linear(creative, major)}</Creative></Creatives>` +
+    `<Creatives><Creative id="${markupText(creative.id)}">${universalAdId(creative)}${linear(creative, major)}` +
+    '</Creative></Creatives>' +
     '</InLine></Ad></VAST>'
   )
 }
@@ -32,7 +36,8 @@ function universalAdId({ vastVersion }: VideoCreative): string {
 }
 
 function linear(creative: VideoCreative, major: number): string {
-  const skip = creative.skipAfterS !== undefined && major >= 3 ? ` skipoffset="${clockTime(creative.skipAfterS)}"` : ''
+  const { skipAfterS } = creative
+  const skip = skipAfterS === undefined || major < 3 ? '' : ` skipoffset="${clockTime(skipAfterS)}"`
   const files = creative.mediaFiles.map(
     file =>
       `<MediaFile delivery="progressive" type="${markupText(file.mime)}" width="${file.width}" height="${file.height}"` +

@@ -28,8 +28,8 @@ export function writeBid(bid: {
 }): string {
   const deal = bid.dealId === '' ? '' : `,"dealid":${jsonAscii(bid.dealId)}`
   return (
-    `{"id":"${bid.id}","impid":${jsonAscii(bid.impId)},"price":${bid.price},"cid":${jsonAscii(bid.campaignId)}${deal},` +
-    `${bid.fragment}}`
+    `{"id":"${bid.id}","impid":${jsonAscii(bid.impId)},"price":${bid.price},` +
+    `"cid":${jsonAscii(bid.campaignId)}${deal},${bid.fragment}}`
   )
 }
 

@@ -12,7 +12,9 @@ const ELEMENTS = {
   f64: Float64Array<SharedArrayBuffer>,
 } as const
 
+/** Kind of number in a column: its sign, float or not, and bits. */
 export type ElementKind = keyof typeof ELEMENTS
+/** A column as a typed view of shared memory. */
 export type Column<K extends ElementKind> = InstanceType<(typeof ELEMENTS)[K]>
 
 /** Where a column is. Plain data, so that it can be posted to another thread. */
@@ -24,13 +26,16 @@ export interface ColumnSpan {
 
 /** Names and kinds of a table's columns. */
 export type ColumnKinds = { readonly [name: string]: ElementKind }
+/** Views of all columns of a table. */
 export type Columns<T extends ColumnKinds> = { readonly [K in keyof T]: Column<T[K]> }
+/** Where all columns of a table are. */
 export type Layout<T extends ColumnKinds> = { readonly [K in keyof T]: ColumnSpan }
 
 /** Columns begin at multiples of a cache line, so that two of them never share one. */
 const ALIGNMENT_BYTES = 64
 
-export function viewColumn<K extends ElementKind>(slab: SharedArrayBuffer, span: ColumnSpan): Column<K> {
+/** Copies nothing. @throws RangeError when the span lies outside of the slab */
+function viewColumn<K extends ElementKind>(slab: SharedArrayBuffer, span: ColumnSpan): Column<K> {
   return new ELEMENTS[span.kind](slab, span.byteOffset, span.length) as Column<K>
 }
 
@@ -71,7 +76,7 @@ export class ArenaWriter {
 }
 
 /** A catalog that is larger than the slab it should go into: an operating error, the version is refused. */
-export class ArenaFull extends Error {
+class ArenaFull extends Error {
   override readonly name = 'ArenaFull'
   constructor(neededBytes: number, slabBytes: number) {
     super(

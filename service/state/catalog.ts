@@ -67,6 +67,7 @@ const INDEX_COLUMNS = {
   postings: 'u32',
 } as const satisfies ColumnKinds
 
+/** All columns of a catalog, in the order in which they lie in the slab. */
 export const CATALOG_COLUMNS = {
   ...TEXT_COLUMNS,
   ...LINE_ITEM_COLUMNS,
@@ -75,10 +76,12 @@ export const CATALOG_COLUMNS = {
   ...INDEX_COLUMNS,
 } as const
 
+/** Views of a catalog's columns. */
 export type CatalogColumns = Columns<typeof CATALOG_COLUMNS>
 
 /** Dimensions of the index beyond those that documents target by name. */
 export const INDEX_DIMENSIONS = [...DIMENSION_NAMES, 'slot', 'deal'] as const
+/** What the index can select by. */
 export type IndexDimension = DimensionName | 'slot' | 'deal'
 
 /** Spaces of the text table: the index dimensions first, then words that only block, then ids that are only read. */
@@ -96,6 +99,7 @@ export const FORMAT = { banner: 1, video: 2 } as const
 export function bannerSlot(width: number, height: number): number {
   return width * 16_384 + height
 }
+/** The slot of every video; above all slots of banners. */
 export const VIDEO_SLOT = 0x1000_0000
 
 /** The part of a catalog that is not columns. Plain data, so that it can be posted to another thread. */
@@ -119,6 +123,7 @@ export interface CatalogHeader {
   readonly layout: Layout<typeof CATALOG_COLUMNS>
 }
 
+/** A catalog as a thread reads it. Nobody changes it; its slab is reused once no thread reads it any more. */
 export interface Catalog {
   readonly header: CatalogHeader
   readonly columns: CatalogColumns

@@ -2,7 +2,7 @@ import { assert } from '../foundation/assert.ts'
 
 /** Typed arrays that double when they are full: a catalog is collected before its size is known. */
 
-export class GrowingNumbers<T extends Uint32Array | Float64Array> {
+class GrowingNumbers<T extends Uint32Array | Float64Array> {
   #values: T
   #length = 0
   readonly #allocate: (length: number) => T
@@ -36,7 +36,9 @@ export class GrowingNumbers<T extends Uint32Array | Float64Array> {
   }
 }
 
+/** An empty list of unsigned 32-bit numbers. */
 export const growingU32 = () => new GrowingNumbers(length => new Uint32Array(length))
+/** An empty list of 64-bit floats. */
 export const growingF64 = () => new GrowingNumbers(length => new Float64Array(length))
 
 /** ASCII text of many pieces as bytes, so that pieces leave the V8 heap at once. */

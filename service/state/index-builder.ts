@@ -68,6 +68,7 @@ export function planRows(references: References, texts: TextTableBuilder, lineIt
   return { ...plan, valueRow, valueIncludeRow, valueExcludeRow, baseRows, slotValues }
 }
 
+/** Lengths of the index's columns, in elements. */
 export function indexSizes(plan: RowPlan) {
   return {
     rows: plan.rows * plan.words,

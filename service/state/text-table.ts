@@ -4,6 +4,7 @@
  */
 import type { Column, ColumnKinds, Columns } from './arena.ts'
 
+/** The table's columns: findText reads them, TextTableBuilder writes them. */
 export const TEXT_COLUMNS = {
   /** Power of two long; 0 = empty, otherwise number + 1. */
   textSlots: 'u32',

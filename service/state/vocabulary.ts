@@ -1,4 +1,4 @@
-/** Closed word lists of the field: ISO countries and currencies, media types. Text from a request is normalised to them. */
+/** Closed word lists of the field: ISO countries and currencies, media types. Requests are normalised to them. */
 
 /** ISO 3166-1: three-letter code directly followed by its two-letter code. */
 const COUNTRY_PAIRS =
@@ -35,9 +35,10 @@ for (const pair of COUNTRY_PAIRS.trim().split(' ')) {
   alpha2ToAlpha3.set(pair.slice(3), pair.slice(0, 3))
 }
 
+/** Currency codes that documents may name. */
 export const CURRENCIES: ReadonlySet<string> = new Set(CURRENCY_CODES.trim().split(' '))
 
-/** ISO 3166-1 alpha-3 code, as OpenRTB geo.country asks; some exchanges send alpha-2, which is read too. '' = unknown. */
+/** ISO 3166-1 alpha-3, as OpenRTB's geo.country asks; alpha-2, which some exchanges send, is read too. '' = unknown. */
 export function countryFrom(text: string): string {
   const code = text.toUpperCase()
   if (alpha3ToAlpha2.has(code)) return code
@@ -79,8 +80,6 @@ export const MIMES = [
   'audio/aac',
   'audio/wav',
 ] as const
-
-export type Mime = (typeof MIMES)[number]
 
 const mimeBits = new Map<string, number>(MIMES.map((mime, bit) => [mime.toLowerCase(), 1 << bit]))
 

@@ -11,11 +11,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   decision: ['state', 'limits.ts', 'foundation'],
   openrtb: ['decision', 'state', 'limits.ts', 'foundation'],
   spend: ['state', 'limits.ts', 'foundation'],
-  http: ['openrtb', 'decision', 'state', 'limits.ts', 'foundation'],
+  // The recorder, its signals and the metrics' content type are leaves: they count, and know nothing of what is served.
+  http: ['openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
   'remote-cache': ['state', 'limits.ts', 'foundation'],
   telemetry: ['decision', 'limits.ts', 'foundation'],
+  'thread-messages.ts': ['state', 'telemetry'],
 }
-const WIRING: readonly string[] = ['main.ts', 'bid-thread.ts']
+const WIRING: readonly string[] = ['main.ts', 'bid-threads.ts', 'bid-thread.ts', 'state-events.ts']
 
 /** Packages that one part alone may know. */
 const OWNERS: Readonly<Record<string, string>> = {
