@@ -40,8 +40,8 @@ function linear(creative: VideoCreative, major: number): string {
   const skip = skipAfterS === undefined || major < 3 ? '' : ` skipoffset="${clockTime(skipAfterS)}"`
   const files = creative.mediaFiles.map(
     file =>
-      `<MediaFile delivery="progressive" type="${markupText(file.mime)}" width="${file.width}" height="${file.height}"` +
-      ` bitrate="${file.bitrateKbps}"><![CDATA[${file.url}]]></MediaFile>`,
+      `<MediaFile delivery="progressive" type="${markupText(file.mime)}" width="${file.width}"` +
+      ` height="${file.height}" bitrate="${file.bitrateKbps}"><![CDATA[${file.url}]]></MediaFile>`,
   )
   const clicks = `<VideoClicks><ClickThrough><![CDATA[${creative.landingUrl}]]></ClickThrough></VideoClicks>`
   const media = `<MediaFiles>${files.join('')}</MediaFiles>`

@@ -3,21 +3,14 @@
 import { assert } from '../foundation/assert.ts'
 import { nanosFromCpm } from '../foundation/units.ts'
 import { ArenaWriter, type Column, type ElementKind, type Layout, viewColumns } from './arena.ts'
-import { bannerSlot, CATALOG_COLUMNS, type Catalog, type CatalogColumns, FORMAT, SPACE, VIDEO_SLOT } from './catalog.ts'
-import {
-  categoryWithParents,
-  DIMENSION_NAMES,
-  DIMENSIONS,
-  type DimensionName,
-  domainWithParents,
-} from './dimensions.ts'
+import { CATALOG_COLUMNS, type Catalog, type CatalogColumns, SPACE } from './catalog.ts'
+import { CreativeColumns, writeStarts } from './creative-columns.ts'
+import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, domainWithParents } from './dimensions.ts'
 import type { Advertiser, Campaign, Creative, Exchange, LineItem, Rates, Settings, Targeting } from './documents.ts'
-import { VAST_PROTOCOLS } from './documents.ts'
-import { GrowingText, growingF64, growingU32 } from './growing.ts'
+import { growingF64, growingU32 } from './growing.ts'
 import { buildIndex, indexSizes, planRows, type References } from './index-builder.ts'
 import { TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
-import { mimeBit } from './vocabulary.ts'
 
 /** What a creative's bids say whatever the request: ASCII JSON members without braces, such as `"crid":"c1","w":300`. */
 export type RenderCreative = (creative: Creative, advertiser: Advertiser) => string
@@ -49,23 +42,9 @@ export class CatalogBuilder {
   readonly #advertiserDomains = growingU32()
   readonly #campaigns = new Map<string, ActiveCampaign>()
 
+  /** Ordinals of active creatives. */
   readonly #creatives = new Map<string, number>()
-  readonly #creative = {
-    format: growingU32(),
-    attributes: growingU32(),
-    bannerTypes: growingU32(),
-    mimes: growingU32(),
-    protocols: growingU32(),
-    secure: growingU32(),
-    durationS: growingU32(),
-    width: growingU32(),
-    height: growingU32(),
-    slot: growingU32(),
-    fragmentStart: growingU32(),
-    categoryStart: growingU32(),
-    categories: growingU32(),
-  }
-  readonly #fragments = new GrowingText()
+  readonly #creative: CreativeColumns
   #blockValues: number | undefined
 
   readonly #lineItem = {
@@ -86,6 +65,7 @@ export class CatalogBuilder {
 
   constructor(render: RenderCreative) {
     this.#render = render
+    this.#creative = new CreativeColumns(this.#texts)
   }
 
   /** Takes one good document. Documents that a record refers to must have come before it. */
@@ -132,24 +112,7 @@ export class CatalogBuilder {
     if (document.status !== 'active') return
     const advertiser = this.#advertisers.get(document.advertiserId)?.document
     assert(advertiser !== undefined, 'a creative comes after its advertiser', { id: document.id })
-    const columns = this.#creative
-    this.#creatives.set(document.id, columns.format.length)
-    const fits = fitOf(document)
-    columns.format.push(fits.format)
-    columns.attributes.push(attributeMask(document))
-    columns.bannerTypes.push(fits.bannerTypes)
-    columns.mimes.push(fits.mimes)
-    columns.protocols.push(fits.protocols)
-    columns.secure.push(fits.secure)
-    columns.durationS.push(fits.durationS)
-    columns.width.push(document.width)
-    columns.height.push(document.height)
-    columns.slot.push(fits.slot)
-    columns.fragmentStart.push(this.#fragments.length)
-    this.#fragments.push(this.#render(document, advertiser))
-    columns.categoryStart.push(columns.categories.length)
-    const categories = new Set([...(document.categories ?? []), ...advertiser.categories].flatMap(categoryWithParents))
-    for (const category of categories) columns.categories.push(this.#texts.add(SPACE.blockedCategory, category))
+    this.#creatives.set(document.id, this.#creative.add(document, advertiser, this.#render(document, advertiser)))
   }
 
   #addLineItem(document: LineItem): void {
@@ -189,7 +152,7 @@ export class CatalogBuilder {
       if (rule.exclude !== undefined) this.#refer(name, rule.exclude, 1)
     }
     for (let i = 0; i < creatives.length; i++) {
-      const slot = String(this.#creative.slot.at(creatives[i]!))
+      const slot = String(this.#creative.slotOf(creatives[i]!))
       references.lists.push(this.#texts.add(SPACE.slot, slot) * 2)
     }
     for (const deal of document.deals ?? []) references.lists.push(this.#texts.add(SPACE.deal, deal) * 2)
@@ -235,7 +198,8 @@ export class CatalogBuilder {
     ) as Layout<typeof CATALOG_COLUMNS>
     const columns = viewColumns(slab, layout)
     this.#texts.write(columns)
-    this.#writeCreatives(columns)
+    this.#creative.write(columns)
+    this.#writeAdvertisers(columns)
     this.#writeLineItems(columns, order)
     const index = buildIndex(columns, plan, this.#references, order)
     const rates = new Map(Object.entries(this.#rates?.rates ?? {}))
@@ -268,7 +232,6 @@ export class CatalogBuilder {
   }
 
   #documentSizes(lineItems: number) {
-    const creatives = this.#creative.format.length
     return {
       lineItemPriceNanos: lineItems,
       lineItemFlightStartMs: lineItems,
@@ -283,41 +246,13 @@ export class CatalogBuilder {
       lineItemCreatives: this.#lineItem.creatives.length,
       lineItemDealStart: lineItems + 1,
       lineItemDeals: this.#lineItem.deals.length,
-      creativeFormat: creatives,
-      creativeAttributes: creatives,
-      creativeBannerTypes: creatives,
-      creativeMimes: creatives,
-      creativeProtocols: creatives,
-      creativeSecure: creatives,
-      creativeDurationS: creatives,
-      creativeWidth: creatives,
-      creativeHeight: creatives,
-      creativeFragmentStart: creatives + 1,
-      fragmentBytes: this.#fragments.length,
-      creativeCategoryStart: creatives + 1,
-      creativeCategories: this.#creative.categories.length,
-      creativeSlot: creatives,
+      ...this.#creative.sizes(),
       advertiserDomainStart: this.#advertiserDomainStart.length + 1,
       advertiserDomains: this.#advertiserDomains.length,
     }
   }
 
-  #writeCreatives(columns: CatalogColumns): void {
-    const from = this.#creative
-    columns.creativeFormat.set(from.format.view())
-    columns.creativeAttributes.set(from.attributes.view())
-    columns.creativeBannerTypes.set(from.bannerTypes.view())
-    columns.creativeMimes.set(from.mimes.view())
-    columns.creativeProtocols.set(from.protocols.view())
-    columns.creativeSecure.set(from.secure.view())
-    columns.creativeDurationS.set(from.durationS.view())
-    columns.creativeWidth.set(from.width.view())
-    columns.creativeHeight.set(from.height.view())
-    columns.creativeSlot.set(from.slot.view())
-    writeStarts(columns.creativeFragmentStart, from.fragmentStart.view(), this.#fragments.length)
-    columns.fragmentBytes.set(this.#fragments.view())
-    writeStarts(columns.creativeCategoryStart, from.categoryStart.view(), from.categories.length)
-    columns.creativeCategories.set(from.categories.view())
+  #writeAdvertisers(columns: CatalogColumns): void {
     writeStarts(columns.advertiserDomainStart, this.#advertiserDomainStart.view(), this.#advertiserDomains.length)
     columns.advertiserDomains.set(this.#advertiserDomains.view())
   }
@@ -332,13 +267,15 @@ export class CatalogBuilder {
     permute(columns.lineItemIdText, from.idText.view(), order)
     permute(columns.lineItemCampaignText, from.campaignText.view(), order)
     permuteLists(
-      columns.lineItemCreativeStart,
-      columns.lineItemCreatives,
-      from.creativeStart.view(),
-      from.creatives.view(),
+      { start: columns.lineItemCreativeStart, items: columns.lineItemCreatives },
+      { start: from.creativeStart.view(), items: from.creatives.view() },
       order,
     )
-    permuteLists(columns.lineItemDealStart, columns.lineItemDeals, from.dealStart.view(), from.deals.view(), order)
+    permuteLists(
+      { start: columns.lineItemDealStart, items: columns.lineItemDeals },
+      { start: from.dealStart.view(), items: from.deals.view() },
+      order,
+    )
     this.#writeEnds(columns, order)
   }
 
@@ -362,44 +299,6 @@ function instantMs(text: string | undefined, absent: number): number {
   return text === undefined ? absent : Date.parse(text)
 }
 
-/** The skippable attribute is implied by the document, so that nobody forgets to declare it (OpenRTB attr 16). */
-function attributeMask(creative: Creative): number {
-  let mask = 0
-  for (const attribute of creative.attributes ?? []) mask |= 1 << attribute
-  if (creative.format === 'video' && creative.skipAfterS !== undefined) mask |= 1 << 16
-  return mask
-}
-
-/** What an impression must offer for this creative, as codes and masks. */
-function fitOf(creative: Creative) {
-  if (creative.format === 'banner') {
-    const mime = creative.content.kind === 'image' ? creative.content.mime : 'text/html'
-    return {
-      format: FORMAT.banner,
-      bannerTypes: 1 << creative.bannerType,
-      mimes: mimeBit(mime),
-      protocols: 0,
-      secure: creative.secure ? 1 : 0,
-      durationS: 0,
-      slot: bannerSlot(creative.width, creative.height),
-    }
-  }
-  return {
-    format: FORMAT.video,
-    bannerTypes: 0,
-    mimes: creative.mediaFiles.reduce((mask, file) => mask | mimeBit(file.mime), 0),
-    protocols: 1 << VAST_PROTOCOLS[creative.vastVersion],
-    secure: 1,
-    durationS: creative.durationS,
-    slot: VIDEO_SLOT,
-  }
-}
-
-function writeStarts(target: Column<'u32'>, starts: Uint32Array, end: number): void {
-  target.set(starts)
-  target[starts.length] = end
-}
-
 function permute<K extends ElementKind>(
   target: Column<K>,
   source: Uint32Array | Float64Array,
@@ -408,19 +307,20 @@ function permute<K extends ElementKind>(
   for (let ordinal = 0; ordinal < order.length; ordinal++) target[ordinal] = source[order[ordinal]!]!
 }
 
-function permuteLists(
-  starts: Column<'u32'>,
-  items: Column<'u32'>,
-  from: Uint32Array,
-  fromItems: Uint32Array,
-  order: Uint32Array,
-): void {
+/** Lists one after another: those of n are items[start[n] .. start[n + 1]], or up to the end for the last n. */
+interface Lists {
+  readonly start: Uint32Array
+  readonly items: Uint32Array
+}
+
+/** Writes the source's lists in the given order, with one start more than there are lists. */
+function permuteLists(target: Lists, source: Lists, order: Uint32Array): void {
   let at = 0
   for (let ordinal = 0; ordinal < order.length; ordinal++) {
-    starts[ordinal] = at
-    const source = order[ordinal]!
-    const end = source + 1 < from.length ? from[source + 1]! : fromItems.length
-    for (let i = from[source]!; i < end; i++) items[at++] = fromItems[i]!
+    target.start[ordinal] = at
+    const from = order[ordinal]!
+    const end = from + 1 < source.start.length ? source.start[from + 1]! : source.items.length
+    for (let i = source.start[from]!; i < end; i++) target.items[at++] = source.items[i]!
   }
-  starts[order.length] = at
+  target.start[order.length] = at
 }
