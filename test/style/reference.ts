@@ -3,6 +3,7 @@ import { type Expression, Visitor } from 'oxc-parser'
 import { SETTINGS } from '../../service/config.ts'
 import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
 import { type StateKeys, stateKeys } from '../../service/remote-cache/layout.ts'
+import { EVENTS, type EventCode, remedyOf } from '../../service/telemetry/events.ts'
 import { COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES } from '../../service/telemetry/signals.ts'
 import type { Source } from './tree.ts'
 
@@ -53,6 +54,14 @@ function signalsTable(): string {
     }),
   )
   return table(['signal', 'kind', 'unit', 'label', 'what it is'], rows)
+}
+
+function eventsTable(): string {
+  const codes = Object.keys(EVENTS) as EventCode[]
+  return table(
+    ['code', 'meaning', 'what to do'],
+    codes.map(code => [`\`${code}\``, EVENTS[code].meaning, remedyOf(code) ?? '—']),
+  )
 }
 
 function keysTable(): string {
@@ -146,6 +155,7 @@ export function referenceTables(sources: readonly Source[]): ReadonlyMap<string,
     ['no-bid reasons', table(['reason', 'nbr', 'alarm', 'meaning'], reasons)],
     ['error codes', errorsTable(sources)],
     ['signals', signalsTable()],
+    ['log events', eventsTable()],
     ['exit codes', table(['code', 'meaning'], exits)],
     ['keys', keysTable()],
   ])
