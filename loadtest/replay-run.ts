@@ -73,7 +73,7 @@ export function replayMalformed(
 }
 
 /** Whether a request offers a banner with a size, or a video with a media type: less cannot be bid on. */
-export function offersEnough(request: unknown): boolean {
+function offersEnough(request: unknown): boolean {
   return objectsFrom(objectFrom(request).imp).some(imp => {
     const banner = imp.banner
     if (isObject(banner) && (hasSize(banner) || objectsFrom(banner.format).some(hasSize))) return true
