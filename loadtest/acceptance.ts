@@ -80,12 +80,13 @@ function judgeResponse(request: Json, response: Json, options: AcceptanceOptions
   const report: Report = (rule, found) => broken.push({ rule, found: short(found) })
   if (response.id !== request.id) report('response-id', response.id)
   const seatbids = response.seatbid
-  if (seatbids === undefined) {
+  // A no-bid with its reason has no seatbid, or an empty one.
+  if (seatbids === undefined || (Array.isArray(seatbids) && seatbids.length === 0)) {
     const nbr = numberFrom(response.nbr)
     if (nbr === undefined || !Number.isInteger(nbr) || nbr < 0) report('response-shape', response)
     return
   }
-  if (!Array.isArray(seatbids) || seatbids.length === 0 || !seatbids.every(hasBids)) report('response-shape', seatbids)
+  if (!Array.isArray(seatbids) || !seatbids.every(hasBids)) report('response-shape', seatbids)
   const currency = textFrom(response.cur) ?? 'USD'
   const allowed = textsFrom(request.cur)
   if (!(allowed.length > 0 ? allowed : ['USD']).includes(currency)) report('currency', currency)

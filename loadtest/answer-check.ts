@@ -26,7 +26,8 @@ export interface AnswerFindings {
 
 const KEPT_MAX = 5_000
 const EXAMPLES_MAX = 5
-const BID = Buffer.from('"seatbid"')
+/** A no-bid with its reason may have an empty seatbid, but no bid lacks this. */
+const BID = Buffer.from('"impid"')
 
 /** Looks at answers during a run, cheaply, and judges a sample of them afterwards. */
 export class AnswerCheck {

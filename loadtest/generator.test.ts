@@ -20,7 +20,7 @@ describe('the load generator', () => {
         bytes += chunk.length
       })
       request.on('end', () => {
-        if (bytes % 10 === 0) response.writeHead(200, { 'content-type': 'text/plain' }).end('other-tenant "seatbid"')
+        if (bytes % 10 === 0) response.writeHead(200, { 'content-type': 'text/plain' }).end('other-tenant "impid"')
         else response.writeHead(204).end()
       })
     })

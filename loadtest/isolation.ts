@@ -90,7 +90,12 @@ export async function runIsolation(options: IsolationOptions, stage: Stage): Pro
   return reportOf(options, { rounds, dropped, foreignLogLines, overloadPerS: answersPerS * OVERLOAD })
 }
 
-async function side(mark: string, source: string, placement: Placement, stage: Stage): Promise<Side> {
+interface SidePlacement {
+  readonly service: Placement
+  readonly generator: Placement
+}
+
+async function side(mark: string, source: string, placement: SidePlacement, stage: Stage): Promise<Side> {
   const directory = await stage.directory(mark)
   await writeMarkedTenant(source, directory, mark)
   const service = await stage.service(mark, directory, placement.service)
