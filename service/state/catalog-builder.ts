@@ -12,7 +12,7 @@ import { buildIndex, indexSizes, planRows, type References } from './index-build
 import { TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
 
-/** What a creative's bids say whatever the request: ASCII JSON members without braces, such as `"crid":"c1","w":300`. */
+/** What a creative's bids say whatever the request: ASCII JSON members without braces, as in `"crid":"c1","w":300`. */
 export type RenderCreative = (creative: Creative, advertiser: Advertiser) => string
 
 /** How a catalog is told apart. */
