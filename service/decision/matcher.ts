@@ -100,7 +100,10 @@ export class Matcher {
     const blockStart = word - (word % BLOCK_WORDS)
     for (let part = 0; part < this.#parts; part++)
       if (this.#partRow[part]! < 0)
-        this.#partCursor[part] = lowerBound(postings, this.#partFirst[part]!, this.#partLast[part]!, blockStart * 32)
+        this.#partCursor[part] =
+          blockStart === 0
+            ? this.#partFirst[part]!
+            : lowerBound(postings, this.#partFirst[part]!, this.#partLast[part]!, blockStart * 32)
     this.#blockStart = blockStart - BLOCK_WORDS
     this.#blockWords = 0
     this.#word = 0

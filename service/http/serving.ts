@@ -7,6 +7,9 @@ import type { Catalog } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
 import { textOf } from '../state/text-table.ts'
 
+/** Campaigns whose id is kept as text: a few hundred win most of the time. */
+const CAMPAIGN_IDS_MAX = 4_096
+
 /** One catalog with its engine, kept markup and hour. Used by one thread; its making costs O(values that block). */
 export class Serving {
   readonly catalog: Catalog
@@ -17,6 +20,7 @@ export class Serving {
     maxSize: LIMITS.fragmentCacheCharsMax,
     sizeCalculation: fragment => fragment.length + 1,
   })
+  readonly #campaignIds = new LRUCache<number, string>({ max: CAMPAIGN_IDS_MAX })
   #daypart = ''
 
   constructor(catalog: Catalog, nowMs: number) {
@@ -56,6 +60,11 @@ export class Serving {
 
   /** Id of the campaign of the line item with this ordinal. Makes a string. */
   campaignIdOf(lineItem: number): string {
-    return textOf(this.catalog.columns, this.catalog.columns.lineItemCampaignText[lineItem] as number)
+    const text = this.catalog.columns.lineItemCampaignText[lineItem] as number
+    const kept = this.#campaignIds.get(text)
+    if (kept !== undefined) return kept
+    const id = textOf(this.catalog.columns, text)
+    this.#campaignIds.set(text, id)
+    return id
   }
 }

@@ -41,11 +41,15 @@ export function isOne(value: unknown): boolean {
   return value === 1
 }
 
-/** Texts of a list that are not empty. */
+/** Texts of a list that are neither empty nor too long to be looked up. A list that holds nothing else is not copied. */
 export function textsOf(value: unknown): readonly string[] {
-  return listOf(value).filter(
-    item => typeof item === 'string' && item !== '' && item.length <= LIMITS.idCharsMax,
-  ) as string[]
+  const items = listOf(value)
+  for (let i = 0; i < items.length; i++) if (!isKeyText(items[i])) return items.filter(isKeyText)
+  return items as readonly string[]
+}
+
+function isKeyText(item: unknown): item is string {
+  return typeof item === 'string' && item !== '' && item.length <= LIMITS.idCharsMax
 }
 
 /** A mask with bit n set for every code n in 0..31 of a list; other codes cannot be ours. */

@@ -1,11 +1,13 @@
 /** Reads what all impressions of a bid request have in common into the engine's words. */
 import type { Facts } from '../decision/opportunity.ts'
-import { categoryWithParents, domainWithParents } from '../state/dimensions.ts'
+import { domainWithParents } from '../state/dimensions.ts'
 import { countryAlpha2, countryFrom } from '../state/vocabulary.ts'
 import { type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
 
 /** OpenRTB `cattax` of the IAB Content Category Taxonomy 1.0, which is also the default. */
 const CONTENT_CATEGORY_1 = 1
+/** Of one page; more say nothing about it. */
+const CATEGORIES_MAX = 64
 const NO_TEXTS: readonly string[] = Object.freeze([])
 
 /**
@@ -71,9 +73,24 @@ function domainOf(site: Json): string {
 
 function categoriesOf(source: Json): readonly string[] {
   if (numberOf(source.cattax, CONTENT_CATEGORY_1) !== CONTENT_CATEGORY_1) return NO_TEXTS
-  const all = [...textsOf(source.cat), ...textsOf(source.sectioncat), ...textsOf(source.pagecat)]
-  if (all.length === 0) return NO_TEXTS
-  return [...new Set(all.flatMap(categoryWithParents))]
+  const found: string[] = []
+  addCategories(source.cat, found)
+  addCategories(source.sectioncat, found)
+  addCategories(source.pagecat, found)
+  return found
+}
+
+/** Appends categories and those above them, each once: there are a handful, so a search costs less than a set. */
+function addCategories(value: unknown, found: string[]): void {
+  const categories = textsOf(value)
+  for (let i = 0; i < categories.length && found.length < CATEGORIES_MAX; i++) {
+    const category = categories[i] as string
+    if (!found.includes(category)) found.push(category)
+    const dash = category.indexOf('-')
+    if (dash < 0) continue
+    const parent = category.slice(0, dash)
+    if (!found.includes(parent)) found.push(parent)
+  }
 }
 
 function lowerCase(texts: readonly string[]): readonly string[] {

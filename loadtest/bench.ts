@@ -1,0 +1,238 @@
+/**
+ * `npm run bench`: what Bidcell costs beside what it could cost at best. Engine: nanoseconds per decision beside the
+ * naive scan. Service: requests per second and CPU per request beside bare servers that parse the whole same body and
+ * answer the same bytes, interleaved, server and client on different cores.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
+import { type EngineFigures, measureEngine, median } from './bench-engine.ts'
+import { benchDocuments, benchTraffic, writeTenantDirectory } from './bench-workload.ts'
+import { Client } from './client.ts'
+import { rawRequest, runClosedLoop } from './closed-loop.ts'
+import { canPin, cpuSecondsOf, placed } from './cpu.ts'
+import { type ServiceProcess, startService } from './service-process.ts'
+import type { WorkloadRequest } from './workload.ts'
+
+const SEED = 20_261_121
+const SIZES = [100, 1_000, 10_000, 100_000] as const
+const SMALL = SIZES[0]
+const LARGE = SIZES[SIZES.length - 1] as number
+const REQUESTS = 2_000
+const CONNECTIONS = 32
+const TENANT = 'bench-tenant'
+const SERVER_CPU = '0'
+const CLIENT_CPU = '1'
+
+interface Options {
+  readonly json: boolean
+  readonly rounds: string
+  readonly seconds: string
+  readonly engineOnly: boolean
+}
+
+/** One of the servers that are compared. */
+interface Contender {
+  readonly name: string
+  readonly pid: number
+  readonly url: string
+  readonly requests: readonly Buffer[]
+  stop(): Promise<unknown>
+}
+
+/** One window of load on one server. */
+interface Window {
+  readonly perSecond: number
+  readonly cpuUs: number
+}
+
+async function bareServer(
+  name: 'http' | 'fastify',
+  answersFile: string,
+): Promise<{ child: ChildProcess; url: string }> {
+  const script = fileURLToPath(new URL('./bare-server.ts', import.meta.url))
+  const [command, ...args] = placed([process.execPath, script, name, answersFile], { cpus: SERVER_CPU })
+  const child = spawn(command as string, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  for await (const line of createInterface({ input: child.stdout }))
+    return { child, url: `http://127.0.0.1:${JSON.parse(line).port}` }
+  throw new Error(`the bare ${name} server ended`)
+}
+
+async function bidcell(lineItems: number, directory: string): Promise<ServiceProcess> {
+  const service = await startService({
+    cpus: SERVER_CPU,
+    env: { TENANT_ID: TENANT, STATE_URL: `file:${directory}`, BID_THREADS: '1', NODE_ENV: 'production' },
+    readyTimeoutMs: 120_000,
+  })
+  process.stderr.write(`started Bidcell with ${lineItems} line items\n`)
+  return service
+}
+
+/** Every answer of the large tenant, so that the bare servers can give the same bytes. */
+async function recordAnswers(service: ServiceProcess, traffic: readonly WorkloadRequest[]): Promise<readonly string[]> {
+  const client = new Client(service.url, { connections: 4, timeoutMs: 10_000 })
+  const answers: string[] = []
+  for (const { exchange, body } of traffic) {
+    const answer = await client.send('POST', `/openrtb2/${exchange}`, body)
+    if ('failure' in answer) throw new Error(`the service does not answer: ${answer.failure}`)
+    answers.push(answer.bodyText)
+  }
+  client.close()
+  return answers
+}
+
+async function startContenders(folder: string): Promise<{ contenders: readonly Contender[]; bidShare: number }> {
+  const large = benchDocuments(LARGE, SEED)
+  const traffic = benchTraffic(large, REQUESTS, SEED)
+  const requests = traffic.map(({ exchange, body }, index) =>
+    rawRequest(`/${TENANT}/openrtb2/${exchange}`, body, { 'x-answer': String(index) }),
+  )
+  const contenders: Contender[] = []
+  const add = (name: string, { pid, url }: { pid: number; url: string }, stop: () => Promise<unknown>) =>
+    contenders.push({ name, pid, url, requests, stop })
+  let answers: readonly string[] = []
+  for (const [lineItems, documents] of [
+    [SMALL, benchDocuments(SMALL, SEED)],
+    [LARGE, large],
+  ] as const) {
+    const directory = await mkdtemp(join(folder, 'tenant-'))
+    await writeTenantDirectory(documents, directory)
+    const service = await bidcell(lineItems, directory)
+    add(`bidcell ${lineItems}`, service, () => service.stop())
+    if (lineItems === LARGE) answers = await recordAnswers(service, traffic)
+  }
+  const answersFile = join(folder, 'answers.ndjson')
+  await writeFile(answersFile, answers.map(answer => `${JSON.stringify(answer)}\n`).join(''))
+  for (const name of ['http', 'fastify'] as const) {
+    const { child, url } = await bareServer(name, answersFile)
+    add(`bare ${name}`, { pid: child.pid ?? 0, url }, async () => child.kill())
+  }
+  return { contenders, bidShare: answers.filter(answer => answer !== '').length / answers.length }
+}
+
+async function measure({ pid, url, requests }: Contender, durationMs: number): Promise<Window> {
+  const cpuBefore = cpuSecondsOf(pid) ?? 0
+  const { completed, elapsedMs } = await runClosedLoop({ url, requests, connections: CONNECTIONS, durationMs })
+  const cpuS = (cpuSecondsOf(pid) ?? 0) - cpuBefore
+  return { perSecond: completed / (elapsedMs / 1e3), cpuUs: (cpuS / completed) * 1e6 }
+}
+
+/** All servers in turn, round after round, each time beginning with another one. */
+async function measureAll(contenders: readonly Contender[], rounds: number, durationMs: number) {
+  const windows = new Map<string, Window[]>(contenders.map(({ name }) => [name, []]))
+  const progress = startProgress('rounds', (rounds + 1) * contenders.length)
+  let done = 0
+  for (let round = -1; round < rounds; round++) {
+    for (let i = 0; i < contenders.length; i++) {
+      const contender = contenders[(i + round + 1) % contenders.length] as Contender
+      // The first round warms up, longer, and is not counted.
+      const window = await measure(contender, round < 0 ? durationMs * 3 : durationMs)
+      if (round >= 0) windows.get(contender.name)?.push(window)
+      progress.update(++done)
+    }
+  }
+  progress.stop()
+  return windows
+}
+
+/** The median over rounds of one server's throughput by another's in the same round, with the spread. */
+function ratio(windows: ReadonlyMap<string, readonly Window[]>, ours: string, theirs: string) {
+  const other = windows.get(theirs) ?? []
+  const ratios = (windows.get(ours) ?? []).map((window, round) => window.perSecond / (other[round]?.perSecond ?? 1))
+  const sorted = [...ratios].sort((a, b) => a - b)
+  return { median: round3(median(ratios)), min: round3(sorted[0] ?? 0), max: round3(sorted.at(-1) ?? 0) }
+}
+
+const round3 = (value: number) => Math.round(value * 1e3) / 1e3
+
+function printEngine(figures: ReadonlyMap<number, EngineFigures>): void {
+  const rows = [['line items', 'median ns', 'p99 ns', 'scan ns', 'bids', 'eligible (median)', 'catalog MB']]
+  for (const [size, figure] of figures)
+    rows.push([
+      String(size),
+      ...[figure.medianNs, figure.p99Ns, figure.scanNs].map(ns => ns.toLocaleString('en')),
+      `${Math.round(figure.bidShare * 100)} %`,
+      String(figure.eligibleMedian),
+      (figure.catalogBytes / 1e6).toFixed(1),
+    ])
+  console.log(`Engine, one decision of one impression\n\n${table(rows)}\n`)
+}
+
+function printService(windows: ReadonlyMap<string, readonly Window[]>): void {
+  const rows = [['server', 'requests/s', 'min', 'max', 'CPU µs/request']]
+  for (const [name, all] of windows) {
+    const rates = all.map(window => window.perSecond)
+    const numbers = [median(rates), Math.min(...rates), Math.max(...rates)].map(rate => Math.round(rate).toString())
+    rows.push([name, ...numbers, median(all.map(window => window.cpuUs)).toFixed(1)])
+  }
+  console.log(`${table(rows)}\n`)
+}
+
+async function bench(options: Options): Promise<void> {
+  if (canPin(CLIENT_CPU) && process.env.BENCH_PINNED === undefined) {
+    const [command, ...args] = placed([process.execPath, ...process.argv.slice(1)], { cpus: CLIENT_CPU })
+    const child = spawn(command as string, args, { stdio: 'inherit', env: { ...process.env, BENCH_PINNED: '1' } })
+    process.exitCode = await new Promise<number>(resolve => child.on('exit', code => resolve(code ?? 1)))
+    return
+  }
+  const figures = new Map<number, EngineFigures>()
+  for (const size of SIZES) {
+    const documents = benchDocuments(size, SEED)
+    figures.set(size, measureEngine(documents, benchTraffic(documents, REQUESTS, SEED), 10))
+  }
+  printEngine(figures)
+  if (options.engineOnly) return
+  const folder = await mkdtemp(join(tmpdir(), 'bidcell-bench-'))
+  try {
+    const { contenders, bidShare } = await startContenders(folder)
+    const windows = await measureAll(contenders, Number(options.rounds), Number(options.seconds) * 1e3)
+    for (const contender of contenders) await contender.stop()
+    printService(windows)
+    report(windows, { figures, bidShare, json: options.json })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function report(
+  windows: ReadonlyMap<string, readonly Window[]>,
+  more: { figures: ReadonlyMap<number, EngineFigures>; bidShare: number; json: boolean },
+): void {
+  const ours = `bidcell ${LARGE}`
+  const ratios = {
+    bareHttp: ratio(windows, ours, 'bare http'),
+    bareFastify: ratio(windows, ours, 'bare fastify'),
+    scale: ratio(windows, ours, `bidcell ${SMALL}`),
+  }
+  for (const [name, { median: middle, min, max }] of Object.entries(ratios))
+    console.log(`${name.padEnd(12)} ${middle} (${min} to ${max})`)
+  console.log(`bids         ${Math.round(more.bidShare * 100)} % of requests, seed ${SEED}`)
+  if (!more.json) return
+  const last = {
+    ratios: Object.fromEntries(Object.entries(ratios).map(([name, { median: middle }]) => [name, middle])),
+    engine: Object.fromEntries([...more.figures].map(([size, { medianNs }]) => [size, medianNs])),
+    engineP99: Object.fromEntries([...more.figures].map(([size, { p99Ns }]) => [size, p99Ns])),
+    scan: Object.fromEntries([...more.figures].map(([size, { scanNs }]) => [size, scanNs])),
+    spread: ratios,
+    cpuUs: Object.fromEntries([...windows].map(([name, all]) => [name, median(all.map(({ cpuUs }) => cpuUs))])),
+    requestsPerSecond: Object.fromEntries(
+      [...windows].map(([name, all]) => [name, Math.round(median(all.map(({ perSecond }) => perSecond)))]),
+    ),
+    bidShare: more.bidShare,
+    seed: SEED,
+  }
+  console.log(JSON.stringify(last))
+}
+
+await runCommand(
+  newCommand('bench', 'Compares the engine with a naive scan, and the service with bare servers, in one run.')
+    .option('--json', 'end with one line of JSON', false)
+    .option('--rounds <count>', 'rounds over all servers', '12')
+    .option('--seconds <seconds>', 'length of one window', '1.5')
+    .option('--engine-only', 'leave the servers out', false)
+    .action(bench),
+)
