@@ -65,6 +65,8 @@ export class Engine {
   readonly #tiedLineItem = new Uint32Array(LIMITS.tiedCandidatesMax)
   readonly #tiedCreative = new Uint32Array(LIMITS.tiedCandidatesMax)
   readonly #tiedDeal = new Int32Array(LIMITS.tiedCandidatesMax)
+  /** Whether a line item of this impression got as far as pacing. */
+  #reachedPacing = false
   /** What `#check` found beside the stage. */
   #creative = -1
   #deal = -1
@@ -102,6 +104,7 @@ export class Engine {
     const matcher = this.#matcher
     const floorMinNanos = lowestFloor(opportunity)
     let furthest = 0
+    this.#reachedPacing = false
     matcher.begin(opportunity)
     for (let ordinal = matcher.next(); ordinal >= 0; ordinal = matcher.next()) {
       const stage = this.#check(ordinal, opportunity, nowMs, pickIndex)
@@ -167,6 +170,9 @@ export class Engine {
   /** The first check that a targeted line item fails, or PASSED; then #creative and #deal are set. */
   #check(ordinal: number, opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): number {
     const { columns } = this.catalog
+    // Once the last check was reached it is asked first: it is the cheapest, and no other can change the reason.
+    const paceFirst = this.#reachedPacing
+    if (paceFirst && this.#isPacedOut(ordinal, pickIndex)) return PACED
     if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
     this.#deal = this.#dealFor(ordinal, opportunity)
     const floorNanos = this.#deal < 0 ? opportunity.floorNanos : opportunity.deals[this.#deal]!.floorNanos
@@ -177,9 +183,15 @@ export class Engine {
       return ADVERTISER
     const stage = this.#chooseCreative(ordinal, opportunity)
     if (stage !== PASSED) return stage
-    const passRatePpm = columns.lineItemPassRatePpm[ordinal]!
-    if (passRatePpm < RATE_WHOLE_PPM && pickIndex(RATE_WHOLE_PPM) >= passRatePpm) return PACED
-    return PASSED
+    if (paceFirst || !this.#isPacedOut(ordinal, pickIndex)) return PASSED
+    this.#reachedPacing = true
+    return PACED
+  }
+
+  /** Chance at the line item's pass-through rate. */
+  #isPacedOut(ordinal: number, pickIndex: PickIndex): boolean {
+    const passRatePpm = this.catalog.columns.lineItemPassRatePpm[ordinal]!
+    return passRatePpm < RATE_WHOLE_PPM && pickIndex(RATE_WHOLE_PPM) >= passRatePpm
   }
 
   /** Of the offered deals that the line item is in, the one with the lowest floor; −1 for the open auction. */
