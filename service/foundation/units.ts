@@ -10,9 +10,10 @@ const NANOS_PER_CPM = 1_000_000
 /** Nanos of one impression at a CPM. `up` rounds a part of a nano up (holds, floors), otherwise down (offers). */
 export function nanosFromCpm(cpm: number, rounding: 'up' | 'down'): Nanos {
   const nanos = cpm * NANOS_PER_CPM
-  // 1.1 * 1e6 is 1100000.0000000002: a part smaller than a millionth of a nano is the float's error, not money.
+  // 1.1 * 1e6 is 1100000.0000000002: a part smaller than a millionth of a nano is the float's error, not money. The
+  // error grows with the amount: two multiplications leave less than 10^-15 of it.
   const nearest = Math.round(nanos)
-  if (Math.abs(nanos - nearest) < 1e-6 * Math.max(1, nearest)) return nearest as Nanos
+  if (Math.abs(nanos - nearest) < Math.max(1e-6, nearest * 1e-15)) return nearest as Nanos
   return (rounding === 'up' ? Math.ceil(nanos) : Math.floor(nanos)) as Nanos
 }
 

@@ -3,6 +3,7 @@
  * goes, not what the engine made of them, so that a mistake in between is caught. Pure.
  */
 import { type Catalog, FORMAT } from '../state/catalog.ts'
+import { mimeBit } from '../state/vocabulary.ts'
 import { isOne, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 
 /** A bid as it will be written. */
@@ -29,12 +30,24 @@ export function brokenRule(bid: OutgoingBid, request: Json, catalog: Catalog): s
   if (bid.dealId !== '' && deal === undefined) return 'deal'
   if (bid.dealId === '' && isOne(pmp.private_auction)) return 'private-auction'
   const floor = deal === undefined ? imp : objectOf(deal)
-  if ((textOf(floor.bidfloorcur) || 'USD') === bid.currency && bid.price < numberOf(floor.bidfloor, 0)) return 'floor'
+  if (isBelowFloor(bid, floor, catalog.header.rates)) return 'floor'
   const { columns } = catalog
   if (isOne(imp.secure) && columns.creativeSecure[bid.creative] === 0) return 'secure'
   if (columns.creativeFormat[bid.creative] === FORMAT.video) return brokenVideoRule(bid, catalog)
   return brokenBannerRule(bid, catalog)
 }
+
+/** A price and a floor in two currencies are compared in the ledger's, where the rates' float error is no offence. */
+function isBelowFloor(bid: OutgoingBid, owner: Json, rates: ReadonlyMap<string, number>): boolean {
+  const floor = numberOf(owner.bidfloor, 0)
+  if (floor <= 0) return false
+  const currency = textOf(owner.bidfloorcur) || 'USD'
+  if (currency === bid.currency) return bid.price < floor
+  const paid = bid.price * (rates.get(bid.currency) ?? Number.NaN)
+  return !(paid >= floor * (rates.get(currency) ?? Number.NaN) * (1 - FLOAT_ERROR))
+}
+
+const FLOAT_ERROR = 1e-12
 
 function brokenBannerRule({ imp, creative }: OutgoingBid, { columns }: Catalog): string | undefined {
   const banner = objectOf(imp.banner)
@@ -42,6 +55,7 @@ function brokenBannerRule({ imp, creative }: OutgoingBid, { columns }: Catalog):
   const height = columns.creativeHeight[creative]
   const fits = (size: Json) => size.w === width && size.h === height
   if (!fits(banner) && !listOf(banner.format).some(format => fits(objectOf(format)))) return 'size'
+  if (!takesMimes(banner.mimes, columns.creativeMimes[creative])) return 'mime'
   const attributes = columns.creativeAttributes[creative] ?? 0
   if (listOf(banner.battr).some(code => isSet(attributes, code))) return 'attribute'
   const types = columns.creativeBannerTypes[creative] ?? 0
@@ -51,17 +65,28 @@ function brokenBannerRule({ imp, creative }: OutgoingBid, { columns }: Catalog):
 function brokenVideoRule({ imp, creative }: OutgoingBid, { columns }: Catalog): string | undefined {
   const video = objectOf(imp.video)
   const durationS = columns.creativeDurationS[creative] ?? 0
-  if (durationS < numberOf(video.minduration, 0) || durationS > numberOf(video.maxduration, durationS))
-    return 'duration'
-  const exact = listOf(video.rqddurs)
-  if (exact.length > 0 && !exact.includes(durationS)) return 'duration'
-  const protocols = listOf(video.protocols)
+  if (!takesDuration(video, durationS)) return 'duration'
+  if (!takesMimes(video.mimes, columns.creativeMimes[creative])) return 'mime'
+  const protocols = [...listOf(video.protocols), video.protocol].filter(code => typeof code === 'number' && code !== 0)
   const protocol = columns.creativeProtocols[creative] ?? 0
   if (protocols.length > 0 && !protocols.some(code => isSet(protocol, code))) return 'protocol'
   const attributes = columns.creativeAttributes[creative] ?? 0
   return listOf(video.battr).some(code => isSet(attributes, code)) ? 'attribute' : undefined
 }
 
+/** Exact lengths replace the range (OpenRTB 2.6: the two exclude each other). */
+function takesDuration(video: Json, durationS: number): boolean {
+  const exact = listOf(video.rqddurs).filter(seconds => typeof seconds === 'number')
+  if (exact.length > 0) return exact.includes(durationS)
+  return durationS >= numberOf(video.minduration, 0) && durationS <= numberOf(video.maxduration, durationS)
+}
+
+/** A list without a text says nothing. */
+function takesMimes(mimes: unknown, ours: number | undefined): boolean {
+  const taken = textsOf(mimes)
+  return taken.length === 0 || taken.some(mime => (mimeBit(mime) & (ours ?? 0)) !== 0)
+}
+
 function isSet(mask: number, code: unknown): boolean {
-  return typeof code === 'number' && code >= 0 && code <= 31 && ((mask >>> code) & 1) === 1
+  return typeof code === 'number' && Number.isInteger(code) && code >= 0 && code <= 31 && ((mask >>> code) & 1) === 1
 }

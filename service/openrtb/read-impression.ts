@@ -5,11 +5,14 @@ import { LIMITS } from '../limits.ts'
 import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
 import { mimeBit } from '../state/vocabulary.ts'
 import { isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { bidPrice } from './write-response.ts'
 
 /** What reading an impression needs to know beside the impression. */
 export interface FloorTerms {
   /** Value of one unit of a currency in the ledger currency. */
   readonly rates: ReadonlyMap<string, number>
+  /** The currency that bids are made in, '' = none. */
+  readonly currency: string
   /** Our seat at the exchange, '' = none. */
   readonly seat: string
 }
@@ -79,16 +82,23 @@ function addSize(size: Json, slots: number[]): void {
 function readVideo(video: Json, slots: number[]): VideoOffer | undefined {
   if (video.linearity === OVERLAY) return undefined
   slots.push(VIDEO_SLOT)
-  const protocol = numberOf(video.protocol, 0)
   return {
     // Required by the specification, left out by some exchanges: then the player is taken to play anything.
     mimes: mimesMask(video.mimes, ALL_BITS),
-    protocols: maskOf(video.protocols) | (protocol > 0 && protocol <= 31 ? 1 << protocol : 0),
+    protocols: protocolsMask(video),
     blockedAttributes: maskOf(video.battr),
     minDurationS: numberOf(video.minduration, 0),
     maxDurationS: numberOf(video.maxduration, DURATION_MAX_S),
     exactDurationsS: listOf(video.rqddurs).filter(seconds => typeof seconds === 'number') as number[],
   }
+}
+
+/** 0 when nothing is said. Codes that are none of ours take nothing: bit 0 is no protocol. */
+function protocolsMask(video: Json): number {
+  const { protocols, protocol } = video
+  const one = numberOf(protocol, 0) > 0
+  if (!one && !listOf(protocols).some(code => typeof code === 'number')) return 0
+  return maskOf(protocols) | (one ? maskOf([protocol]) : 0) | 1
 }
 
 /** @param absent the mask when nothing is said. A list without any type that we know takes nothing that is ours. */
@@ -107,12 +117,17 @@ const UNKNOWN_MIME = 1 << 31
 function readDeals(pmp: Json, terms: FloorTerms): readonly DealOffer[] {
   const offers: DealOffer[] = []
   const deals = listOf(pmp.deals)
+  if (deals.length === 0) return offers
+  const seen = new Set<string>()
   for (let i = 0; i < deals.length && offers.length < LIMITS.dealOffersMax; i++) {
     const deal = objectOf(deals[i])
     const id = textOf(deal.id)
     const seats = textsOf(deal.wseat)
     const floorNanos = floorOf(deal.bidfloor, deal.bidfloorcur, terms)
-    if (id === '' || floorNanos === undefined) continue
+    // An id that comes twice stands for its first deal, as it does for whoever looks the bid's deal up.
+    if (id === '' || seen.has(id)) continue
+    seen.add(id)
+    if (floorNanos === undefined) continue
     if (seats.length > 0 && !seats.includes(terms.seat)) continue
     // Deals for named advertisers are left alone until the engine compares the names.
     if (textsOf(deal.wadomain).length > 0) continue
@@ -121,10 +136,19 @@ function readDeals(pmp: Json, terms: FloorTerms): readonly DealOffer[] {
   return offers
 }
 
-/** A floor per impression in the ledger currency, rounded up; undefined when its currency has no rate. */
+/**
+ * A floor per impression in the ledger currency, so far up that whoever pays it still pays it after the bid's price is
+ * rounded down to its steps; undefined when its currency has no rate.
+ */
 function floorOf(floor: unknown, currency: unknown, terms: FloorTerms): Nanos | undefined {
   const cpm = numberOf(floor, 0)
   if (cpm <= 0) return 0 as Nanos
   const rate = terms.rates.get(textOf(currency) || FLOOR_CURRENCY)
-  return rate === undefined ? undefined : nanosFromCpm(cpm * rate, 'up')
+  if (rate === undefined) return undefined
+  const nanos = nanosFromCpm(cpm * rate, 'up')
+  const bidRate = terms.rates.get(terms.currency) ?? 1
+  const price = bidPrice(nanos, bidRate)
+  const paid = bidRate === rate ? price : (price * bidRate) / rate
+  // One step of a price is 10^-6 of a CPM, which is bidRate nanos.
+  return paid >= cpm ? nanos : ((nanos + Math.ceil(bidRate)) as Nanos)
 }

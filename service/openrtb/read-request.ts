@@ -6,7 +6,7 @@ import type { Exchange } from '../state/documents.ts'
 import { isObject, type Json, numberOf, textOf, textsOf } from './json.ts'
 import { userDataAllowed } from './privacy.ts'
 import { blocksKnownCategories, readFacts } from './read-facts.ts'
-import { readImpression } from './read-impression.ts'
+import { type FloorTerms, readImpression } from './read-impression.ts'
 
 /** What reading needs to know beside the request itself. */
 export interface ReadTerms {
@@ -68,14 +68,13 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
     currency,
     reason: reasonFor(body, currency, terms),
     facts: readFacts(body, terms.exchange.id, terms.daypart),
-    impressions: readImpressions(body.imp, terms),
+    impressions: readImpressions(body.imp, { rates: terms.rates, currency, seat: terms.exchange.seat ?? '' }),
     userDataAllowed: userDataAllowed(body),
   }
 }
 
 /** Impressions with an id that no earlier one has; the others cannot be answered and are left out. */
-function readImpressions(imps: readonly unknown[], terms: ReadTerms): readonly Impression[] {
-  const floors = { rates: terms.rates, seat: terms.exchange.seat ?? '' }
+function readImpressions(imps: readonly unknown[], floors: FloorTerms): readonly Impression[] {
   const impressions: Impression[] = []
   for (let i = 0; i < imps.length && impressions.length < LIMITS.impressionsMax; i++) {
     const imp = imps[i]
