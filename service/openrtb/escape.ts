@@ -10,10 +10,13 @@ export function jsonAscii(text: string): string {
 const PLAIN = /^[ !#-[\]-~]*$/
 const NOT_ASCII = /[\u007f-\uffff]/g
 
-/** Text for XML and HTML, in content and in quoted attributes. */
+/** Text for XML and HTML, in content and in quoted attributes. Characters that XML cannot hold are left out. */
 export function markupText(text: string): string {
-  return text.replace(/[&<>"']/g, char => ENTITIES[char] as string)
+  return text.replace(NOT_XML, '').replace(/[&<>"']/g, char => ENTITIES[char] as string)
 }
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is left out
+const NOT_XML = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff\p{Surrogate}]/gu
 
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',

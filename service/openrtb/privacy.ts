@@ -1,4 +1,4 @@
-import { isOne, type Json, objectOf, textOf } from './json.ts'
+import { type Json, objectOf } from './json.ts'
 
 /**
  * Whether anything about the person may be used. A signal that restricts, or that is not decoded here (consent and
@@ -10,21 +10,23 @@ export function userDataAllowed(request: Json): boolean {
   const regsExt = objectOf(regs.ext)
   const device = objectOf(request.device)
   const restricted =
-    isOne(regs.coppa) ||
-    isOne(device.lmt) ||
-    isOne(device.dnt) ||
-    isOne(regs.gdpr) ||
-    isOne(regsExt.gdpr) ||
-    isGiven(regs.us_privacy) ||
-    isGiven(regsExt.us_privacy) ||
-    isGiven(regs.gpp) ||
-    isGiven(regsExt.gpp) ||
-    isOne(regsExt.gpc) ||
-    textOf(regsExt.gpc) === '1'
+    isSet(regs.coppa) ||
+    isSet(device.lmt) ||
+    isSet(device.dnt) ||
+    isSet(regs.gdpr) ||
+    isSet(regsExt.gdpr) ||
+    isSet(regs.us_privacy) ||
+    isSet(regsExt.us_privacy) ||
+    isSet(regs.gpp) ||
+    isSet(regsExt.gpp) ||
+    isSet(regsExt.gpc)
   return !restricted
 }
 
-/** A privacy string of any length counts, also one that is too long to be real. */
-function isGiven(value: unknown): boolean {
-  return typeof value === 'string' && value !== ''
+/**
+ * Everywhere else a value of the wrong type counts as absent; here it counts as a restriction, because `"1"` and true
+ * are mistakes of a sender who means it. A privacy string of any length counts, also one that is too long to be real.
+ */
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== 0 && value !== '' && value !== '0' && value !== false
 }

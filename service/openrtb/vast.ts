@@ -22,13 +22,16 @@ export function vastOf(creative: VideoCreative, advertiser: Advertiser): string 
   return (
     `<VAST version="${creative.vastVersion}"><Ad id="${markupText(creative.id)}"><InLine>` +
     `<AdSystem version="1.0">Bidcell</AdSystem>${head}` +
-    `<Creatives><Creative id="${markupText(creative.id)}">${universalAdId(creative)}${linear(creative, major)}` +
+    `<Creatives><Creative id="${markupText(creative.id)}">${linear(creative, major)}${universalAdId(creative)}` +
     '</Creative></Creatives>' +
     '</InLine></Ad></VAST>'
   )
 }
 
-/** VAST 4 asks for the id of the creative in a registry; where there is none the word is "unknown". */
+/**
+ * VAST 4 asks for the id of the creative in a registry; where there is none the word is "unknown". After the linear ad,
+ * because the schema of 4.2 is a sequence.
+ */
 function universalAdId({ vastVersion }: VideoCreative): string {
   if (vastVersion < '4.0') return ''
   if (vastVersion === '4.0') return '<UniversalAdId idRegistry="unknown" idValue="unknown">unknown</UniversalAdId>'
