@@ -40,7 +40,8 @@ export class BidThreads {
   readonly #arena: ArenaPool
   readonly #heartbeats: SharedArrayBuffer
   readonly #workers = new Map<number, Worker>()
-  readonly #waiting = new Map<number, Acknowledge>()
+  /** Per thread, in the order in which it was given catalogs: a thread answers in this order. */
+  readonly #waiting = new Map<number, Acknowledge[]>()
   #announced: Announced | undefined
   #port = 0
   #stopping = false
@@ -123,7 +124,9 @@ export class BidThreads {
     const announced = this.#announced
     if (worker === undefined || announced === undefined) return Promise.resolve('')
     return new Promise(resolve => {
-      this.#waiting.set(thread, resolve)
+      const waiting = this.#waiting.get(thread)
+      if (waiting === undefined) this.#waiting.set(thread, [resolve])
+      else waiting.push(resolve)
       post(worker, { kind: 'catalog', ...announced })
     })
   }
@@ -171,9 +174,7 @@ export class BidThreads {
     if (message.kind === 'log') this.#options.onLog(thread, message)
     if (message.kind !== 'serving') return
     if (message.problem === '') this.#arena.acknowledge(thread, message.slot)
-    const acknowledge = this.#waiting.get(thread)
-    this.#waiting.delete(thread)
-    acknowledge?.(message.problem)
+    this.#waiting.get(thread)?.shift()?.(message.problem)
   }
 
   /** A thread that ends before it ever listened cannot be helped by another; one that did is replaced. */
@@ -182,9 +183,8 @@ export class BidThreads {
     this.#workers.delete(thread)
     this.#arena.release(thread)
     new Float64Array(this.#heartbeats)[thread] = 0
-    const acknowledge = this.#waiting.get(thread)
+    for (const acknowledge of this.#waiting.get(thread) ?? []) acknowledge('')
     this.#waiting.delete(thread)
-    acknowledge?.('')
     rejectStart(error)
     if (this.#stopping || this.#port === 0) return
     this.#options.onLost(thread, error)

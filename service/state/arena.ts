@@ -85,6 +85,8 @@ class ArenaFull extends Error {
   }
 }
 
+const SLOTS = [0, 1] as const
+
 /**
  * Two slabs: one is read by the bid threads, the other takes the next catalog. A slab is free again when every bid
  * thread has acknowledged a later catalog. Untouched pages of a slab cost no memory.
@@ -100,9 +102,13 @@ export class ArenaPool {
 
   /** @returns the slot that no bid thread reads, or undefined while one still has to move on. */
   free(): 0 | 1 | undefined {
-    const candidate = this.#announced === 0 ? 1 : 0
-    for (const slot of this.#readers.values()) if (slot === candidate) return undefined
-    return candidate
+    // A first catalog that was not taken may still be read by some, so its slab is no better than the other.
+    return SLOTS.find(slot => slot !== this.#announced && !this.#isRead(slot))
+  }
+
+  #isRead(slot: 0 | 1): boolean {
+    for (const read of this.#readers.values()) if (read === slot) return true
+    return false
   }
 
   /** The bid threads are being told to read this slot. */
