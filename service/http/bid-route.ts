@@ -208,6 +208,7 @@ function takesGzip(req: IncomingMessage): boolean {
   return typeof accepted === 'string' && accepted.includes('gzip')
 }
 
+/** Too much when inflated, or not what its encoding says. */
 function inflateStatus(error: unknown): number {
-  return (error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE' ? 413 : 400
+  return (error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE' ? 413 : 415
 }
