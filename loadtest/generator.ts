@@ -22,6 +22,7 @@ export interface OpenLoopTask extends ArrivalPlan {
   readonly url: string
   readonly connectionsMax: number
   readonly timeoutMs: number
+  readonly sendLagP99UsMax?: number
   readonly check: AnswerCheckOptions
 }
 

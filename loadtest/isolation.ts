@@ -26,6 +26,8 @@ export interface IsolationOptions {
   /** One window of one arm. */
   readonly windowS: number
   readonly rounds: number
+  /** Above this p99 of its send lag the victim's generator was too slow, and the round is played again. */
+  readonly sendLagP99UsMax: number
   readonly seed: number
 }
 
@@ -75,15 +77,15 @@ export async function runIsolation(options: IsolationOptions, stage: Stage): Pro
   await load(victim, neighbour, { ratePerS: options.ratePerS, durationS: 3, seed: options.seed })
 
   const rounds: Window[][] = []
-  let dropped = 0
-  while (rounds.length < options.rounds && rounds.length + dropped < options.rounds * ATTEMPTS) {
+  const dropped: Window[][] = []
+  while (rounds.length < options.rounds && rounds.length + dropped.length < options.rounds * ATTEMPTS) {
     const round: Window[] = []
     for (const arm of shuffled(ARMS, random)) {
       stage.say(`Round ${rounds.length + 1} of ${options.rounds}: ${arm}`)
       const window = { ...options, overloadPerS: answersPerS * OVERLOAD, seed: random.next() }
       round.push(await playWindow(arm, { victim, neighbour }, window))
     }
-    if (round.some(each => each.victim.invalid.length > 0)) dropped++
+    if (round.some(each => each.victim.invalid.length > 0)) dropped.push(round)
     else rounds.push(round)
   }
   const foreignLogLines = foreignLines(victim, neighbour.mark) + foreignLines(neighbour, victim.mark)
@@ -108,11 +110,13 @@ interface LoadPlan {
   readonly ratePerS: number
   readonly durationS: number
   readonly seed: number
+  readonly sendLagP99UsMax?: number
+  readonly connectionsMax?: number
 }
 
-function load(target: Side, other: Side, { ratePerS, durationS, seed }: LoadPlan, connectionsMax = 128): Promise<Run> {
+function load(target: Side, other: Side, wish: LoadPlan): Promise<Run> {
   const check = { foreignMark: other.mark, judgeEvery: 20, rates: target.rates }
-  const plan = { arrivals: 'poisson', ratePerS, durationS, seed, connectionsMax, timeoutMs: TIMEOUT_MS } as const
+  const plan = { arrivals: 'poisson', connectionsMax: 128, timeoutMs: TIMEOUT_MS, ...wish } as const
   return target.generator.openLoop({ ...plan, url: target.service.url, check })
 }
 
@@ -121,6 +125,7 @@ interface WindowPlan {
   readonly ratePerS: number
   readonly windowS: number
   readonly seed: number
+  readonly sendLagP99UsMax: number
 }
 
 async function playWindow(
@@ -134,9 +139,10 @@ async function playWindow(
   const pids = arm === 'neighbour' ? [neighbour.service.pid, neighbour.generator.pid] : burners.map(each => each.pid)
   const before = cpuOf(pids)
   const startMs = performance.now()
-  const pressure = arm === 'neighbour' ? load(neighbour, victim, overload, 64) : undefined
+  const pressure = arm === 'neighbour' ? load(neighbour, victim, { ...overload, connectionsMax: 64 }) : undefined
   await new Promise(resolve => setTimeout(resolve, SETTLE_S * 1e3))
-  const measured = { ratePerS: plan.ratePerS, durationS: plan.windowS, seed: plan.seed }
+  const { ratePerS, windowS, seed, sendLagP99UsMax } = plan
+  const measured = { ratePerS, durationS: windowS, seed, sendLagP99UsMax }
   const victimRun = await load(victim, neighbour, measured)
   const seconds = (performance.now() - startMs) / 1e3
   const after = cpuOf(pids)
@@ -180,7 +186,8 @@ function foreignLines({ service }: Side, foreignMark: string): number {
 
 interface Found {
   readonly rounds: readonly (readonly Window[])[]
-  readonly dropped: number
+  /** Rounds in which the victim's generator lagged: no evidence for latency, but for everything else. */
+  readonly dropped: readonly (readonly Window[])[]
   readonly foreignLogLines: number
   readonly overloadPerS: number
 }
@@ -209,7 +216,7 @@ function reportOf(options: IsolationOptions, found: Found): Report {
     examples: rounds.flat().flatMap(({ victim, neighbour }) => {
       return [...victim.findings.examples, ...(neighbour?.findings.examples ?? [])]
     }),
-    figures: { p99DifferenceUs: difference, arms, droppedRounds: dropped, foreignLogLines },
+    figures: { p99DifferenceUs: difference, arms, droppedRounds: dropped.length, foreignLogLines },
     table: [
       ['victim, p99 pooled', 'requests', 'p50 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'failed', 'CPU of core 1'],
       ...arms.map(({ arm, latency, failures, burnt }) => {
@@ -222,7 +229,7 @@ function reportOf(options: IsolationOptions, found: Found): Report {
 }
 
 function tooFewRounds({ rounds }: IsolationOptions, found: Found): string {
-  return `the victim's generator lagged in ${found.dropped} rounds; ${found.rounds.length} of ${rounds} are left`
+  return `the victim's generator lagged in ${found.dropped.length} rounds; ${found.rounds.length} of ${rounds} are left`
 }
 
 function armFigures(arm: Arm, windows: readonly Window[]) {
@@ -237,7 +244,7 @@ function armFigures(arm: Arm, windows: readonly Window[]) {
 }
 
 function objectivesOf(found: Found, difference: Difference, controlP99Us: number): readonly Objective[] {
-  const windows = found.rounds.flat()
+  const windows = [...found.rounds, ...found.dropped].flat()
   const limit = Math.max(P99_MOVE_US_MAX, controlP99Us * P99_MOVE_SHARE_MAX)
   const failures = windows.reduce((sum, { victim }) => sum + failuresOf(victim), 0)
   const foreign = windows.reduce((sum, { victim, neighbour }) => {
@@ -247,7 +254,12 @@ function objectivesOf(found: Found, difference: Difference, controlP99Us: number
   const { estimate, low, high } = difference
   const move = `${ms(estimate)} ms (95 %: ${ms(low)} to ${ms(high)})${low <= limit && high > limit ? ', not shown' : ''}`
   return [
-    { name: 'p99 moved by the neighbour', promised: `≤ ${ms(limit)} ms`, observed: move, held: high <= limit },
+    {
+      name: 'p99 moved by the neighbour',
+      promised: `≤ ${ms(limit)} ms`,
+      observed: move,
+      held: found.rounds.length > 1 && high <= limit,
+    },
     { name: "victim's failed requests", promised: '0', observed: String(failures), held: failures === 0 },
     {
       name: 'foreign identifiers in answers and logs',

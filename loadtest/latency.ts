@@ -20,6 +20,8 @@ export interface LatencyOptions {
   /** Shares of capacity that are measured, 0 to 1. */
   readonly shares: readonly number[]
   readonly durationS: number
+  /** Above this p99 of the send lag a run is invalid. */
+  readonly sendLagP99UsMax: number
   readonly seed: number
 }
 
@@ -55,7 +57,8 @@ export async function runLatency(options: LatencyOptions, stage: Stage): Promise
   const open = (what: string, ratePerS: number, durationS: number) => {
     stage.say(`${what}: ${Math.round(ratePerS)} requests/s for ${durationS} s`)
     const check = { judgeEvery: JUDGE_EVERY, rates }
-    const plan = { arrivals: 'poisson', ratePerS, durationS, seed: options.seed } as const
+    const { seed, sendLagP99UsMax } = options
+    const plan = { arrivals: 'poisson', ratePerS, durationS, seed, sendLagP99UsMax } as const
     return generator.openLoop({ ...plan, url, connectionsMax: 256, timeoutMs: TIMEOUT_MS, check })
   }
   await open('Warming up', options.ratePerS ?? 500, WARM_UP_S)

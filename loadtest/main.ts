@@ -19,6 +19,7 @@ interface Options {
   readonly rate?: number
   readonly duration?: number
   readonly rounds: number
+  readonly lagMsMax: number
   readonly seed: number
   readonly report?: string
 }
@@ -49,6 +50,7 @@ function loopback(given: string): string {
 
 async function play(scenario: Scenario, options: Options, stage: Stage): Promise<Report> {
   const { seed } = options
+  const sendLagP99UsMax = options.lagMsMax * 1e3
   const given = options.tenantDir === undefined ? undefined : resolve(options.tenantDir)
   const generated = options.lineItems === undefined ? undefined : await stage.generatedTenant(options.lineItems, seed)
   const documents = generated ?? given ?? SAMPLE_TENANT
@@ -57,7 +59,7 @@ async function play(scenario: Scenario, options: Options, stage: Stage): Promise
       throw new CommandProblem('isolation starts its own two services; leave --target out')
     const rates = { ratePerS: options.rate ?? VICTIM_RATE_PER_S, windowS: options.duration ?? 10 }
     const directories = { victimDirectory: documents, aggressorDirectory: SECOND_TENANT }
-    return runIsolation({ ...directories, ...rates, rounds: options.rounds, seed }, stage)
+    return runIsolation({ ...directories, ...rates, rounds: options.rounds, sendLagP99UsMax, seed }, stage)
   }
   const recorded = options.recorded && { file: resolve(options.recorded), exchange: options.exchange }
   return runLatency(
@@ -66,7 +68,7 @@ async function play(scenario: Scenario, options: Options, stage: Stage): Promise
       ...(recorded ? { recorded } : {}),
       ...(options.rate === undefined ? {} : { ratePerS: options.rate }),
       ...{ tenantDirectory: documents, shares: scenario === 'canonical' ? [0.5] : SHARES },
-      ...{ durationS: options.duration ?? (scenario === 'canonical' ? 10 : 20), seed },
+      ...{ durationS: options.duration ?? (scenario === 'canonical' ? 10 : 20), sendLagP99UsMax, seed },
     },
     stage,
   )
@@ -135,6 +137,7 @@ const command = newCommand('loadtest', 'Loads a service on this machine and judg
   .option('--rate <per second>', 'requests per second; else shares of the measured capacity', wholeFrom(1, 1_000_000))
   .option('--duration <seconds>', 'of one measurement, or of one window of isolation', wholeFrom(1, 86_400))
   .option('--rounds <count>', 'interleaved rounds of isolation', wholeFrom(2, 1_000), 5)
+  .option('--lag-ms-max <ms>', 'p99 of its send lag above which the generator was too slow', wholeFrom(1, 1_000), 1)
   .option('--seed <number>', 'of traffic and arrivals', wholeFrom(0, 4_294_967_295), 1)
   .option('--report <dir>', 'write the result as JSON there')
   .addHelpText('after', '\nExit codes: 0 all objectives held, 1 one was missed or the run is invalid, 2 usage.')
