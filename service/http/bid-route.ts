@@ -6,7 +6,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
-import type { Exchange } from '../state/documents.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, shedCounter } from '../telemetry/signals.ts'
 import type { BidPath } from './bid-path.ts'
@@ -18,7 +17,7 @@ export interface BidRouteDeps {
   readonly tenantId: string
   readonly bidPath: BidPath
   readonly recorder: Recorder
-  /** The catalog that serves, undefined before the first. Read once per request. */
+  /** The catalog that serves, undefined before the first. A request is decided with one of them. */
   readonly serving: () => Serving | undefined
   readonly nowMs: () => number
   readonly loopLagMs: () => number
@@ -37,12 +36,14 @@ const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
 const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
 const SHED_NOT_READY = shedCounter('not-ready')
 
-/** One request on its way. */
+/**
+ * One request on its way. It holds no catalog: a body may take seconds to come, and once this thread has taken another
+ * catalog, the slab of the one before is written anew. The catalog is read when the body is whole.
+ */
 interface Call {
   readonly req: IncomingMessage
   readonly res: ServerResponse
-  readonly exchange: Exchange
-  readonly serving: Serving
+  readonly exchangeId: string
   readonly startedMs: number
 }
 
@@ -69,11 +70,10 @@ export class BidRoute {
       this.#notReady(req, res)
       return true
     }
-    const exchange = serving.exchange(exchangeId)
-    if (exchange === undefined) return false
+    if (serving.exchange(exchangeId) === undefined) return false
     const refused = refusal(req)
     if (refused !== 0) this.#refuse(req, res, refused)
-    else this.#receive({ req, res, exchange, serving, startedMs })
+    else this.#receive({ req, res, exchangeId, startedMs })
     return true
   }
 
@@ -129,8 +129,16 @@ export class BidRoute {
     this.#answer(call, inflated)
   }
 
-  #answer({ req, res, exchange, serving, startedMs }: Call, body: Buffer): void {
+  /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
+  #answer({ req, res, exchangeId, startedMs }: Call, body: Buffer): void {
     const { bidPath, recorder, nowMs, loopLagMs } = this.#deps
+    const serving = this.#deps.serving()
+    const exchange = serving?.exchange(exchangeId)
+    if (serving === undefined || exchange === undefined) {
+      // The exchange was removed while its body came.
+      this.#refuse(req, res, 404)
+      return
+    }
     if (body.length >= LIMITS.depthCheckBytesMin && isDeeperThan(body, LIMITS.jsonDepthMax)) {
       this.#refuse(req, res, 400)
       return
