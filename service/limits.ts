@@ -20,6 +20,8 @@ export const LIMITS = {
   impressionsMax: 64,
   /** Sizes of one banner, deals of one impression, and so on: the rest of the list is not read. */
   listItemsMax: 1_000,
+  /** Advertisers or categories that a request blocks: leaving one out would bid against it. About 2 ms to look up. */
+  blockedItemsMax: 20_000,
   /** Characters of one id that is echoed or looked up. Longer ones cannot be ours. */
   idCharsMax: 512,
   /** Deals of one impression that are looked at. */

@@ -21,9 +21,9 @@ export function isObject(value: unknown): value is Json {
 }
 
 /** The list, shortened to the limit; empty when it is none. */
-export function listOf(value: unknown): readonly unknown[] {
+export function listOf(value: unknown, itemsMax: number = LIMITS.listItemsMax): readonly unknown[] {
   if (!Array.isArray(value)) return NO_ITEMS
-  return value.length <= LIMITS.listItemsMax ? value : value.slice(0, LIMITS.listItemsMax)
+  return value.length <= itemsMax ? value : value.slice(0, itemsMax)
 }
 
 /** The text, '' when it is none or too long to be looked up. */
@@ -42,8 +42,8 @@ export function isOne(value: unknown): boolean {
 }
 
 /** Texts of a list that are neither empty nor too long to be looked up. A list that holds nothing else is not copied. */
-export function textsOf(value: unknown): readonly string[] {
-  const items = listOf(value)
+export function textsOf(value: unknown, itemsMax: number = LIMITS.listItemsMax): readonly string[] {
+  const items = listOf(value, itemsMax)
   for (let i = 0; i < items.length; i++) if (!isKeyText(items[i])) return items.filter(isKeyText)
   return items as readonly string[]
 }

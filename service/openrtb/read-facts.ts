@@ -1,8 +1,9 @@
 /** Reads what all impressions of a bid request have in common into the engine's words. */
 import type { Facts } from '../decision/opportunity.ts'
+import { LIMITS } from '../limits.ts'
 import { domainWithParents } from '../state/dimensions.ts'
 import { countryAlpha2, countryFrom } from '../state/vocabulary.ts'
-import { type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { isObject, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
 
 /** OpenRTB `cattax` of the IAB Content Category Taxonomy 1.0, which is also the default. */
 const CONTENT_CATEGORY_1 = 1
@@ -30,10 +31,10 @@ export function readFacts(request: Json, exchange: string, daypart: string): Fac
     language: languageOf(textOf(device.language) || textOf(device.langb)),
     domain: domainWithParents(domainOf(site)),
     app: textOf(app.bundle) || textOf(app.id),
-    category: categoriesOf(request.site === undefined ? app : site),
+    category: categoriesOf(isObject(request.site) ? site : app),
     daypart,
-    blockedDomains: lowerCase(textsOf(request.badv)),
-    blockedCategories: textsOf(request.bcat),
+    blockedDomains: lowerCase(textsOf(request.badv, LIMITS.blockedItemsMax)),
+    blockedCategories: textsOf(request.bcat, LIMITS.blockedItemsMax),
   }
 }
 
