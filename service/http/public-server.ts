@@ -27,14 +27,22 @@ export interface PublicServerDeps {
 
 /** Headers and body together must have arrived by then; see faults such as Slowloris. */
 const REQUEST_MS_MAX = 5_000
-const CONNECTION_CHECK_MS = 1_000
+const CONNECTION_CHECK_MS = 500
+/** A connection that is not idle between requests and on which no byte moves for so long is cut. */
+const SOCKET_STALL_MS_MAX = 6_000
 
 /** @returns a Fastify instance that does not listen yet. */
 export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
   const { tenantId, route, health, recorder, keepAliveMs } = deps
+  const answer = (reply: FastifyReply, status: number): void => {
+    recorder.count(responseCounter(status))
+    void reply.code(status).send()
+  }
   const app = Fastify({
     logger: false,
     genReqId: () => '',
+    // A path that is no path, such as /%zz: Fastify's own answer would repeat it.
+    frameworkErrors: (_error, _request, reply) => answer(reply, 404),
     clientErrorHandler: (error, socket) => refuseSocket(error, socket, recorder),
     serverFactory: fallback => {
       const server: Server = createServer(
@@ -49,14 +57,18 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
           if (!route.take(req, res)) fallback(req, res)
         },
       )
+      // For whoever does not read the answer, or does not close after it was refused; idle ones have keepAliveTimeout.
+      server.timeout = SOCKET_STALL_MS_MAX
       server.on('connection', () => recorder.count(COUNTER.connections))
       return server
     },
   })
-  const answer = (reply: FastifyReply, status: number): void => {
-    recorder.count(responseCounter(status))
-    void reply.code(status).send()
-  }
+  // No route here has use for a body: none is parsed, so none can turn a 404 into a 400.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (_request, payload, done) => {
+    payload.resume()
+    done(null)
+  })
   for (const prefix of ['', `/${tenantId}`]) {
     app.get(`${prefix}/health/ready`, (_request, reply) => answer(reply, health.isReady() ? 200 : 503))
     app.get(`${prefix}/health/live`, (_request, reply) => answer(reply, health.isLive() ? 200 : 503))
