@@ -13,6 +13,8 @@ const SIGNALS: readonly (readonly [string, object])[] = [
   ['a GPP string in its 2.5 place', { regs: { ext: { gpp: 'DBABMA~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA' } } }],
   ['GPC as text', { regs: { ext: { gpc: '1' } } }],
   ['GPC as a number', { regs: { ext: { gpc: 1 } } }],
+  ['sections of GPP without its string', { regs: { gpp_sid: [7] } }],
+  ['sections of GPP in their 2.5 place', { regs: { ext: { gpp_sid: [2, 6] } } }],
   ['a privacy string that is too long to be real', { regs: { gpp: 'D'.repeat(100_000) } }],
 ]
 
@@ -35,6 +37,16 @@ describe('user data', () => {
       device: { ...PERMISSIVE.device, ...device },
     }
     expect(userDataAllowed(merged)).toBe(false)
+  })
+
+  test.each([
+    ['in its 2.6 place', { user: { consent: 'CPXxRfAPXxRfA' } }],
+    ['in its 2.5 place', { user: { ext: { consent: 'CPXxRfAPXxRfA' } } }],
+  ])('is not used when there is a consent string %s, unless GDPR is said not to apply', (_, request) => {
+    expect(userDataAllowed(request)).toBe(false)
+    expect(userDataAllowed({ ...request, regs: { gdpr: 0 } })).toBe(true)
+    expect(userDataAllowed({ ...request, regs: { ext: { gdpr: 0 } } })).toBe(true)
+    expect(userDataAllowed({ ...request, regs: { gdpr: 0, coppa: 1 } })).toBe(false)
   })
 
   test.each([

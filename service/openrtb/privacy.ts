@@ -3,12 +3,13 @@ import { type Json, objectOf } from './json.ts'
 /**
  * Whether anything about the person may be used. A signal that restricts, or that is not decoded here (consent and
  * privacy strings), means no: what remains is the context (page or app, device class, coarse place).
- * Reads COPPA, lmt, dnt, GDPR, US-privacy, GPP and GPC in their OpenRTB 2.6 and 2.5 places. Pure.
+ * Reads COPPA, lmt, dnt, GDPR, consent, US-privacy, GPP and GPC in their OpenRTB 2.6 and 2.5 places. Pure.
  */
 export function userDataAllowed(request: Json): boolean {
   const regs = objectOf(request.regs)
   const regsExt = objectOf(regs.ext)
   const device = objectOf(request.device)
+  const user = objectOf(request.user)
   const restricted =
     isSet(regs.coppa) ||
     isSet(device.lmt) ||
@@ -19,7 +20,11 @@ export function userDataAllowed(request: Json): boolean {
     isSet(regsExt.us_privacy) ||
     isSet(regs.gpp) ||
     isSet(regsExt.gpp) ||
-    isSet(regsExt.gpc)
+    isSet(regsExt.gpc) ||
+    isListed(regs.gpp_sid) ||
+    isListed(regsExt.gpp_sid) ||
+    // Where GDPR is said not to apply, a consent string has nothing to consent to.
+    ((isSet(user.consent) || isSet(objectOf(user.ext).consent)) && regs.gdpr !== 0 && regsExt.gdpr !== 0)
   return !restricted
 }
 
@@ -29,4 +34,9 @@ export function userDataAllowed(request: Json): boolean {
  */
 function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== 0 && value !== '' && value !== '0' && value !== false
+}
+
+/** A list with something in it, or something that should have been a list. */
+function isListed(value: unknown): boolean {
+  return Array.isArray(value) ? value.length > 0 : isSet(value)
 }

@@ -14,13 +14,14 @@ const NO_TEXTS: readonly string[] = Object.freeze([])
 /**
  * @param exchange path name of the exchange that asks
  * @param daypart hour of the week in the tenant's time zone, as text
+ * @param personal whether data about the person may be used: without the device's place, the home of its user
  * @returns normalised facts; what is missing or malformed is unknown. Pure.
  */
-export function readFacts(request: Json, exchange: string, daypart: string): Facts {
+export function readFacts(request: Json, exchange: string, daypart: string, personal: boolean): Facts {
   const site = objectOf(request.site)
   const app = objectOf(request.app)
   const device = objectOf(request.device)
-  const geo = objectOf(device.geo ?? objectOf(request.user).geo)
+  const geo = objectOf(device.geo ?? (personal ? objectOf(request.user).geo : undefined))
   const country = countryFrom(textOf(geo.country))
   return {
     exchange,

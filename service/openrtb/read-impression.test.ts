@@ -30,12 +30,18 @@ describe('a banner', () => {
     expect(opportunity({ banner }).slots.length).toBe(2)
   })
 
-  test.each([{}, { w: 300 }, { w: '300', h: '250' }, { w: 0, h: 0 }, { w: -300, h: 250 }, { w: 1e9, h: 2 }, []])(
-    'offers nothing without a size that we can read: %j',
-    banner => {
-      expect(reasonOf({ banner })).toEqual({ kind: 'no-bid', reason: 'no-supported-format' })
-    },
-  )
+  test.each([
+    {},
+    { w: 300 },
+    { w: '300', h: '250' },
+    { w: 0, h: 0 },
+    { w: -300, h: 250 },
+    { w: 1e9, h: 2 },
+    { w: 300.5, h: 250 },
+    [],
+  ])('offers nothing without a size that we can read: %j', banner => {
+    expect(reasonOf({ banner })).toEqual({ kind: 'no-bid', reason: 'no-supported-format' })
+  })
 
   test('names what it does not take', () => {
     const banner = { w: 1, h: 1, battr: [1, 3, 500, -1, 2.5, 'x'], btype: [4], mimes: ['IMAGE/PNG', 'x/y'] }

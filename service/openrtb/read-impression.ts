@@ -71,10 +71,12 @@ function readBanner(banner: Json, slots: number[]): BannerOffer | undefined {
   }
 }
 
+/** A part of a pixel is no size: as a slot, 300.5 × 250 would be another size's number. */
 function addSize(size: Json, slots: number[]): void {
   const width = numberOf(size.w, 0)
   const height = numberOf(size.h, 0)
   if (width < 1 || height < 1 || width > SIDE_MAX || height > SIDE_MAX) return
+  if (!Number.isInteger(width) || !Number.isInteger(height)) return
   const slot = bannerSlot(width, height)
   if (!slots.includes(slot)) slots.push(slot)
 }

@@ -133,6 +133,14 @@ describe('facts', () => {
     expect(facts(request)).toMatchObject({ country, region })
   })
 
+  test('leave out where the user is at home when user data may not be used, and not where the device is', () => {
+    const geo = { country: 'USA', region: 'CA' }
+    const restricted = { regs: { coppa: 1 } }
+    expect(facts({ user: { geo } })).toMatchObject({ country: 'USA', region: 'US-CA' })
+    expect(facts({ ...restricted, user: { geo } })).toMatchObject({ country: '', region: '' })
+    expect(facts({ ...restricted, user: { geo }, device: { geo } })).toMatchObject({ country: 'USA', region: 'US-CA' })
+  })
+
   test.each([
     [{ device: { language: 'en-US', os: 'iOS', devicetype: 4 } }, { language: 'en', os: 'ios', deviceType: '4' }],
     [{ device: { langb: 'pt_BR' } }, { language: 'pt' }],

@@ -61,15 +61,16 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
   if (!Array.isArray(body.imp) || body.imp.length === 0)
     return { kind: 'malformed', problem: 'imp is not a list of impressions' }
   const currency = currencyOf(body, terms)
+  const personal = userDataAllowed(body)
   return {
     kind: 'request',
     id,
     request: body,
     currency,
     reason: reasonFor(body, currency, terms),
-    facts: readFacts(body, terms.exchange.id, terms.daypart),
+    facts: readFacts(body, terms.exchange.id, terms.daypart, personal),
     impressions: readImpressions(body.imp, { rates: terms.rates, currency, seat: terms.exchange.seat ?? '' }),
-    userDataAllowed: userDataAllowed(body),
+    userDataAllowed: personal,
   }
 }
 
