@@ -61,6 +61,7 @@ describe('the price', () => {
     }
     expect(broken('banner', { bidfloor: 9, pmp }, { dealId: 'd' })).toBeUndefined()
     expect(broken('banner', { pmp }, { dealId: 'e' })).toBe('floor')
+    expect(broken('banner', { bidfloor: 9, pmp: { deals: [{ id: 'd' }] } }, { dealId: 'd' })).toBe('floor')
   })
 })
 
@@ -108,7 +109,7 @@ describe('a video', () => {
     ['duration', { rqddurs: [14, 16] }, { rqddurs: [15] }],
     ['duration', { rqddurs: [6] }, { rqddurs: ['6'] }],
     ['protocol', { protocols: [2, 3] }, { protocols: [13] }],
-    ['protocol', { protocol: 2 }, { protocols: [2], protocol: 13 }],
+    ['protocol', { protocols: [2], protocol: 13 }, { protocol: 13 }],
     ['mime', { mimes: ['video/webm'] }, { mimes: ['video/mp4'] }],
     ['attribute', { battr: [16] }, { battr: [17] }],
   ])('is held to the rule %s by %j', (rule, violated, honoured) => {

@@ -29,8 +29,8 @@ export function brokenRule(bid: OutgoingBid, request: Json, catalog: Catalog): s
     bid.dealId === '' ? undefined : listOf(pmp.deals).find(offer => textOf(objectOf(offer).id) === bid.dealId)
   if (bid.dealId !== '' && deal === undefined) return 'deal'
   if (bid.dealId === '' && isOne(pmp.private_auction)) return 'private-auction'
-  const floor = deal === undefined ? imp : objectOf(deal)
-  if (isBelowFloor(bid, floor, catalog.header.rates)) return 'floor'
+  const dealFields = objectOf(deal)
+  if (isBelowFloor(bid, Number.isFinite(dealFields.bidfloor) ? dealFields : imp, catalog.header.rates)) return 'floor'
   const { columns } = catalog
   if (isOne(imp.secure) && columns.creativeSecure[bid.creative] === 0) return 'secure'
   if (columns.creativeFormat[bid.creative] === FORMAT.video) return brokenVideoRule(bid, catalog)
@@ -67,7 +67,8 @@ function brokenVideoRule({ imp, creative }: OutgoingBid, { columns }: Catalog): 
   const durationS = columns.creativeDurationS[creative] ?? 0
   if (!takesDuration(video, durationS)) return 'duration'
   if (!takesMimes(video.mimes, columns.creativeMimes[creative])) return 'mime'
-  const protocols = [...listOf(video.protocols), video.protocol].filter(code => typeof code === 'number' && code !== 0)
+  const listed = listOf(video.protocols).filter(code => typeof code === 'number')
+  const protocols = listed.length > 0 || numberOf(video.protocol, 0) <= 0 ? listed : [video.protocol]
   const protocol = columns.creativeProtocols[creative] ?? 0
   if (protocols.length > 0 && !protocols.some(code => isSet(protocol, code))) return 'protocol'
   const attributes = columns.creativeAttributes[creative] ?? 0

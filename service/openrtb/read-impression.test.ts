@@ -74,8 +74,9 @@ describe('a video', () => {
       expect(opportunity({ video: { protocols } }).video?.protocols).toBe(0)
   })
 
-  test('says its one protocol in the place of OpenRTB 2.3', () => {
+  test('says its one protocol in the place of OpenRTB 2.2, where the list is missing', () => {
     expect((opportunity({ video: { protocol: 3 } }).video?.protocols ?? 0) & (1 << 3)).toBe(1 << 3)
+    expect((opportunity({ video: { protocol: 3, protocols: [2] } }).video?.protocols ?? 0) & (1 << 3)).toBe(0)
   })
 
   test('takes exact lengths of the right type only', () => {
@@ -146,7 +147,13 @@ describe('deals', () => {
     opportunity({ ...BANNER, bidfloor: 9, bidfloorcur: 'EUR', ...more, pmp: { deals: list } }).deals
 
   test('have their own floor in their own currency, which is US dollars when nothing is said', () => {
-    expect(deals([{ id: 'a' }, { id: 'b', bidfloor: 2 }, { id: 'c', bidfloor: 2, bidfloorcur: 'EUR' }])).toEqual([
+    expect(
+      deals([
+        { id: 'a', bidfloor: 0 },
+        { id: 'b', bidfloor: 2 },
+        { id: 'c', bidfloor: 2, bidfloorcur: 'EUR' },
+      ]),
+    ).toEqual([
       { id: 'a', floorNanos: 0 },
       { id: 'b', floorNanos: 2_000_000 },
       { id: 'c', floorNanos: 2_328_400 },
@@ -160,8 +167,21 @@ describe('deals', () => {
     expect(deals('x')).toEqual([])
   })
 
+  test('that name no floor are under the floor of the impression', () => {
+    expect(deals([{ id: 'a' }, { id: 'b', bidfloor: '1', bidfloorcur: 'USD' }])).toEqual([
+      { id: 'a', floorNanos: 10_477_800 },
+      { id: 'b', floorNanos: 10_477_800 },
+    ])
+    expect(deals([{ id: 'a' }], { bidfloor: 0 })).toEqual([{ id: 'a', floorNanos: 0 }])
+  })
+
   test('that come twice stand for the first', () => {
-    expect(deals([{ id: 'a', bidfloor: 3 }, { id: 'a' }])).toEqual([{ id: 'a', floorNanos: 3_000_000 }])
+    expect(
+      deals([
+        { id: 'a', bidfloor: 3 },
+        { id: 'a', bidfloor: 1 },
+      ]),
+    ).toEqual([{ id: 'a', floorNanos: 3_000_000 }])
     expect(deals([{ id: 'a', wseat: ['x'] }, { id: 'a' }])).toEqual([])
   })
 

@@ -41,8 +41,8 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   if (slots.length === 0) return NO_FORMAT
   const pmp = objectOf(imp.pmp)
   const privateAuction = isOne(pmp.private_auction)
-  const deals = readDeals(pmp, terms)
   const floorNanos = floorOf(imp.bidfloor, imp.bidfloorcur, terms)
+  const deals = readDeals(pmp, floorNanos, terms)
   if (floorNanos === undefined && !(privateAuction && deals.length > 0)) return NO_RATE
   return {
     kind: 'opportunity',
@@ -96,11 +96,10 @@ function readVideo(video: Json, slots: number[]): VideoOffer | undefined {
 }
 
 /** 0 when nothing is said. Codes that are none of ours take nothing: bit 0 is no protocol. */
-function protocolsMask(video: Json): number {
-  const { protocols, protocol } = video
-  const one = numberOf(protocol, 0) > 0
-  if (!one && !listOf(protocols).some(code => typeof code === 'number')) return 0
-  return maskOf(protocols) | (one ? maskOf([protocol]) : 0) | 1
+function protocolsMask({ protocols, protocol }: Json): number {
+  if (listOf(protocols).some(code => typeof code === 'number')) return maskOf(protocols) | 1
+  // Its one protocol in the place of OpenRTB 2.2, where the list is missing.
+  return numberOf(protocol, 0) > 0 ? maskOf([protocol]) | 1 : 0
 }
 
 /** @param absent the mask when nothing is said. A list without any type that we know takes nothing that is ours. */
@@ -115,8 +114,11 @@ function mimesMask(value: unknown, absent: number): number {
 /** A bit that no creative has, so that a list of unknown types is not taken for "anything". */
 const UNKNOWN_MIME = 1 << 31
 
-/** Deals that our seat may bid on. A deal's floor does not inherit the impression's currency (OpenRTB 2.6, 3.2.12). */
-function readDeals(pmp: Json, terms: FloorTerms): readonly DealOffer[] {
+/**
+ * Deals that our seat may bid on. A deal's floor does not inherit the impression's currency (OpenRTB 2.6, 3.2.12); one
+ * that names no floor is under the impression's (implementation guide, 7.11).
+ */
+function readDeals(pmp: Json, impFloorNanos: Nanos | undefined, terms: FloorTerms): readonly DealOffer[] {
   const offers: DealOffer[] = []
   const deals = listOf(pmp.deals)
   if (deals.length === 0) return offers
@@ -125,7 +127,8 @@ function readDeals(pmp: Json, terms: FloorTerms): readonly DealOffer[] {
     const deal = objectOf(deals[i])
     const id = textOf(deal.id)
     const seats = textsOf(deal.wseat)
-    const floorNanos = floorOf(deal.bidfloor, deal.bidfloorcur, terms)
+    const hasFloor = Number.isFinite(deal.bidfloor)
+    const floorNanos = hasFloor ? floorOf(deal.bidfloor, deal.bidfloorcur, terms) : impFloorNanos
     // An id that comes twice stands for its first deal, as it does for whoever looks the bid's deal up.
     if (id === '' || seen.has(id)) continue
     seen.add(id)
