@@ -1,0 +1,234 @@
+import { describe, expect, test } from 'vitest'
+import { type AcceptanceOptions, brokenRules, isGoodRequest } from '../../loadtest/acceptance.ts'
+import { MALFORMED_WAYS, malformedBody } from '../../loadtest/malformed.ts'
+import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
+import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
+import { Random } from '../foundation/random.ts'
+import type { Exchange, TenantDocuments } from '../state/documents.ts'
+import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
+import { noBidCounter } from '../telemetry/signals.ts'
+import { BidPath } from './bid-path.ts'
+import { Serving } from './serving.ts'
+
+const SEED = Number(process.env.SEED ?? 20_261_121)
+const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
+const MOMENT = { nowMs: NOW_MS, loopLagMs: 0 }
+const RATES: NonNullable<AcceptanceOptions['rates']> = sampleTenant().rates.rates
+
+/** A bid path over a whole tenant, and what it was alarmed about. */
+class Bench {
+  readonly alarms: string[] = []
+  readonly serving: Serving
+  readonly path: BidPath
+  readonly #block = createRecorderBlock()
+
+  constructor(documents: TenantDocuments = sampleTenant(), seed = SEED) {
+    this.serving = new Serving(compiledTenant(documents), NOW_MS)
+    this.path = new BidPath({
+      recorder: new Recorder(this.#block),
+      pickIndex: new Random(seed).pickIndex,
+      bidIdPrefix: 'test-',
+      alarm: (code, detail) => this.alarms.push(`${code}: ${detail}`),
+    })
+  }
+
+  answer(body: unknown, exchangeId = 'adx') {
+    const exchange = this.serving.exchange(exchangeId) as Exchange
+    return this.path.answer(typeof body === 'string' ? body : JSON.stringify(body), exchange, this.serving, MOMENT)
+  }
+
+  noBids(reason: NoBidReason): number {
+    const { counters } = snapshot({ blocks: [this.#block], gauges: {}, takenAtMs: 0 })
+    return counters[noBidCounter(NO_BID_REASON_NAMES.indexOf(reason))] ?? 0
+  }
+}
+
+/** A fault inside: markup that cannot be read. */
+class BrokenServing extends Serving {
+  override fragmentOf(): string {
+    throw new Error('broken')
+  }
+}
+
+const IMP = { id: '1', banner: { w: 300, h: 250 } }
+const REQUEST = { id: 'r1', imp: [IMP], site: { domain: 'news.example' } }
+
+/** Requests over everything that the reader looks at, in combinations that nobody thought of. */
+function anyRequest(random: Random): Record<string, unknown> {
+  const maybe = (name: string, ...values: unknown[]) => (random.chance(0.3) ? { [name]: random.pick(values) } : {})
+  const floor = () => ({
+    ...maybe('bidfloor', 0, 0.5, 2.000_000_3, 4.1234567, 7, -1, '3', 1e308),
+    ...maybe('bidfloorcur', 'USD', 'EUR', 'JPY', 'XXX', 5),
+  })
+  const deal = () => ({
+    id: random.pick(['SUMMIT-PREMIUM-VIDEO', 'WX-STORM-2026', 'nobody', '']),
+    ...floor(),
+    ...maybe('wseat', ['acme-4410'], ['x'], 'x'),
+    ...maybe('at', 1, 3),
+  })
+  const banner = () => ({
+    ...{ w: random.pick([300, 320, 728, 970]), h: random.pick([250, 50, 90]) },
+    ...maybe(
+      'format',
+      [
+        { w: 300, h: 600 },
+        { w: 320, h: 100 },
+      ],
+      [],
+      [null, 'x'],
+    ),
+    ...maybe('battr', [1, 2, 3], [13.5, -1, 99], 'x', [3]),
+    ...maybe('btype', [1], [2], [3, 4], [2.5]),
+    ...maybe('mimes', ['image/png'], ['text/html'], ['x/y'], [7], []),
+  })
+  const video = () => ({
+    ...maybe('mimes', ['video/mp4'], ['video/webm'], ['x/y'], 'video/mp4'),
+    ...maybe('protocols', [2, 3], [7], [99], ['2'], []),
+    ...maybe('protocol', 2, 99, '3'),
+    ...maybe('minduration', 0, 10, 16),
+    ...maybe('maxduration', 30, 15, 10),
+    ...maybe('rqddurs', [15, 30], [6], ['15'], [null]),
+    ...maybe('battr', [16], [1], [16.5]),
+    ...maybe('linearity', 1, 2),
+  })
+  const imp = (id: number) => ({
+    id: String(id),
+    ...(random.chance(0.7) ? { banner: banner() } : {}),
+    ...(random.chance(0.5) ? { video: video() } : {}),
+    ...maybe('secure', 1, 0, '1'),
+    ...floor(),
+    ...maybe('pmp', { private_auction: random.pick([0, 1]), deals: [deal(), deal(), deal()] }, { deals: 'x' }, []),
+  })
+  return {
+    id: 'r',
+    imp: Array.from({ length: random.between(1, 4) }, (_, index) => imp(index)),
+    ...maybe('cur', ['USD'], ['EUR'], ['JPY', 'EUR'], ['XXX'], 'EUR', []),
+    ...maybe('bcat', ['IAB17'], ['IAB22', 'IAB8'], ['IAB25'], 'IAB17'),
+    ...maybe(
+      'badv',
+      ['acme-outdoor.example'],
+      ['trailfuel.example'],
+      ['ridgelineboots.example', 'NORTHPEAK.example'],
+      [1],
+    ),
+    ...maybe('site', { domain: 'alpinejournal.example' }, { cat: ['IAB17-16'] }, {}),
+    ...maybe('app', { bundle: 'com.skycast.weather' }),
+    ...maybe('device', { geo: { country: 'USA', region: 'CO' }, os: 'iOS', devicetype: 4, language: 'en' }),
+    ...maybe('tmax', 100, 20, '5'),
+    ...maybe('wseat', ['acme-4410'], ['x']),
+  }
+}
+
+describe('the bid path', () => {
+  test('sends no bid that an exchange refuses, and never has to hold one back', () => {
+    const bench = new Bench()
+    const random = new Random(SEED)
+    let bids = 0
+    for (let round = 0; round < 6_000; round++) {
+      const request = anyRequest(random)
+      const exchange = random.pick(['adx', 'openx', 'prebid', 'magnite'])
+      // Its contract is in euros, which the judge cannot know.
+      if (exchange === 'magnite') request.cur = ['EUR', 'JPY']
+      const { status, body } = bench.answer(request, exchange)
+      const headers = {
+        'content-type': 'application/json; charset=utf-8',
+        'content-length': String(body.length),
+        'x-openrtb-version': '2.6',
+      }
+      const context = `SEED=${SEED} round=${round} ${exchange} ${JSON.stringify(request)}`
+      const broken = brokenRules(request, { status, headers, bodyText: body }, { rates: RATES })
+      // The judge guesses the type of a banner from its markup; ours is what its document declares.
+      expect(
+        broken.filter(({ rule }) => rule !== 'blocked-banner-type'),
+        context,
+      ).toEqual([])
+      expect(bench.alarms, context).toEqual([])
+      if (status === 200) bids++
+    }
+    expect(bids).toBeGreaterThan(1_000)
+  })
+
+  test.each(MALFORMED_WAYS)('survives a request that is spoilt: %s', how => {
+    const bench = new Bench()
+    const random = new Random(SEED)
+    for (let round = 0; round < 100; round++) {
+      const { body } = malformedBody(anyRequest(random), how, random)
+      const text = body.toString()
+      const { status } = bench.answer(text)
+      let parsed: unknown
+      try {
+        parsed = JSON.parse(text)
+      } catch {
+        // Not JSON: 400.
+      }
+      const context = `SEED=${SEED} round=${round} ${text.slice(0, 2_000)}`
+      if (!isGoodRequest(parsed)) expect([400, 200, 204], context).toContain(status)
+      if (parsed === undefined) expect(status, context).toBe(400)
+      expect(bench.alarms, context).toEqual([])
+    }
+  })
+
+  test('answers 400 to what is no JSON, has no id or no imp', () => {
+    const bench = new Bench()
+    for (const body of ['', '{', 'null', '[]', '{"id":"1"}', '{"imp":[{"id":"1"}]}', '{"id":"1","imp":[]}'])
+      expect(bench.answer(body)).toEqual({ status: 400, body: '' })
+  })
+
+  test('answers a no-bid as the exchange wants it and counts its reason', () => {
+    const bench = new Bench()
+    const request = { ...REQUEST, imp: [{ ...IMP, bidfloor: 1_000 }] }
+    expect(bench.answer(request, 'adx')).toEqual({ status: 204, body: '' })
+    const { status, body } = bench.answer(request, 'magnite')
+    expect([status, JSON.parse(body)]).toEqual([200, { id: 'r1', seatbid: [], nbr: 0 }])
+    expect(bench.noBids('below-floor')).toBe(2)
+  })
+
+  test('says that there is too little time in the number that OpenRTB has for it', () => {
+    const bench = new Bench()
+    expect(JSON.parse(bench.answer({ ...REQUEST, tmax: 5 }, 'magnite').body).nbr).toBe(15)
+    expect(bench.noBids('deadline-too-short')).toBe(1)
+  })
+
+  test('bids for nobody when the tenant or the exchange is paused', () => {
+    const documents = sampleTenant()
+    const paused = new Bench({ ...documents, settings: { ...documents.settings, status: 'paused' } })
+    expect(paused.answer(REQUEST).status).toBe(204)
+    expect(paused.noBids('tenant-paused')).toBe(1)
+    const bench = new Bench()
+    expect(bench.answer(REQUEST, 'index').status).toBe(204)
+    expect(bench.noBids('exchange-paused')).toBe(1)
+  })
+
+  test('gives every bid an id of its own and answers every impression once', () => {
+    const bench = new Bench()
+    const imp = [IMP, { ...IMP, id: '2' }, { ...IMP, id: '3' }]
+    const ids = new Set<string>()
+    for (let round = 0; round < 50; round++) {
+      const [{ bid: bids }] = JSON.parse(bench.answer({ ...REQUEST, imp }).body).seatbid
+      expect(bids.map((bid: { impid: string }) => bid.impid)).toEqual(['1', '2', '3'])
+      for (const { id } of bids) ids.add(id)
+    }
+    expect(ids.size).toBe(150)
+  })
+
+  test('keeps answering when the engine breaks a promise, and tells of it', () => {
+    const bench = new Bench()
+    const broken = new BrokenServing(bench.serving.catalog, NOW_MS)
+    const exchange = bench.serving.exchange('adx') as Exchange
+    expect(bench.path.answer(JSON.stringify(REQUEST), exchange, broken, MOMENT)).toEqual({ status: 204, body: '' })
+    expect(bench.alarms).toEqual(['internal-error: Error: broken'])
+    expect(bench.noBids('internal-error')).toBe(1)
+    expect(bench.answer(REQUEST).status).toBe(200)
+  })
+
+  test('takes nothing of prototypes for a field, and leaves them clean', () => {
+    const bench = new Bench()
+    const before = Object.getOwnPropertyNames(Object.prototype).length
+    const bad = `{"__proto__":{"id":"x","imp":[1]},"constructor":{"prototype":{"id":"y"}},"\\u005f_proto__":{"a":1}}`
+    expect(bench.answer(bad).status).toBe(400)
+    const good = bad.replace(/}$/, ',"id":"r","imp":[{"id":"1","banner":{"w":300,"h":250,"__proto__":{"w":1}}}]}')
+    expect(bench.answer(good).status).toBe(200)
+    expect(Object.getOwnPropertyNames(Object.prototype).length).toBe(before)
+    expect(({} as { a?: number }).a).toBeUndefined()
+  })
+})
