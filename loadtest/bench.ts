@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { Option } from 'commander'
 import { newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
 import { type EngineFigures, measureEngine, median } from './bench-engine.ts'
 import { benchDocuments, benchTraffic, writeTenantDirectory } from './bench-workload.ts'
@@ -32,7 +33,7 @@ interface Options {
   readonly json: boolean
   readonly rounds: string
   readonly seconds: string
-  readonly engineOnly: boolean
+  readonly only?: string
 }
 
 /** One of the servers that are compared. */
@@ -85,31 +86,57 @@ async function recordAnswers(service: ServiceProcess, traffic: readonly Workload
   return answers
 }
 
+/** Four in five requests are those that both tenants bid on, so that size is all that differs; nobody pays the rest. */
+const BID_SHARE = 0.8
+const UNPAYABLE_CPM = 5_000
+
+function unpayable({ exchange, body, ...rest }: WorkloadRequest): WorkloadRequest {
+  const request = JSON.parse(body.toString())
+  for (const imp of request.imp) {
+    imp.bidfloor = UNPAYABLE_CPM
+    for (const deal of imp.pmp?.deals ?? []) deal.bidfloor = UNPAYABLE_CPM
+  }
+  return { ...rest, exchange, body: Buffer.from(JSON.stringify(request)) }
+}
+
+/** @returns traffic that every service bids on, with the share that none does. */
+async function commonTraffic(services: readonly ServiceProcess[], drawn: readonly WorkloadRequest[]) {
+  let kept = drawn
+  for (const service of services) {
+    const answers = await recordAnswers(service, kept)
+    kept = kept.filter((_, index) => answers[index] !== '')
+  }
+  const bids = Math.floor(REQUESTS * BID_SHARE)
+  if (kept.length < REQUESTS) throw new Error(`only ${kept.length} requests are bid on by all tenants`)
+  // Spread evenly, so that every part of a round has the same mix.
+  return kept.slice(0, REQUESTS).map((request, i) => ((i * bids) % REQUESTS < bids ? request : unpayable(request)))
+}
+
 async function startContenders(folder: string): Promise<{ contenders: readonly Contender[]; bidShare: number }> {
   const large = benchDocuments(LARGE, SEED)
-  const traffic = benchTraffic(large, REQUESTS, SEED)
+  const small = benchDocuments(SMALL, SEED)
+  const services: [number, ServiceProcess][] = []
+  for (const [lineItems, documents] of [[SMALL, small] as const, [LARGE, large] as const]) {
+    const directory = await mkdtemp(join(folder, 'tenant-'))
+    await writeTenantDirectory(documents, directory)
+    services.push([lineItems, await bidcell(lineItems, directory)])
+  }
+  const traffic = await commonTraffic(
+    services.map(([, service]) => service),
+    [...benchTraffic(small, 2 * REQUESTS, SEED), ...benchTraffic(large, REQUESTS, SEED)],
+  )
+  const answers = await recordAnswers((services[1] as [number, ServiceProcess])[1], traffic)
+  const answersFile = join(folder, 'answers.ndjson')
+  await writeFile(answersFile, answers.map(answer => `${JSON.stringify(answer)}\n`).join(''))
   const requests = traffic.map(({ exchange, body }, index) =>
     rawRequest(`/${TENANT}/openrtb2/${exchange}`, body, { 'x-answer': String(index) }),
   )
-  const contenders: Contender[] = []
-  const add = (name: string, { pid, url }: { pid: number; url: string }, stop: () => Promise<unknown>) =>
-    contenders.push({ name, pid, url, requests, stop })
-  let answers: readonly string[] = []
-  for (const [lineItems, documents] of [
-    [SMALL, benchDocuments(SMALL, SEED)],
-    [LARGE, large],
-  ] as const) {
-    const directory = await mkdtemp(join(folder, 'tenant-'))
-    await writeTenantDirectory(documents, directory)
-    const service = await bidcell(lineItems, directory)
-    add(`bidcell ${lineItems}`, service, () => service.stop())
-    if (lineItems === LARGE) answers = await recordAnswers(service, traffic)
-  }
-  const answersFile = join(folder, 'answers.ndjson')
-  await writeFile(answersFile, answers.map(answer => `${JSON.stringify(answer)}\n`).join(''))
+  const contenders: Contender[] = services.map(([lineItems, { pid, url, stop }]) => {
+    return { name: `bidcell ${lineItems}`, pid, url, requests, stop }
+  })
   for (const name of ['http', 'fastify'] as const) {
     const { child, url } = await bareServer(name, answersFile)
-    add(`bare ${name}`, { pid: child.pid ?? 0, url }, async () => child.kill())
+    contenders.push({ name: `bare ${name}`, pid: child.pid ?? 0, url, requests, stop: async () => child.kill() })
   }
   return { contenders, bidShare: answers.filter(answer => answer !== '').length / answers.length }
 }
@@ -180,12 +207,12 @@ async function bench(options: Options): Promise<void> {
     return
   }
   const figures = new Map<number, EngineFigures>()
-  for (const size of SIZES) {
+  for (const size of options.only === 'service' ? [] : SIZES) {
     const documents = benchDocuments(size, SEED)
     figures.set(size, measureEngine(documents, benchTraffic(documents, REQUESTS, SEED), 10))
   }
-  printEngine(figures)
-  if (options.engineOnly) return
+  if (figures.size > 0) printEngine(figures)
+  if (options.only === 'engine') return
   const folder = await mkdtemp(join(tmpdir(), 'bidcell-bench-'))
   try {
     const { contenders, bidShare } = await startContenders(folder)
@@ -233,6 +260,6 @@ await runCommand(
     .option('--json', 'end with one line of JSON', false)
     .option('--rounds <count>', 'rounds over all servers', '12')
     .option('--seconds <seconds>', 'length of one window', '1.5')
-    .option('--engine-only', 'leave the servers out', false)
+    .addOption(new Option('--only <part>', 'measure one part').choices(['engine', 'service']))
     .action(bench),
 )

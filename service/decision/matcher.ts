@@ -160,7 +160,12 @@ export class Matcher {
       const value = slotValues.get(slots[i]!)
       if (value !== undefined) this.#addValue(value)
     }
-    this.#addTerm(-1, partStart, this.#partWeight(partStart))
+    if (this.#parts === partStart + 1 && this.#partRow[partStart]! >= 0) {
+      // One slot that many line items have: its row is the answer.
+      this.#parts = partStart
+      const row = this.#partRow[partStart]!
+      this.#addTerm(row, partStart, this.#catalog.columns.rowCount[row]!)
+    } else this.#addTerm(-1, partStart, this.#partWeight(partStart))
   }
 
   /** Line items without deals serve in the open auction, those with deals only in a deal that is offered. */
@@ -266,7 +271,7 @@ export class Matcher {
     for (let rank = 0; rank < this.#terms; rank++) {
       const term = this.#order[rank]!
       let left = 0
-      if (this.#partStart[term] === this.#partEnd[term]) {
+      if (!this.#touches(term)) {
         const base = this.#base[term]!
         if (base < 0) return false
         const at = base * words + this.#blockStart
@@ -278,6 +283,22 @@ export class Matcher {
       if (left === 0) return false
     }
     return true
+  }
+
+  /** Whether parts of a term change its base row in this block: most posting lists have nothing in most blocks. */
+  #touches(term: number): boolean {
+    const { postings } = this.#catalog.columns
+    const start = this.#blockStart << 5
+    const end = start + (this.#blockWords << 5)
+    for (let part = this.#partStart[term]!; part < this.#partEnd[term]!; part++) {
+      if (this.#partRow[part]! >= 0) return true
+      const last = this.#partLast[part]!
+      let cursor = this.#partCursor[part]!
+      while (cursor < last && postings[cursor]! < start) cursor++
+      this.#partCursor[part] = cursor
+      if (cursor < last && postings[cursor]! < end) return true
+    }
+    return false
   }
 
   /** The term's row for this block: the base row, with its parts added and removed. */

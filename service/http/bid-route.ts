@@ -2,12 +2,14 @@
  * `POST /{tenant}/openrtb2/{exchange}` on the bare server: limits, body, inflate, decide, send. Fastify serves every
  * other path; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, shedCounter } from '../telemetry/signals.ts'
+import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
+import type { BidMessage, BodyTaker } from './bid-message.ts'
 import type { BidPath } from './bid-path.ts'
 import { isDeeperThan } from './json-depth.ts'
 import type { Serving } from './serving.ts'
@@ -30,6 +32,7 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 /** Below this an answer is not compressed: the headers weigh more than what is saved. */
 const GZIP_BYTES_MIN = 1_024
 const GZIP_FAST = { level: constants.Z_BEST_SPEED }
+const EMPTY = Buffer.alloc(0)
 const NO_BODY: readonly string[] = ['Content-Length', '0']
 const INFLATE = { maxOutputLength: LIMITS.inflatedBytesMax }
 const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
@@ -37,14 +40,48 @@ const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
 const SHED_NOT_READY = shedCounter('not-ready')
 
 /**
- * One request on its way. It holds no catalog: a body may take seconds to come, and once this thread has taken another
- * catalog, the slab of the one before is written anew. The catalog is read when the body is whole.
+ * One request on its way, and its body as far as it has come. It holds no catalog: a body may take seconds to come, and
+ * once this thread has taken another catalog, the slab of the one before is written anew. The catalog is read when the
+ * body is whole.
  */
-interface Call {
-  readonly req: IncomingMessage
+class Call implements BodyTaker {
+  readonly req: BidMessage
   readonly res: ServerResponse
   readonly exchangeId: string
-  readonly startedMs: number
+  readonly headers: BidHeaders
+  readonly startedMs = performance.now()
+  readonly #route: BidRoute
+  /** Almost every body is one chunk, so a list is made only for the others. */
+  #first: Buffer | undefined
+  #more: Buffer[] | undefined
+  #bytes = 0
+
+  constructor(
+    route: BidRoute,
+    { req, res }: { req: BidMessage; res: ServerResponse },
+    exchangeId: string,
+    headers: BidHeaders,
+  ) {
+    this.#route = route
+    this.req = req
+    this.res = res
+    this.exchangeId = exchangeId
+    this.headers = headers
+  }
+
+  chunk(bytes: Buffer): void {
+    this.#bytes += bytes.length
+    if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.req, this.res, 413)
+    else if (this.#first === undefined) this.#first = bytes
+    else if (this.#more === undefined) this.#more = [this.#first, bytes]
+    else this.#more.push(bytes)
+  }
+
+  end(): void {
+    if (this.res.headersSent) return
+    const body = this.#more === undefined ? (this.#first ?? EMPTY) : Buffer.concat(this.#more)
+    this.#route.takeBody(this, body)
+  }
 }
 
 /** The route of one bid thread. A request that is refused or has no bid still gets its answer; nothing is thrown. */
@@ -58,12 +95,11 @@ export class BidRoute {
   }
 
   /** @returns false when the request is not for this route; then nothing has been done with it. */
-  take(req: IncomingMessage, res: ServerResponse): boolean {
+  take(req: BidMessage, res: ServerResponse): boolean {
     const url = req.url as string
     if (req.method !== 'POST' || !url.startsWith(this.#prefix)) return false
     const query = url.indexOf('?', this.#prefix.length)
     const exchangeId = query < 0 ? url.slice(this.#prefix.length) : url.slice(this.#prefix.length, query)
-    const startedMs = performance.now()
     const serving = this.#deps.serving()
     if (serving === undefined) {
       if (!EXCHANGE_ID.test(exchangeId)) return false
@@ -71,43 +107,24 @@ export class BidRoute {
       return true
     }
     if (serving.exchange(exchangeId) === undefined) return false
-    const refused = refusal(req)
-    if (refused !== 0) this.#refuse(req, res, refused)
-    else this.#receive({ req, res, exchangeId, startedMs })
+    const headers = readBidHeaders(req.rawHeaders)
+    if (headers.refusal !== 0) this.refuse(req, res, headers.refusal)
+    else req.takeBody(new Call(this, { req, res }, exchangeId, headers))
     return true
   }
 
   /** A load balancer that fails open sends requests before we are ready: they get their no-bid at once. */
-  #notReady(req: IncomingMessage, res: ServerResponse): void {
+  #notReady(req: BidMessage, res: ServerResponse): void {
     this.#deps.recorder.count(NOT_READY)
     this.#deps.recorder.count(SHED_NOT_READY)
     req.resume()
     this.#send(res, 204, '')
   }
 
-  /** Collects the body. Almost every body is one chunk, so a list is made only for the others. */
-  #receive(call: Call): void {
-    const { req, res } = call
-    let first: Buffer | undefined
-    let more: Buffer[] | undefined
-    let bytes = 0
-    req.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes > LIMITS.bodyBytesMax) {
-        if (!res.headersSent) this.#refuse(req, res, 413)
-      } else if (first === undefined) first = chunk
-      else if (more === undefined) more = [first, chunk]
-      else more.push(chunk)
-    })
-    req.on('end', () => {
-      if (res.headersSent) return
-      this.#deps.recorder.add(COUNTER.bytesIn, bytes)
-      this.#inflate(call, more === undefined ? (first ?? Buffer.alloc(0)) : Buffer.concat(more))
-    })
-  }
-
-  #inflate(call: Call, body: Buffer): void {
-    if (call.req.headers['content-encoding'] !== 'gzip') {
+  /** Answers a call whose body is whole; large compressed bodies after a turn of the event loop. */
+  takeBody(call: Call, body: Buffer): void {
+    this.#deps.recorder.add(COUNTER.bytesIn, body.length)
+    if (!call.headers.isGzip) {
       this.#answer(call, body)
       return
     }
@@ -115,7 +132,7 @@ export class BidRoute {
     if (body.length > LIMITS.inflateSyncBytesMax) {
       gunzip(body, INFLATE, (error, inflated) => {
         if (error === null) this.#answer(call, inflated)
-        else this.#refuse(call.req, call.res, inflateStatus(error))
+        else this.refuse(call.req, call.res, inflateStatus(error))
       })
       return
     }
@@ -123,29 +140,29 @@ export class BidRoute {
     try {
       inflated = gunzipSync(body, INFLATE)
     } catch (error) {
-      this.#refuse(call.req, call.res, inflateStatus(error))
+      this.refuse(call.req, call.res, inflateStatus(error))
       return
     }
     this.#answer(call, inflated)
   }
 
   /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
-  #answer({ req, res, exchangeId, startedMs }: Call, body: Buffer): void {
+  #answer({ req, res, exchangeId, headers, startedMs }: Call, body: Buffer): void {
     const { bidPath, recorder, nowMs, loopLagMs } = this.#deps
     const serving = this.#deps.serving()
     const exchange = serving?.exchange(exchangeId)
     if (serving === undefined || exchange === undefined) {
       // The exchange was removed while its body came.
-      this.#refuse(req, res, 404)
+      this.refuse(req, res, 404)
       return
     }
     if (body.length >= LIMITS.depthCheckBytesMin && isDeeperThan(body, LIMITS.jsonDepthMax)) {
-      this.#refuse(req, res, 400)
+      this.refuse(req, res, 400)
       return
     }
     const moment = { nowMs: nowMs(), loopLagMs: loopLagMs() }
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
-    if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && takesGzip(req)) this.#sendGzip(res, answer.body)
+    if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
     else this.#send(res, answer.status, answer.body)
     recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
   }
@@ -189,31 +206,13 @@ export class BidRoute {
     res.end(compressed)
   }
 
-  /** A status without a body; the connection closes, because the rest of the body may never be read. */
-  #refuse(req: IncomingMessage, res: ServerResponse, status: number): void {
+  /** A status without a body; once only. The connection closes, because the rest of the body may never be read. */
+  refuse(req: BidMessage, res: ServerResponse, status: number): void {
+    if (res.headersSent) return
     if (status !== 400) res.shouldKeepAlive = false
     req.resume()
     this.#send(res, status, '')
   }
-}
-
-/** The status that refuses a request by its headers, 0 for a good one. */
-function refusal(req: IncomingMessage): number {
-  if (req.rawHeaders.length > LIMITS.headersMax * 2) return 431
-  const { headers } = req
-  const type = headers['content-type']
-  // A missing type means JSON (OpenRTB 2.6, section 2.2).
-  if (type !== undefined && !JSON_CONTENT.test(type)) return 415
-  const encoding = headers['content-encoding']
-  if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity') return 415
-  return Number(headers['content-length'] ?? 0) > LIMITS.bodyBytesMax ? 413 : 0
-}
-
-const JSON_CONTENT = /^application\/json(?:\s*;|$)/i
-
-function takesGzip(req: IncomingMessage): boolean {
-  const accepted = req.headers['accept-encoding']
-  return typeof accepted === 'string' && accepted.includes('gzip')
 }
 
 /** Too much when inflated, or not what its encoding says. */

@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, responseCounter } from '../telemetry/signals.ts'
+import { BidMessage } from './bid-message.ts'
 import type { BidRoute } from './bid-route.ts'
 
 /** What the health checks answer from; asked anew for every check. */
@@ -47,6 +48,7 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
     serverFactory: fallback => {
       const server: Server = createServer(
         {
+          IncomingMessage: BidMessage,
           maxHeaderSize: LIMITS.headerBytesMax,
           requestTimeout: REQUEST_MS_MAX,
           headersTimeout: REQUEST_MS_MAX,

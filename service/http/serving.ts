@@ -7,9 +7,6 @@ import type { Catalog } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
 import { textOf } from '../state/text-table.ts'
 
-/** Campaigns whose id is kept as text: a few hundred win most of the time. */
-const CAMPAIGN_IDS_MAX = 4_096
-
 /** One catalog with its engine, kept markup and hour. Used by one thread; its making costs O(values that block). */
 export class Serving {
   readonly catalog: Catalog
@@ -20,7 +17,8 @@ export class Serving {
     maxSize: LIMITS.fragmentCacheCharsMax,
     sizeCalculation: fragment => fragment.length + 1,
   })
-  readonly #campaignIds = new LRUCache<number, string>({ max: CAMPAIGN_IDS_MAX })
+  /** At most one per campaign of the tenant. */
+  readonly #campaignIds = new Map<number, string>()
   #daypart = ''
 
   constructor(catalog: Catalog, nowMs: number) {

@@ -1,0 +1,42 @@
+import { LIMITS } from '../limits.ts'
+
+/** What the bid route asks of a request's headers. */
+export interface BidHeaders {
+  /** Status that refuses the request, 0 for a good one. */
+  readonly refusal: 0 | 413 | 415 | 431
+  readonly isGzip: boolean
+  readonly takesGzip: boolean
+}
+
+const JSON_CONTENT = /^application\/json(?:\s*;|$)/i
+
+/**
+ * Reads the few headers that matter from the parser's flat list, which costs a third of having Node make its object of
+ * all of them. A missing type means JSON (OpenRTB 2.6, section 2.2). Cost: O(headers).
+ */
+export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
+  let refusal: BidHeaders['refusal'] = rawHeaders.length > LIMITS.headersMax * 2 ? 431 : 0
+  let encodings = 0
+  let isGzip = false
+  let takesGzip = false
+  for (let i = 0; i + 1 < rawHeaders.length && refusal === 0; i += 2) {
+    const name = rawHeaders[i] as string
+    const value = rawHeaders[i + 1] as string
+    if (name.length === 12 && isNamed(name, 'content-type')) {
+      if (!JSON_CONTENT.test(value)) refusal = 415
+    } else if (name.length === 14 && isNamed(name, 'content-length')) {
+      if (Number(value) > LIMITS.bodyBytesMax) refusal = 413
+    } else if (name.length === 15 && isNamed(name, 'accept-encoding')) {
+      takesGzip ||= value.includes('gzip')
+    } else if (name.length === 16 && isNamed(name, 'content-encoding')) {
+      isGzip = value === 'gzip'
+      // Encodings upon encodings are how small bodies become huge.
+      if (++encodings > 1 || (!isGzip && value !== 'identity')) refusal = 415
+    }
+  }
+  return { refusal, isGzip, takesGzip }
+}
+
+function isNamed(name: string, lowerCase: string): boolean {
+  return name === lowerCase || name.toLowerCase() === lowerCase
+}
