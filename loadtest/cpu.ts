@@ -29,7 +29,7 @@ export function canPin(cpus: string): boolean {
   return canRun('taskset', ['-c', cpus, 'true'])
 }
 
-/** The command line that runs another one as wished, as far as this machine lets it; taskset, chrt and nice keep the pid. */
+/** A command line run as wished, as far as this machine lets it; taskset, chrt and nice keep the pid. */
 export function placed(command: readonly string[], { cpus, precedence }: Placement): readonly string[] {
   const pinned = cpus !== undefined && canPin(cpus) ? ['taskset', '-c', cpus] : []
   return [...pinned, ...prefixFor(precedence), ...command]
@@ -60,5 +60,51 @@ export function cpuSecondsOf(pid: number): number | undefined {
     return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S
   } catch {
     return undefined
+  }
+}
+
+/** Seconds that a processor was not idle since the machine started, or undefined where /proc does not tell. */
+function busySecondsOf(core: number): number | undefined {
+  try {
+    const line = readFileSync('/proc/stat', 'latin1')
+      .split('\n')
+      .find(each => each.startsWith(`cpu${core} `))
+    if (line === undefined) return undefined
+    const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line.split(' ').slice(1).map(Number)
+    return (user + nice + system + irq + softirq + steal) / TICKS_PER_S
+  } catch {
+    return undefined
+  }
+}
+
+/** Above this share of a core, work that is not the harness's own makes a measurement on it worthless. */
+const FOREIGN_SHARE_MAX = 0.1
+
+/** Watches whether a core belongs to the process that is pinned to it. */
+export class CoreWatch {
+  readonly #core: number
+  readonly #pid: number
+  readonly #startMs = performance.now()
+  readonly #foreignAtStart: number | undefined
+
+  /** Starts to watch. */
+  constructor(core: number, pid: number) {
+    this.#core = core
+    this.#pid = pid
+    this.#foreignAtStart = this.#foreignSeconds()
+  }
+
+  /** Why what was measured since the start is worthless, if others used the core; undefined where nobody can tell. */
+  problem(): string | undefined {
+    const foreign = this.#foreignSeconds()
+    if (foreign === undefined || this.#foreignAtStart === undefined) return undefined
+    const share = (foreign - this.#foreignAtStart) / ((performance.now() - this.#startMs) / 1e3)
+    if (share <= FOREIGN_SHARE_MAX) return undefined
+    return `other processes used ${Math.round(share * 100)} % of core ${this.#core}`
+  }
+
+  #foreignSeconds(): number | undefined {
+    const [busy, own] = [busySecondsOf(this.#core), cpuSecondsOf(this.#pid)]
+    return busy === undefined || own === undefined ? undefined : busy - own
   }
 }

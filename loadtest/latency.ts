@@ -1,4 +1,5 @@
 import { basename } from 'node:path'
+import { CoreWatch, canPin } from './cpu.ts'
 import type { WorkloadSource } from './generator.ts'
 import type { GeneratorProcess } from './generator-process.ts'
 import { summaryOf } from './histogram.ts'
@@ -35,6 +36,7 @@ interface Step {
   readonly run: Run
 }
 
+const CORE_0 = { cpus: '0' }
 const REQUESTS = 5_000
 const MALFORMED_SHARE = 0.002
 const CONNECTIONS = 32
@@ -49,17 +51,22 @@ const JUDGE_EVERY = 10
 export async function runLatency(options: LatencyOptions, stage: Stage): Promise<Report> {
   if (options.target !== undefined) loopbackTarget(options.target)
   const tenantId = tenantIdFrom(options.tenantDirectory)
-  const url = options.target ?? (await stage.service(tenantId, options.tenantDirectory, { cpus: '0' })).url
+  const service =
+    options.target === undefined ? await stage.service(tenantId, options.tenantDirectory, CORE_0) : undefined
+  const url = options.target ?? service?.url ?? ''
   const rates = ratesOf(await readTenantRecords(options.tenantDirectory))
   const source = sourceOf(options)
   const generator = stage.generator({ cpus: '1', precedence: 'urgent' })
   const loaded = await generator.load(source)
-  const open = (what: string, ratePerS: number, durationS: number) => {
+  const open = async (what: string, ratePerS: number, durationS: number): Promise<Run> => {
     stage.say(`${what}: ${Math.round(ratePerS)} requests/s for ${durationS} s`)
     const check = { judgeEvery: JUDGE_EVERY, rates }
     const { seed, sendLagP99UsMax } = options
     const plan = { arrivals: 'poisson', ratePerS, durationS, seed, sendLagP99UsMax } as const
-    return generator.openLoop({ ...plan, url, connectionsMax: 256, timeoutMs: TIMEOUT_MS, check })
+    const watch = service && canPin('0') ? new CoreWatch(0, service.pid) : undefined
+    const run = await generator.openLoop({ ...plan, url, connectionsMax: 256, timeoutMs: TIMEOUT_MS, check })
+    const problem = watch?.problem()
+    return problem === undefined ? run : { ...run, invalid: [...run.invalid, problem] }
   }
   await open('Warming up', options.ratePerS ?? 500, WARM_UP_S)
   const capacity = options.ratePerS === undefined ? await measured(source, url, options, stage) : undefined
