@@ -44,6 +44,7 @@ export class BidThreads {
   readonly #waiting = new Map<number, Acknowledge[]>()
   #announced: Announced | undefined
   #port = 0
+  #draining = false
   #stopping = false
 
   constructor(options: BidThreadsOptions) {
@@ -101,6 +102,7 @@ export class BidThreads {
 
   /** From now on every answer asks for its connection to be closed, and the readiness check fails. */
   drain(): void {
+    this.#draining = true
     for (const worker of this.#workers.values()) post(worker, { kind: 'drain' })
   }
 
@@ -157,6 +159,7 @@ export class BidThreads {
       },
     })
     this.#workers.set(thread, worker)
+    if (this.#draining) post(worker, { kind: 'drain' })
     return new Promise((resolve, reject) => {
       let error = new Error('the thread ended')
       worker.on('error', (cause: unknown) => {

@@ -49,6 +49,17 @@ if ('problems' in read) {
 const config: Config = read
 installCrashLines(log)
 
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
+
+/** For a signal before there is anything to drain, and for the second one. */
+function leaveAtOnce(): never {
+  log.info('stopped', 'the process ends at once')
+  log.flushNow(LIMITS.metricsTimeoutMs)
+  process.exit(0)
+}
+
+for (const signal of STOP_SIGNALS) process.on(signal, leaveAtOnce)
+
 /** Threads that bid: as set, else all cores but the control thread's; one where a port cannot be shared. */
 function bidThreadCount({ bidThreads }: Config): number {
   if (process.platform !== 'linux') return 1
@@ -220,9 +231,10 @@ async function stop(signal: string): Promise<void> {
   process.exit(0)
 }
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+for (const signal of STOP_SIGNALS) {
+  process.off(signal, leaveAtOnce)
   process.on(signal, () => {
     if (stopping === undefined) stopping = stop(signal)
-    else process.exit(0)
+    else leaveAtOnce()
   })
 }

@@ -22,7 +22,13 @@ export async function runPhases(phases: readonly Phase[], monotonicMs: () => num
   const reports: PhaseReport[] = []
   for (const { name, limitMs, run } of phases) {
     const startedMs = monotonicMs()
-    const ended = await Promise.race([outcomeOf(run), timeout(limitMs)])
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<Pick<PhaseReport, 'outcome'>>(resolve => {
+      // Not unref'd: a phase that hangs may hold nothing that keeps the process, and the next ones must still run.
+      timer = setTimeout(() => resolve({ outcome: 'timed-out' }), limitMs)
+    })
+    const ended = await Promise.race([outcomeOf(run), late])
+    clearTimeout(timer)
     reports.push({ name, ms: Math.round(monotonicMs() - startedMs), ...ended })
   }
   return reports
@@ -35,10 +41,4 @@ async function outcomeOf(run: () => Promise<void>): Promise<Pick<PhaseReport, 'o
   } catch (error) {
     return { outcome: 'failed', error }
   }
-}
-
-function timeout(limitMs: number): Promise<Pick<PhaseReport, 'outcome'>> {
-  return new Promise(resolve => {
-    setTimeout(() => resolve({ outcome: 'timed-out' }), limitMs).unref()
-  })
 }
