@@ -47,11 +47,18 @@ export function textOf(table: Columns<typeof TEXT_COLUMNS>, index: number): stri
   return String.fromCharCode(...chars.subarray(table.textStart[index]!, table.textStart[index + 1]!))
 }
 
-/** Collects texts before the table's size is known. */
+/**
+ * Collects texts before the table's size is known. The hash table is our own because a load looks up millions of texts
+ * that were just parsed: a Map hashes each of them in V8's runtime.
+ */
 export class TextTableBuilder {
-  readonly #numbers: Map<string, number>[] = []
   readonly #texts: string[] = []
   readonly #spaces: number[] = []
+  /**
+   * Pairs of hash and number + 1 (0 = empty), side by side so that a probe costs one cache line; at most half full.
+   * The space is not compared: every step of hashText is reversible, so equal texts of two spaces differ in their hash.
+   */
+  #slots = new Uint32Array(2 * 8_192)
   #chars = 0
 
   get count(): number {
@@ -71,21 +78,38 @@ export class TextTableBuilder {
     return this.#texts[index]!
   }
 
-  /** The number of a text, new or known. Numbers are dense and in the order of first mention. */
+  /** The number of a text, new or known. Numbers are dense and in the order of first mention. Cost: O(text.length). */
   add(space: number, text: string): number {
-    let numbers = this.#numbers[space]
-    if (numbers === undefined) {
-      numbers = new Map()
-      this.#numbers[space] = numbers
+    const slots = this.#slots
+    const mask = slots.length / 2 - 1
+    const hash = hashText(space, text)
+    let slot = hash & mask
+    for (let entry = slots[2 * slot + 1]!; entry !== 0; entry = slots[2 * slot + 1]!) {
+      if (slots[2 * slot] === hash && this.#texts[entry - 1] === text) return entry - 1
+      slot = (slot + 1) & mask
     }
-    const known = numbers.get(text)
-    if (known !== undefined) return known
     const next = this.#texts.length
-    numbers.set(text, next)
+    slots[2 * slot] = hash
+    slots[2 * slot + 1] = next + 1
     this.#texts.push(text)
     this.#spaces.push(space)
     this.#chars += text.length
+    if (this.count * 2 > mask) this.#grow()
     return next
+  }
+
+  #grow(): void {
+    const old = this.#slots
+    const slots = new Uint32Array(old.length * 2)
+    const mask = slots.length / 2 - 1
+    for (let from = 0; from < old.length; from += 2) {
+      if (old[from + 1] === 0) continue
+      let slot = old[from]! & mask
+      while (slots[2 * slot + 1] !== 0) slot = (slot + 1) & mask
+      slots[2 * slot] = old[from]!
+      slots[2 * slot + 1] = old[from + 1]!
+    }
+    this.#slots = slots
   }
 
   /** Slots for `count` texts: at most half full, so that a miss ends after about two steps. */
