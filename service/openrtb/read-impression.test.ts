@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Opportunity } from '../decision/opportunity.ts'
 import { Random } from '../foundation/random.ts'
+import { LIMITS } from '../limits.ts'
 import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
 import { mimeBit } from '../state/vocabulary.ts'
 import { type FloorTerms, readImpression } from './read-impression.ts'
@@ -41,6 +42,13 @@ describe('a banner', () => {
     [],
   ])('offers nothing without a size that we can read: %j', banner => {
     expect(reasonOf({ banner })).toEqual({ kind: 'no-bid', reason: 'no-supported-format' })
+  })
+
+  test('offers its own size and no more sizes than the limit', () => {
+    const format = Array.from({ length: 1_000 }, (_, i) => ({ w: i + 1, h: 7 }))
+    const { slots } = opportunity({ banner: { w: 300, h: 250, format } })
+    expect(slots.length).toBe(LIMITS.sizesMax)
+    expect(slots).toContain(bannerSlot(300, 250))
   })
 
   test('names what it does not take', () => {

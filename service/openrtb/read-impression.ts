@@ -61,8 +61,8 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
 /** Appends the banner's sizes to the slots; a banner without any size offers nothing. */
 function readBanner(banner: Json, slots: number[]): BannerOffer | undefined {
   const formats = listOf(banner.format)
-  for (let i = 0; i < formats.length; i++) addSize(objectOf(formats[i]), slots)
   addSize(banner, slots)
+  for (let i = 0; i < formats.length && slots.length < LIMITS.sizesMax; i++) addSize(objectOf(formats[i]), slots)
   if (slots.length === 0) return undefined
   return {
     mimes: mimesMask(banner.mimes, 0),
