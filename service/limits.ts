@@ -22,7 +22,7 @@ export const LIMITS = {
   listItemsMax: 1_000,
   /** Advertisers or categories that a request blocks: leaving one out would bid against it. About 2 ms to look up. */
   blockedItemsMax: 20_000,
-  /** Different sizes of one banner. Real ones have up to some 30; with 1,000 in 64 impressions one request took 0.25 s. */
+  /** Different sizes of one banner. Real ones have up to some 30; 64 impressions with 1,000 each took 0.25 s. */
   sizesMax: 64,
   /** Characters of one id that is echoed or looked up. Longer ones cannot be ours. */
   idCharsMax: 512,

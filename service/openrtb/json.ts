@@ -41,7 +41,7 @@ export function isOne(value: unknown): boolean {
   return value === 1
 }
 
-/** Texts of a list that are neither empty nor too long to be looked up. A list that holds nothing else is not copied. */
+/** Texts of a list, neither empty nor too long to be looked up. A list that holds nothing else is not copied. */
 export function textsOf(value: unknown, itemsMax: number = LIMITS.listItemsMax): readonly string[] {
   const items = listOf(value, itemsMax)
   for (let i = 0; i < items.length; i++) if (!isKeyText(items[i])) return items.filter(isKeyText)
