@@ -9,6 +9,8 @@ export interface BidHeaders {
 }
 
 const JSON_CONTENT = /^application\/json(?:\s*;|$)/i
+/** A weight of 0 means "not" (RFC 9110, section 12.4.2). */
+const REFUSES_GZIP = /\bgzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)/i
 
 /**
  * Reads the few headers that matter from the parser's flat list, which costs a third of having Node make its object of
@@ -27,11 +29,12 @@ export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
     } else if (name.length === 14 && isNamed(name, 'content-length')) {
       if (Number(value) > LIMITS.bodyBytesMax) refusal = 413
     } else if (name.length === 15 && isNamed(name, 'accept-encoding')) {
-      takesGzip ||= value.includes('gzip')
+      takesGzip ||= value.includes('gzip') && !REFUSES_GZIP.test(value)
     } else if (name.length === 16 && isNamed(name, 'content-encoding')) {
-      isGzip = value === 'gzip'
+      const encoding = value.toLowerCase()
+      isGzip = encoding === 'gzip'
       // Encodings upon encodings are how small bodies become huge.
-      if (++encodings > 1 || (!isGzip && value !== 'identity')) refusal = 415
+      if (++encodings > 1 || (!isGzip && encoding !== 'identity')) refusal = 415
     }
   }
   return { refusal, isGzip, takesGzip }
