@@ -1,0 +1,277 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type ServiceProcess, startService } from '../../loadtest/service-process.ts'
+import { exchangeBytes, RawConnection, rawPost } from './raw-connection.ts'
+
+const TENANT = 'acme-outdoor'
+const PATH = `/${TENANT}/openrtb2/adx`
+const IMP = '"imp":[{"id":"1","banner":{"w":300,"h":250}}]'
+const GOOD = `{"id":"r1",${IMP}}`
+const MIB = 1_024 * 1_024
+
+let service: ServiceProcess
+let port: number
+
+beforeAll(async () => {
+  const directory = fileURLToPath(new URL(`../tenants/${TENANT}`, import.meta.url))
+  service = await startService({ env: { TENANT_ID: TENANT, STATE_URL: `file:${directory}`, DRAIN_S: '2' } })
+  port = Number(new URL(service.url).port)
+})
+afterAll(async () => {
+  // Whatever was sent: it lives, its prototypes are clean enough to bid, and it ends in order.
+  expect(await bidStatus(GOOD)).toBe(200)
+  expect(service.isAlive()).toBe(true)
+  expect(await service.stop()).toBe(0)
+})
+
+const bidStatus = async (body: string | Buffer, headers = {}) =>
+  (await exchangeBytes(port, rawPost({ path: PATH, body, headers })))?.status
+const answerOf = (method: string, path: string) =>
+  exchangeBytes(port, `${method} ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`)
+
+function rssBytes(): number {
+  const status = readFileSync(`/proc/${service.pid}/status`, 'utf8')
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1_024
+}
+
+/** The fastest of a few: what it costs when nobody else uses the machine. */
+async function fastestMs(run: () => Promise<unknown>): Promise<number> {
+  let fastest = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 5; round++) {
+    const startMs = performance.now()
+    await run()
+    fastest = Math.min(fastest, performance.now() - startMs)
+  }
+  return fastest
+}
+
+describe('JSON', () => {
+  test.each([50_000, 200_000])('of %d levels gets 400', async levels => {
+    const list = `{"id":"r1",${IMP},"x":${'['.repeat(levels)}${']'.repeat(levels)}}`
+    const objects = gzipSync(`{"id":"r1",${IMP},"x":${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}}`)
+    expect(await bidStatus(gzipSync(list), { 'Content-Encoding': 'gzip' })).toBe(400)
+    // Six bytes a level: 200,000 of them are above the limit of an inflated body.
+    expect(await bidStatus(objects, { 'Content-Encoding': 'gzip' })).toBe(levels > 100_000 ? 413 : 400)
+    expect(await bidStatus('['.repeat(levels))).toBe(400)
+  })
+
+  test('with brackets inside of texts is not deep', async () => {
+    expect(await bidStatus(`{"id":"r1",${IMP},"x":"${'[{\\"'.repeat(20_000)}"}`)).toBe(200)
+  })
+
+  test.each([
+    ['an infinite floor', '"bidfloor":1e400', 200],
+    ['a floor of minus zero', '"bidfloor":-0', 200],
+    ['a floor that no float holds', '"bidfloor":9007199254740993', 204],
+    ['a negative floor', '"bidfloor":-5', 200],
+    ['a floor twice', '"bidfloor":0,"bidfloor":900', 204],
+    ['a floor of text', '"bidfloor":"900"', 200],
+    ['keys of prototypes', '"__proto__":{"bidfloor":900},"constructor":{"prototype":{"bidfloor":900}}', 200],
+    ['escaped keys of prototypes', '"\\u005f\\u005fproto__":{"bidfloor":900},"\\u0063onstructor":{"x":1}', 200],
+  ])('with %s is read by the rules', async (_, member, status) => {
+    expect(await bidStatus(`{"id":"r1","imp":[{"id":"1",${member},"banner":{"w":300,"h":250}}]}`)).toBe(status)
+  })
+
+  test('cannot reach a prototype', async () => {
+    const floor = '{"bidfloor":900,"secure":1,"id":"x"}'
+    const poison = `{"__proto__":${floor},"constructor":{"prototype":${floor}},"id":"r1","imp":[{"id":"1","__proto__":${floor}}]}`
+    for (let round = 0; round < 20; round++) expect(await bidStatus(poison)).toBe(204)
+    expect(await bidStatus(GOOD)).toBe(200)
+  })
+
+  test('with 80,000 keys that look like indexes is harmless and quick', async () => {
+    const keys = Array.from({ length: 80_000 }, (_, index) => `"${index * 7}":0`).join()
+    const body = gzipSync(`{"id":"r1",${IMP},"x":{${keys}}}`)
+    const statuses = new Set<number | undefined>()
+    const ms = await fastestMs(async () => statuses.add(await bidStatus(body, { 'Content-Encoding': 'gzip' })))
+    expect([...statuses]).toEqual([200])
+    expect(ms).toBeLessThan(100)
+  })
+})
+
+describe('bombs', () => {
+  const zipped = { 'Content-Encoding': 'gzip' }
+
+  test('of gzip are refused quickly and leave no memory behind', async () => {
+    const bomb = gzipSync(Buffer.alloc(200 * MIB, ' '))
+    expect(bomb.length).toBeLessThan(256 * 1_024)
+    expect(await fastestMs(() => bidStatus(bomb, zipped))).toBeLessThan(100)
+    const before = rssBytes()
+    for (let round = 0; round < 10; round++) {
+      const statuses = await Promise.all(Array.from({ length: 10 }, () => bidStatus(bomb, zipped)))
+      expect(new Set(statuses)).toEqual(new Set([413]))
+    }
+    // What one inflation may hold is 1 MiB; a hundred bombs are 20 GB inflated. The rest is the allocator's.
+    expect(rssBytes() - before).toBeLessThan(40 * MIB)
+  })
+})
+
+describe('paths', () => {
+  test.each([
+    '/',
+    '/openrtb2/adx',
+    '/globex/openrtb2/adx',
+    '/bluebird-games/openrtb2/adx',
+    '/ACME-OUTDOOR/openrtb2/adx',
+    '/Acme-outdoor/openrtb2/adx',
+    '/acme-outdoor%2fopenrtb2/adx',
+    '/acme%2doutdoor/openrtb2/adx',
+    '//acme-outdoor/openrtb2/adx',
+    '/acme-outdoor//openrtb2/adx',
+    '/acme-outdoor/openrtb2//adx',
+    '/acme-outdoor/./openrtb2/adx',
+    '/globex/../acme-outdoor/openrtb2/adx',
+    '/acme-outdoor/../globex/openrtb2/adx',
+    '/acme-outdoor;globex/openrtb2/adx',
+    '/acme-outdoor/openrtb2/adx;x=1',
+    '/acme-outdoor/openrtb2/adx/',
+    '/acme-outdoor/openrtb2/adx%00',
+    '/acme-outdoor/openrtb2/ADX',
+    '/acme-outdoor/openrtb2/',
+    '/acme-outdoor/openrtb2/unknown',
+    '/acme-outdoor/openrtb2/__proto__',
+    '/acme-outdoor/openrtb2/constructor',
+    '/acme-outdoor/openrtb2/<script>',
+    '/acme-outdoor-2/openrtb2/adx',
+    '/acme-outdoo/openrtb2/adx',
+    '/health',
+    '/metrics',
+    '/state',
+    '/console',
+    '/globex/health/ready',
+    'http://globex.example/globex/openrtb2/adx',
+  ])('of nobody answer 404 and say nothing of it: %s', async path => {
+    const connection = await RawConnection.open(port)
+    for (const request of [rawPost({ path, body: GOOD }), `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`]) {
+      connection.write(request)
+      const answer = await connection.answer()
+      expect(answer?.status).toBe(404)
+      const said = JSON.stringify(answer?.headers) + String(answer?.body)
+      expect(said).not.toMatch(/acme|globex|bluebird|unknown|script|proto/i)
+    }
+    connection.close()
+  })
+
+  test('with other methods are no bid requests', async () => {
+    for (const method of ['GET', 'PUT', 'DELETE', 'OPTIONS', 'PATCH'])
+      expect((await answerOf(method, PATH))?.status, method).toBe(404)
+  })
+
+  test('of health answer with and without the tenant', async () => {
+    for (const path of ['/health/ready', '/health/live', `/${TENANT}/health/ready`, `/${TENANT}/health/live`])
+      expect((await answerOf('GET', path))?.status, path).toBe(200)
+  })
+
+  test('alone choose the state: neither Host, nor a header, nor the body does', async () => {
+    const body = `{"id":"r1",${IMP},"tenant_id":"globex","ext":{"tenant":"globex"}}`
+    const headers = {
+      Host: 'globex.example',
+      'X-Tenant-Id': 'globex',
+      'X-Forwarded-Host': 'globex',
+      Forwarded: 'host=g',
+    }
+    const answer = await exchangeBytes(port, rawPost({ path: PATH, body, headers }))
+    expect(answer?.status).toBe(200)
+    expect(String(answer?.body)).not.toContain('globex')
+  })
+})
+
+describe('a request that two servers could read differently', () => {
+  const inner = `POST ${PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: ${GOOD.length}\r\n\r\n${GOOD}`
+  const head = `POST ${PATH} HTTP/1.1\r\n`
+  test.each([
+    [
+      'a length and chunks',
+      `${head}Host: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${inner}`,
+    ],
+    [
+      'chunks and a length',
+      `${head}Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n${inner}`,
+    ],
+    ['two lengths', `${head}Host: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}${inner}`],
+    ['a list of lengths', `${head}Host: x\r\nContent-Length: 2, 2\r\n\r\n{}${inner}`],
+    ['a signed length', `${head}Host: x\r\nContent-Length: +2\r\n\r\n{}${inner}`],
+    ['a header over two lines', `${head}Host: x\r\nX-A: a\r\n b\r\nContent-Length: 2\r\n\r\n{}${inner}`],
+    ['a bare line feed', `${head}Host: x\nContent-Length: 2\r\n\r\n{}${inner}`],
+    ['line feeds only', `${head}Host: x\r\nContent-Length: 2\n\n{}${inner}`],
+    ['a space before the colon', `${head}Host: x\r\nContent-Length : 2\r\n\r\n{}${inner}`],
+    ['a bare carriage return', `${head}Host: x\r\nX-A: a\rb\r\nContent-Length: 2\r\n\r\n{}${inner}`],
+    ['a zero byte in a header', `${head}Host: x\r\nX-A: a\0b\r\nContent-Length: 2\r\n\r\n{}${inner}`],
+    ['no host', `${head}Content-Length: 2\r\n\r\n{}${inner}`],
+    ['an unknown coding', `${head}Host: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n${inner}`],
+    ['chunks twice', `${head}Host: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n${inner}`],
+    ['a chunk size that is none', `${head}Host: x\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n${inner}`],
+    ['no HTTP at all', `\x16\x03\x01\x02\x00\x01${inner}`],
+  ])('gets 400 and loses its connection: %s', async (_, bytes) => {
+    const connection = await RawConnection.open(port)
+    connection.write(bytes)
+    expect((await connection.answer())?.status).toBe(400)
+    // What follows it is not answered, and the next connection is untouched.
+    expect(await connection.answer()).toBeUndefined()
+    await connection.closed
+    expect(await bidStatus(GOOD)).toBe(200)
+  })
+})
+
+describe('a client that is too slow', () => {
+  const SECONDS_MAX = 7
+
+  /** Seconds until the server closes; a byte of `rest` goes out every half a second. */
+  async function secondsOpen(start: string, rest: string): Promise<number> {
+    const connection = await RawConnection.open(port)
+    const startMs = performance.now()
+    connection.write(start)
+    let at = 0
+    const drip = setInterval(() => {
+      if (!connection.isClosed) connection.write(rest[at++ % rest.length] ?? 'x')
+    }, 500)
+    await connection.closed
+    clearInterval(drip)
+    return (performance.now() - startMs) / 1e3
+  }
+
+  test('loses its connection, and others do not wait for it', { timeout: 20_000 }, async () => {
+    const head = `POST ${PATH} HTTP/1.1\r\nHost: x\r\n`
+    const starts: [string, string][] = [
+      [head, 'X-A: b\r\n'],
+      [`${head}Content-Length: 5000\r\n\r\n{`, ' '],
+      [`${head}Content-Length: 5000\r\nContent-Encoding: gzip\r\n\r\n`, '\x1f'],
+      [`${head}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`, '1'],
+      ['POST /', 'a'],
+    ]
+    const slow = Promise.all(starts.concat(starts).map(([start, rest]) => secondsOpen(start, rest)))
+    expect(await fastestMs(() => bidStatus(GOOD))).toBeLessThan(50)
+    for (const [index, seconds] of (await slow).entries()) {
+      expect(seconds, String(index)).toBeLessThan(SECONDS_MAX)
+      expect(seconds, String(index)).toBeGreaterThan(3)
+    }
+  })
+
+  test('may be idle between two requests', { timeout: 20_000 }, async () => {
+    const connection = await RawConnection.open(port)
+    for (let round = 0; round < 2; round++) {
+      connection.write(rawPost({ path: PATH, body: GOOD }))
+      expect((await connection.answer())?.status).toBe(200)
+      if (round === 0) await new Promise(resolve => setTimeout(resolve, SECONDS_MAX * 1_000))
+    }
+    connection.close()
+  })
+})
+
+describe('the log', () => {
+  test('has whole lines with our identity, whatever was sent', async () => {
+    const text = '\\r\\n{\\"tenant_id\\":\\"globex\\"}\\u001b[31m'
+    const evil = `{"id":"${text}","tenant_id":"globex","level":"fatal","imp":[{"id":"${text}${'x'.repeat(100_000)}"}]}`
+    await bidStatus(evil)
+    await bidStatus(`{"id":"${text}`)
+    for (const line of service.logLines) {
+      expect(line.length).toBeLessThan(16 * 1_024)
+      const entry = JSON.parse(line) as Record<string, unknown>
+      expect(entry, line).toMatchObject({ tenant_id: TENANT, tier_id: 'standard', region: 'local' })
+      expect(line).not.toContain('globex')
+    }
+    expect(service.logLines.length).toBeGreaterThan(2)
+  })
+})
