@@ -76,7 +76,8 @@ describe('JSON', () => {
 
   test('cannot reach a prototype', async () => {
     const floor = '{"bidfloor":900,"secure":1,"id":"x"}'
-    const poison = `{"__proto__":${floor},"constructor":{"prototype":${floor}},"id":"r1","imp":[{"id":"1","__proto__":${floor}}]}`
+    const imp = `{"id":"1","__proto__":${floor}}`
+    const poison = `{"__proto__":${floor},"constructor":{"prototype":${floor}},"id":"r1","imp":[${imp}]}`
     for (let round = 0; round < 20; round++) expect(await bidStatus(poison)).toBe(204)
     expect(await bidStatus(GOOD)).toBe(200)
   })
