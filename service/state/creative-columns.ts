@@ -3,67 +3,92 @@ import type { Column } from './arena.ts'
 import { bannerSlot, type CatalogColumns, FORMAT, SPACE, VIDEO_SLOT } from './catalog.ts'
 import { categoryWithParents } from './dimensions.ts'
 import { type Advertiser, type Creative, VAST_PROTOCOLS } from './documents.ts'
-import { GrowingText, growingU32 } from './growing.ts'
+import { type Growing, GrowingText, growingU32, mapColumns } from './growing.ts'
 import type { TextTableBuilder } from './text-table.ts'
 import { mimeBit } from './vocabulary.ts'
 
-/** Creatives of one build. Texts of categories go into the table that the whole catalog shares. */
+/** Creatives as one collector has them: columns in the order in which they were added, texts by its own numbers. */
+export interface CreativesPart {
+  readonly numbers: { readonly [name in keyof CreativeColumns['numbers']]: Uint32Array }
+  readonly fragmentStart: Uint32Array
+  readonly fragments: Uint8Array
+  readonly categoryStart: Uint32Array
+  readonly categories: Uint32Array
+}
+
+/** Creatives of one build. Categories are numbers of texts, of whoever adds. */
 export class CreativeColumns {
-  readonly #texts: TextTableBuilder
-  readonly #format = growingU32()
-  readonly #attributes = growingU32()
-  readonly #bannerTypes = growingU32()
-  readonly #mimes = growingU32()
-  readonly #protocols = growingU32()
-  readonly #secure = growingU32()
-  readonly #durationS = growingU32()
-  readonly #width = growingU32()
-  readonly #height = growingU32()
-  readonly #slot = growingU32()
+  /** One number per creative. */
+  readonly numbers = {
+    format: growingU32(),
+    attributes: growingU32(),
+    bannerTypes: growingU32(),
+    mimes: growingU32(),
+    protocols: growingU32(),
+    secure: growingU32(),
+    durationS: growingU32(),
+    width: growingU32(),
+    height: growingU32(),
+    slot: growingU32(),
+  }
   readonly #fragmentStart = growingU32()
   readonly #fragments = new GrowingText()
   readonly #categoryStart = growingU32()
   readonly #categories = growingU32()
 
-  constructor(texts: TextTableBuilder) {
-    this.#texts = texts
+  /** How many there are. */
+  get count(): number {
+    return this.#fragmentStart.length
   }
 
   /**
-   * Takes one active creative of an advertiser.
+   * Takes one active creative of an advertiser. Its ordinal is the count before.
    * @param fragment its part of every bid, ASCII
-   * @returns its ordinal
    * @throws AssertionFailure when the fragment is not ASCII
    */
-  add(document: Creative, advertiser: Advertiser, fragment: string): number {
-    const ordinal = this.#format.length
+  add(document: Creative, advertiser: Advertiser, fragment: string, texts: TextTableBuilder): void {
+    const { numbers } = this
     const fits = fitOf(document)
-    this.#format.push(fits.format)
-    this.#attributes.push(attributeMask(document))
-    this.#bannerTypes.push(fits.bannerTypes)
-    this.#mimes.push(fits.mimes)
-    this.#protocols.push(fits.protocols)
-    this.#secure.push(fits.secure)
-    this.#durationS.push(fits.durationS)
-    this.#width.push(document.width)
-    this.#height.push(document.height)
-    this.#slot.push(fits.slot)
+    numbers.format.push(fits.format)
+    numbers.attributes.push(attributeMask(document))
+    numbers.bannerTypes.push(fits.bannerTypes)
+    numbers.mimes.push(fits.mimes)
+    numbers.protocols.push(fits.protocols)
+    numbers.secure.push(fits.secure)
+    numbers.durationS.push(fits.durationS)
+    numbers.width.push(document.width)
+    numbers.height.push(document.height)
+    numbers.slot.push(fits.slot)
     this.#fragmentStart.push(this.#fragments.length)
     this.#fragments.push(fragment)
     this.#categoryStart.push(this.#categories.length)
     const categories = new Set([...(document.categories ?? []), ...advertiser.categories].flatMap(categoryWithParents))
-    for (const category of categories) this.#categories.push(this.#texts.add(SPACE.blockedCategory, category))
-    return ordinal
+    for (const category of categories) this.#categories.push(texts.add(SPACE.blockedCategory, category))
   }
 
-  /** The slot that a creative needs, see bannerSlot and VIDEO_SLOT. */
-  slotOf(ordinal: number): number {
-    return this.#slot.at(ordinal)
+  /** Hands over all creatives and has none any more. Cost: O(bytes). */
+  take(): CreativesPart {
+    return {
+      numbers: mapColumns(this.numbers, column => column.take()),
+      fragmentStart: this.#fragmentStart.take(),
+      fragments: this.#fragments.take(),
+      categoryStart: this.#categoryStart.take(),
+      categories: this.#categories.take(),
+    }
+  }
+
+  /** Adds what another one handed over; `numberOf` are its texts' numbers here. Cost: O(bytes). */
+  append(part: CreativesPart, numberOf: Growing<Uint32Array>): void {
+    this.#fragmentStart.append(part.fragmentStart, this.#fragments.length)
+    this.#fragments.append(part.fragments)
+    this.#categoryStart.append(part.categoryStart, this.#categories.length)
+    this.#categories.appendMapped(part.categories, numberOf)
+    mapColumns(this.numbers, (column, name) => column.append(part.numbers[name]))
   }
 
   /** Lengths of the creatives' columns, in elements. */
   sizes() {
-    const creatives = this.#format.length
+    const creatives = this.count
     return {
       creativeFormat: creatives,
       creativeAttributes: creatives,
@@ -84,16 +109,17 @@ export class CreativeColumns {
 
   /** Writes all creatives into columns of those lengths. Cost: O(bytes of the columns). */
   write(columns: CatalogColumns): void {
-    columns.creativeFormat.set(this.#format.view())
-    columns.creativeAttributes.set(this.#attributes.view())
-    columns.creativeBannerTypes.set(this.#bannerTypes.view())
-    columns.creativeMimes.set(this.#mimes.view())
-    columns.creativeProtocols.set(this.#protocols.view())
-    columns.creativeSecure.set(this.#secure.view())
-    columns.creativeDurationS.set(this.#durationS.view())
-    columns.creativeWidth.set(this.#width.view())
-    columns.creativeHeight.set(this.#height.view())
-    columns.creativeSlot.set(this.#slot.view())
+    const { numbers } = this
+    columns.creativeFormat.set(numbers.format.view())
+    columns.creativeAttributes.set(numbers.attributes.view())
+    columns.creativeBannerTypes.set(numbers.bannerTypes.view())
+    columns.creativeMimes.set(numbers.mimes.view())
+    columns.creativeProtocols.set(numbers.protocols.view())
+    columns.creativeSecure.set(numbers.secure.view())
+    columns.creativeDurationS.set(numbers.durationS.view())
+    columns.creativeWidth.set(numbers.width.view())
+    columns.creativeHeight.set(numbers.height.view())
+    columns.creativeSlot.set(numbers.slot.view())
     writeStarts(columns.creativeFragmentStart, this.#fragmentStart.view(), this.#fragments.length)
     columns.fragmentBytes.set(this.#fragments.view())
     writeStarts(columns.creativeCategoryStart, this.#categoryStart.view(), this.#categories.length)

@@ -26,6 +26,23 @@ class GrowingNumbers<T extends Uint32Array | Float64Array> {
     this.#values[this.#length++] = value
   }
 
+  /** Appends many numbers, each increased by an offset. Cost: O(values). */
+  append(values: T, offset = 0): void {
+    for (let i = 0; i < values.length; i++) this.push(values[i]! + offset)
+  }
+
+  /** Appends what each number stands for. Cost: O(values). */
+  appendMapped(values: T, meanings: { at(index: number): number }): void {
+    for (let i = 0; i < values.length; i++) this.push(meanings.at(values[i]!))
+  }
+
+  /** Hands over what was pushed, in memory of its own, and is empty again. Cost: O(length). */
+  take(): T {
+    const taken = this.#values.slice(0, this.#length) as T
+    this.#length = 0
+    return taken
+  }
+
   at(index: number): number {
     return this.#values[index]!
   }
@@ -36,10 +53,22 @@ class GrowingNumbers<T extends Uint32Array | Float64Array> {
   }
 }
 
+/** A list of numbers that grows, unsigned 32-bit ones or 64-bit floats. */
+export type Growing<T extends Uint32Array | Float64Array> = GrowingNumbers<T>
+
 /** An empty list of unsigned 32-bit numbers. */
-export const growingU32 = () => new GrowingNumbers(length => new Uint32Array(length))
+export const growingU32 = () => new GrowingNumbers<Uint32Array>(length => new Uint32Array(length))
 /** An empty list of 64-bit floats. */
-export const growingF64 = () => new GrowingNumbers(length => new Float64Array(length))
+export const growingF64 = () => new GrowingNumbers<Float64Array>(length => new Float64Array(length))
+
+/** Does the same with every column of a set. @returns what came out, by the same names */
+export function mapColumns<const C extends object, R>(
+  columns: C,
+  each: (column: C[keyof C], name: keyof C) => R,
+): { readonly [name in keyof C]: R } {
+  const names = Object.keys(columns) as (keyof C)[]
+  return Object.fromEntries(names.map(name => [name, each(columns[name], name)])) as { [name in keyof C]: R }
+}
 
 /** ASCII text of many pieces as bytes, so that pieces leave the V8 heap at once. */
 export class GrowingText {
@@ -53,17 +82,34 @@ export class GrowingText {
 
   /** Appends text whose units are all below 128. Amortised O(text.length). */
   push(text: string): void {
-    if (this.#length + text.length > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + text.length))
-      larger.set(this.view())
-      this.#bytes = larger
-    }
+    this.#reserve(text.length)
     const { written, read } = this.#encoder.encodeInto(text, this.#bytes.subarray(this.#length))
     assert(written === text.length && read === text.length, 'only ASCII is kept as bytes', { read, written })
     this.#length += written
   }
 
+  /** Appends bytes of another such text. Cost: O(bytes). */
+  append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length)
+    this.#bytes.set(bytes, this.#length)
+    this.#length += bytes.length
+  }
+
+  /** Hands over what was pushed, in memory of its own, and is empty again. Cost: O(length). */
+  take(): Uint8Array {
+    const taken = this.#bytes.slice(0, this.#length)
+    this.#length = 0
+    return taken
+  }
+
   view(): Uint8Array {
     return this.#bytes.subarray(0, this.#length)
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#length + bytes <= this.#bytes.length) return
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + bytes))
+    larger.set(this.view())
+    this.#bytes = larger
   }
 }

@@ -47,6 +47,13 @@ export function textOf(table: Columns<typeof TEXT_COLUMNS>, index: number): stri
   return String.fromCharCode(...chars.subarray(table.textStart[index]!, table.textStart[index + 1]!))
 }
 
+/** Texts on their way to another thread's table: text i ends at ends[i] in chars, and begins where i - 1 ends. */
+export interface NewTexts {
+  readonly spaces: Uint8Array
+  readonly ends: Uint32Array
+  readonly chars: string
+}
+
 /**
  * Collects texts before the table's size is known. The hash table is our own because a load looks up millions of texts
  * that were just parsed: a Map hashes each of them in V8's runtime.
@@ -96,6 +103,28 @@ export class TextTableBuilder {
     this.#chars += text.length
     if (this.count * 2 > mask) this.#grow()
     return next
+  }
+
+  /** Texts from number `first` on, to be told to another table. Cost: O(their characters). */
+  newTexts(first: number): NewTexts {
+    const ends = new Uint32Array(this.count - first)
+    let end = 0
+    for (let i = 0; i < ends.length; i++) {
+      end += this.#texts[first + i]!.length
+      ends[i] = end
+    }
+    return { spaces: Uint8Array.from(this.#spaces.slice(first)), ends, chars: this.#texts.slice(first).join('') }
+  }
+
+  /** Adds what newTexts of another table gave. @returns their numbers here. Cost: O(characters). */
+  addTexts({ spaces, ends, chars }: NewTexts): Uint32Array {
+    const numbers = new Uint32Array(spaces.length)
+    let start = 0
+    for (let i = 0; i < numbers.length; i++) {
+      numbers[i] = this.add(spaces[i]!, chars.slice(start, ends[i]!))
+      start = ends[i]!
+    }
+    return numbers
   }
 
   #grow(): void {

@@ -37,6 +37,22 @@ export interface ReadReport {
   readonly usable: boolean
 }
 
+/** What a reader on another thread made of some records of one kind. Plain data. */
+export interface ReadPart {
+  readonly kind: DocumentKindName
+  readonly bad: number
+  /** Good records, with what ownerOf says of each. */
+  readonly ids: readonly string[]
+  readonly owners: readonly string[]
+  /** Refused records that have an id: id and place, as in KnownRecords. */
+  readonly refused: readonly (readonly [string, string])[]
+  readonly problems: readonly RecordProblem[]
+  readonly problemsTotal: number
+}
+
+/** All that a reader knows of one kind, for readers on other threads. Plain data. */
+export type KnownKind = Pick<ReadPart, 'kind' | 'ids' | 'owners' | 'refused'>
+
 /** Ids that can be shown on a line as they are: what a good id may have, and spaces. */
 const SHOWN_ID = /^[\w.: -]{1,64}$/
 
@@ -72,6 +88,8 @@ export class DocumentReader {
   #problemsTotal = 0
   #kindIndex = 0
   #finished = false
+  /** What is noted for another thread while readPart runs. */
+  #part: { ids: string[]; owners: string[]; refused: [string, string][] } | undefined
 
   /** @param onGood called once for each good record, in reading order, while read() runs */
   constructor(onGood: (document: GoodDocument) => void) {
@@ -98,6 +116,60 @@ export class DocumentReader {
     counts.good++
     this.#accept({ kind, document: value } as GoodDocument)
     return true
+  }
+
+  /**
+   * Reads records of one kind for another thread's reader, which learns of them by merge. Problems and counts go there.
+   * Whether an id is new, and whether there are too many records, this reader can only say of what it has read itself.
+   * Cost: O(size of the records).
+   */
+  readPart(kind: DocumentKindName, values: readonly unknown[], first: RecordPlace): ReadPart {
+    const part = { ids: [] as string[], owners: [] as string[], refused: [] as [string, string][] }
+    const counts = this.#counts[kind]
+    const badBefore = counts.bad
+    this.#part = part
+    for (let i = 0; i < values.length; i++) this.read(kind, values[i], { file: first.file, record: first.record + i })
+    this.#part = undefined
+    const [problems, problemsTotal] = [this.#kept.splice(0), this.#problemsTotal]
+    this.#problemsTotal = 0
+    return { kind, bad: counts.bad - badBefore, ...part, problems, problemsTotal }
+  }
+
+  /**
+   * Takes what another reader has read, as if it had been read here, at this moment.
+   * @returns false when that needs what only this reader knows (an id comes twice, or there are too many records): then
+   *   nothing has changed, and the records are to be read here. Cost: O(ids + problems)
+   */
+  merge(part: ReadPart): boolean {
+    const { kind, ids, owners, refused } = part
+    const good = this.#good[kind]
+    const counts = this.#counts[kind]
+    if (counts.good + ids.length > DOCUMENT_KINDS[kind].max || ids.some(id => good.has(id))) return false
+    this.#kindIndex = DOCUMENT_KIND_NAMES.indexOf(kind)
+    counts.good += ids.length
+    counts.bad += part.bad
+    for (let i = 0; i < ids.length; i++) {
+      good.set(ids[i]!, owners[i]!)
+      this.#refused[kind].delete(ids[i]!)
+    }
+    for (const [id, place] of refused) this.#noteRefused(kind, id, place)
+    for (const each of part.problems) this.#keep(each)
+    this.#problemsTotal += part.problemsTotal - part.problems.length
+    return true
+  }
+
+  /** What is known of a kind. Cost: O(records). */
+  known(kind: DocumentKindName): KnownKind {
+    const good = this.#good[kind]
+    return { kind, ids: [...good.keys()], owners: [...good.values()], refused: [...this.#refused[kind]] }
+  }
+
+  /** Knows of a kind what another reader knows, and nothing else. Cost: O(records). */
+  learn({ kind, ids, owners, refused }: KnownKind): void {
+    this.#good[kind].clear()
+    for (let i = 0; i < ids.length; i++) this.#good[kind].set(ids[i]!, owners[i]!)
+    this.#refused[kind].clear()
+    for (const [id, place] of refused) this.#refused[kind].set(id, place)
   }
 
   #check(kind: DocumentKindName, value: unknown, found: Problem[]): void {
@@ -129,7 +201,10 @@ export class DocumentReader {
     if (good.kind === 'settings') this.#known = { ...this.#known, currency: good.document.currency }
     const id = idOf(good.document)
     if (id !== undefined) {
-      this.#good[good.kind].set(id, ownerOf(good.document))
+      const owner = ownerOf(good.document)
+      this.#good[good.kind].set(id, owner)
+      this.#part?.ids.push(id)
+      this.#part?.owners.push(owner)
       // A later record may take the id of a refused one; from then on the id is good.
       this.#refused[good.kind].delete(id)
     }
@@ -139,11 +214,16 @@ export class DocumentReader {
   #refuse(kind: DocumentKindName, value: unknown, where: RecordPlace): void {
     const given = idOf(value)
     const id = given !== undefined && SHOWN_ID.test(given) ? given : undefined
-    const refused = this.#refused[kind]
-    // Beyond the limit of good records a reference is only told that its target is missing.
-    if (id !== undefined && refused.size < DOCUMENT_KINDS[kind].max) refused.set(id, `${where.file}[${where.record}]`)
+    if (id !== undefined) this.#noteRefused(kind, id, `${where.file}[${where.record}]`)
     for (const each of this.#found) this.#keep({ ...each, ...where, ...(id === undefined ? {} : { id }) })
     this.#found.length = 0
+  }
+
+  #noteRefused(kind: DocumentKindName, id: string, place: string): void {
+    const refused = this.#refused[kind]
+    // Beyond the limit of good records a reference is only told that its target is missing.
+    if (refused.size < DOCUMENT_KINDS[kind].max) refused.set(id, place)
+    this.#part?.refused.push([id, place])
   }
 
   #keep(found: RecordProblem): void {

@@ -1,0 +1,130 @@
+/** Collects validated documents on one thread and hands them over in parts, from which one thread builds a catalog. */
+import { assert } from '../foundation/assert.ts'
+import { SPACE } from './catalog.ts'
+import { CreativeColumns, type CreativesPart } from './creative-columns.ts'
+import { domainWithParents } from './dimensions.ts'
+import type { Advertiser, Campaign, Creative, Exchange, LineItem, Rates, Settings } from './documents.ts'
+import { growingU32 } from './growing.ts'
+import { type ActiveCampaign, type ActiveCreative, LineItemColumns, type LineItemsPart } from './line-item-columns.ts'
+import { type NewTexts, TextTableBuilder } from './text-table.ts'
+import type { GoodDocument } from './validate.ts'
+
+/** What a creative's bids say whatever the request: ASCII JSON members without braces, such as `"crid":"c1","w":300`. */
+export type RenderCreative = (creative: Creative, advertiser: Advertiser) => string
+
+/** What a collector got since it last handed over. Plain data: its arrays can be transferred to another thread. */
+export interface CatalogPart {
+  /** Which collector; parts of one must be appended in the order in which it handed them over. */
+  readonly collector: number
+  /** Texts that this collector had not mentioned before. Its numbers of texts count them all. */
+  readonly texts: NewTexts
+  /** Ids of active creatives, in the order of the columns. */
+  readonly creativeIds: readonly string[]
+  readonly creatives: CreativesPart
+  readonly lineItems: LineItemsPart
+}
+
+/** All active creatives of a version: the ordinal is the position. */
+export interface CreativeTable {
+  readonly ids: readonly string[]
+  readonly slots: Uint32Array
+}
+
+/**
+ * Collects documents in the order of DOCUMENT_KINDS. Those that others refer to (all but creatives and line items) are
+ * few: every collector of a load gets them all, and keeps them. Creatives and line items can be divided between collectors.
+ */
+export class PartCollector {
+  readonly #collector: number
+  readonly #render: RenderCreative
+  readonly #texts = new TextTableBuilder()
+  #textsTaken = 0
+  readonly exchanges: Exchange[] = []
+  settings: Settings | undefined
+  rates: Rates | undefined
+  readonly #advertisers = new Map<string, { readonly document: Advertiser; readonly index: number }>()
+  /** CSR of each advertiser's domain and those above it, as numbers of texts of this collector. */
+  readonly advertiserDomainStart = growingU32()
+  readonly advertiserDomains = growingU32()
+  readonly #campaigns = new Map<string, ActiveCampaign>()
+  #creativeIds: string[] = []
+  readonly #creatives = new CreativeColumns()
+  readonly #activeCreatives = new Map<string, ActiveCreative>()
+  readonly #lineItems = new LineItemColumns()
+
+  constructor(collector: number, render: RenderCreative) {
+    this.#collector = collector
+    this.#render = render
+  }
+
+  /** Takes one good document. Documents that it refers to must have come before it, creatives by learnCreatives. */
+  add(good: GoodDocument): void {
+    switch (good.kind) {
+      case 'settings':
+        this.settings = good.document
+        return
+      case 'rates':
+        this.rates = good.document
+        return
+      case 'exchanges':
+        this.exchanges.push(good.document)
+        return
+      case 'advertisers':
+        this.#addAdvertiser(good.document)
+        return
+      case 'campaigns':
+        this.#addCampaign(good.document)
+        return
+      case 'creatives':
+        this.#addCreative(good.document)
+        return
+      case 'lineItems':
+        this.#addLineItem(good.document)
+    }
+  }
+
+  #addAdvertiser(document: Advertiser): void {
+    this.#advertisers.set(document.id, { document, index: this.advertiserDomainStart.length })
+    this.advertiserDomainStart.push(this.advertiserDomains.length)
+    for (const domain of domainWithParents(document.domain))
+      this.advertiserDomains.push(this.#texts.add(SPACE.blockedDomain, domain))
+  }
+
+  #addCampaign(document: Campaign): void {
+    if (document.status !== 'active') return
+    const advertiser = this.#advertisers.get(document.advertiserId)
+    assert(advertiser !== undefined, 'a campaign comes after its advertiser', { id: document.id })
+    this.#campaigns.set(document.id, { document, advertiser: advertiser.index })
+  }
+
+  #addCreative(document: Creative): void {
+    if (document.status !== 'active') return
+    const advertiser = this.#advertisers.get(document.advertiserId)?.document
+    assert(advertiser !== undefined, 'a creative comes after its advertiser', { id: document.id })
+    this.#creativeIds.push(document.id)
+    this.#creatives.add(document, advertiser, this.#render(document, advertiser), this.#texts)
+  }
+
+  #addLineItem(document: LineItem): void {
+    const campaign = this.#campaigns.get(document.campaignId)
+    const creatives = document.creativeIds.map(id => this.#activeCreatives.get(id)).filter(each => each !== undefined)
+    if (document.status !== 'active' || campaign === undefined || creatives.length === 0) return
+    this.#lineItems.add(document, campaign, creatives, this.#texts)
+  }
+
+  /** Tells which creatives all collectors found together; needed once, before the first line item. Cost: O(creatives). */
+  learnCreatives({ ids, slots }: CreativeTable): void {
+    for (let ordinal = 0; ordinal < ids.length; ordinal++)
+      this.#activeCreatives.set(ids[ordinal]!, { ordinal, slot: slots[ordinal]! })
+  }
+
+  /** Hands over the creatives, line items and texts since the last time. Cost: O(their bytes). */
+  take(): CatalogPart {
+    const texts = this.#texts.newTexts(this.#textsTaken)
+    this.#textsTaken = this.#texts.count
+    const creativeIds = this.#creativeIds
+    this.#creativeIds = []
+    const [creatives, lineItems] = [this.#creatives.take(), this.#lineItems.take()]
+    return { collector: this.#collector, texts, creativeIds, creatives, lineItems }
+  }
+}

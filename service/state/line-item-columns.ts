@@ -1,0 +1,256 @@
+/** Collects line items, one at a time, and writes them into a catalog's columns, best first. */
+import { nanosFromCpm } from '../foundation/units.ts'
+import type { Column, ElementKind } from './arena.ts'
+import { type CatalogColumns, SPACE } from './catalog.ts'
+import { DIMENSION_NAMES, DIMENSIONS, type DimensionName } from './dimensions.ts'
+import type { Campaign, LineItem, Targeting } from './documents.ts'
+import { type Growing, growingF64, growingU32, mapColumns } from './growing.ts'
+import type { References } from './index-builder.ts'
+import type { TextTableBuilder } from './text-table.ts'
+
+const OPEN_START_MS = 0
+const OPEN_END_MS = Number.MAX_SAFE_INTEGER
+
+/** An active campaign, and the ordinal of its advertiser. */
+export interface ActiveCampaign {
+  readonly document: Campaign
+  readonly advertiser: number
+}
+
+/** An active creative, as line items refer to it. */
+export interface ActiveCreative {
+  readonly ordinal: number
+  /** See bannerSlot and VIDEO_SLOT. */
+  readonly slot: number
+}
+
+type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'includes'
+type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs'
+
+/**
+ * Line items as one collector has them: columns in the order in which they were added, texts by its own numbers.
+ * Lists lie one after another, the first of a line item at its start.
+ */
+export interface LineItemsPart {
+  readonly u32: Readonly<Record<U32Name, Uint32Array>>
+  readonly f64: Readonly<Record<F64Name, Float64Array>>
+  readonly idText: Uint32Array
+  readonly campaignText: Uint32Array
+  readonly creativeStart: Uint32Array
+  readonly creatives: Uint32Array
+  readonly dealStart: Uint32Array
+  readonly deals: Uint32Array
+  readonly referenceStart: Uint32Array
+  readonly referenceLists: Uint32Array
+}
+
+/** Line items of one build. Texts are numbers, of whoever adds. */
+export class LineItemColumns {
+  readonly #u32: Readonly<Record<U32Name, Growing<Uint32Array>>> = {
+    priority: growingU32(),
+    passRatePpm: growingU32(),
+    advertiser: growingU32(),
+    includes: growingU32(),
+  }
+  readonly #f64: Readonly<Record<F64Name, Growing<Float64Array>>> = {
+    priceNanos: growingF64(),
+    flightStartMs: growingF64(),
+    flightEndMs: growingF64(),
+  }
+  readonly #idText = growingU32()
+  readonly #campaignText = growingU32()
+  readonly #creativeStart = growingU32()
+  readonly #creatives = growingU32()
+  readonly #dealStart = growingU32()
+  readonly #deals = growingU32()
+  readonly #referenceStart = growingU32()
+  readonly #referenceLists = growingU32()
+
+  /** What the index is built from. */
+  get references(): References {
+    return { start: this.#referenceStart, lists: this.#referenceLists, includes: this.#u32.includes }
+  }
+
+  /** Takes one active line item with its active creatives, at least one. Cost: O(what it targets). */
+  add(
+    document: LineItem,
+    campaign: ActiveCampaign,
+    creatives: readonly ActiveCreative[],
+    texts: TextTableBuilder,
+  ): void {
+    const flights = [campaign.document.flight, document.flight]
+    this.#u32.priority.push(document.priority)
+    this.#f64.priceNanos.push(nanosFromCpm(document.price.cpm, 'down'))
+    this.#f64.flightStartMs.push(Math.max(...flights.map(flight => instantMs(flight?.start, OPEN_START_MS))))
+    this.#f64.flightEndMs.push(Math.min(...flights.map(flight => instantMs(flight?.end, OPEN_END_MS))))
+    this.#u32.passRatePpm.push(Math.round((document.passThroughRate ?? 1) * 1_000_000))
+    this.#u32.advertiser.push(campaign.advertiser)
+    this.#idText.push(texts.add(SPACE.id, document.id))
+    this.#campaignText.push(texts.add(SPACE.id, document.campaignId))
+    this.#creativeStart.push(this.#creatives.length)
+    for (const { ordinal } of creatives) this.#creatives.push(ordinal)
+    this.#dealStart.push(this.#deals.length)
+    for (const deal of document.deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
+    this.#addReferences(document, creatives, texts)
+  }
+
+  /** Notes which values the line item includes and excludes, per dimension of the index. */
+  #addReferences(document: LineItem, creatives: readonly ActiveCreative[], texts: TextTableBuilder): void {
+    const lists = this.#referenceLists
+    this.#referenceStart.push(lists.length)
+    let includes = 0
+    for (const name of DIMENSION_NAMES) {
+      const rule: Targeting[typeof name] = document.targeting[name]
+      if (rule === undefined) continue
+      if (rule.include !== undefined) {
+        includes |= 1 << SPACE[name]
+        this.#refer(name, rule.include, 0, texts)
+      }
+      if (rule.exclude !== undefined) this.#refer(name, rule.exclude, 1, texts)
+    }
+    for (const { slot } of creatives) lists.push(texts.add(SPACE.slot, String(slot)) * 2)
+    for (const deal of document.deals ?? []) lists.push(texts.add(SPACE.deal, deal) * 2)
+    if (document.deals !== undefined) includes |= 1 << SPACE.deal
+    this.#u32.includes.push(includes | (1 << SPACE.slot))
+  }
+
+  /** One list of one dimension. A value that comes twice, as dayparts can overlap, does no harm: bits are only set. */
+  #refer(name: DimensionName, values: readonly (string | number)[], exclude: 0 | 1, texts: TextTableBuilder): void {
+    const { keys } = DIMENSIONS[name]
+    const lists = this.#referenceLists
+    const space = SPACE[name]
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i]!
+      if (keys === undefined) lists.push(texts.add(space, String(value)) * 2 + exclude)
+      else for (const key of keys(value)) lists.push(texts.add(space, key) * 2 + exclude)
+    }
+  }
+
+  /** Hands over all line items and has none any more. Cost: O(bytes). */
+  take(): LineItemsPart {
+    return {
+      u32: mapColumns(this.#u32, column => column.take()),
+      f64: mapColumns(this.#f64, column => column.take()),
+      idText: this.#idText.take(),
+      campaignText: this.#campaignText.take(),
+      creativeStart: this.#creativeStart.take(),
+      creatives: this.#creatives.take(),
+      dealStart: this.#dealStart.take(),
+      deals: this.#deals.take(),
+      referenceStart: this.#referenceStart.take(),
+      referenceLists: this.#referenceLists.take(),
+    }
+  }
+
+  /** Adds what another one handed over; `numberOf` are its texts' numbers here. Cost: O(bytes). */
+  append(part: LineItemsPart, numberOf: Growing<Uint32Array>): void {
+    mapColumns(this.#u32, (column, name) => column.append(part.u32[name]))
+    mapColumns(this.#f64, (column, name) => column.append(part.f64[name]))
+    this.#idText.appendMapped(part.idText, numberOf)
+    this.#campaignText.appendMapped(part.campaignText, numberOf)
+    this.#creativeStart.append(part.creativeStart, this.#creatives.length)
+    this.#creatives.append(part.creatives)
+    this.#dealStart.append(part.dealStart, this.#deals.length)
+    this.#deals.appendMapped(part.deals, numberOf)
+    this.#referenceStart.append(part.referenceStart, this.#referenceLists.length)
+    const lists = part.referenceLists
+    for (let i = 0; i < lists.length; i++) this.#referenceLists.push(numberOf.at(lists[i]! >>> 1) * 2 + (lists[i]! & 1))
+  }
+
+  /** Positions of line items as they were added, best first: priority, then price, then as added. */
+  winningOrder(): Uint32Array {
+    const priority = this.#u32.priority.view()
+    const price = this.#f64.priceNanos.view()
+    return Uint32Array.from(priority.keys()).sort(
+      (a, b) => priority[a]! - priority[b]! || price[b]! - price[a]! || a - b,
+    )
+  }
+
+  /** Lengths of the line items' columns, in elements. */
+  sizes() {
+    const lineItems = this.#idText.length
+    return {
+      lineItemPriceNanos: lineItems,
+      lineItemFlightStartMs: lineItems,
+      lineItemFlightEndMs: lineItems,
+      lineItemRankEnd: lineItems,
+      lineItemPriorityEnd: lineItems,
+      lineItemPassRatePpm: lineItems,
+      lineItemAdvertiser: lineItems,
+      lineItemIdText: lineItems,
+      lineItemCampaignText: lineItems,
+      lineItemCreativeStart: lineItems + 1,
+      lineItemCreatives: this.#creatives.length,
+      lineItemDealStart: lineItems + 1,
+      lineItemDeals: this.#deals.length,
+    }
+  }
+
+  /** Writes all line items into columns of those lengths. Cost: O(bytes of the columns). */
+  write(columns: CatalogColumns, order: Uint32Array): void {
+    permute(columns.lineItemPriceNanos, this.#f64.priceNanos.view(), order)
+    permute(columns.lineItemFlightStartMs, this.#f64.flightStartMs.view(), order)
+    permute(columns.lineItemFlightEndMs, this.#f64.flightEndMs.view(), order)
+    permute(columns.lineItemPassRatePpm, this.#u32.passRatePpm.view(), order)
+    permute(columns.lineItemAdvertiser, this.#u32.advertiser.view(), order)
+    permute(columns.lineItemIdText, this.#idText.view(), order)
+    permute(columns.lineItemCampaignText, this.#campaignText.view(), order)
+    permuteLists(
+      { start: columns.lineItemCreativeStart, items: columns.lineItemCreatives },
+      { start: this.#creativeStart.view(), items: this.#creatives.view() },
+      order,
+    )
+    permuteLists(
+      { start: columns.lineItemDealStart, items: columns.lineItemDeals },
+      { start: this.#dealStart.view(), items: this.#deals.view() },
+      order,
+    )
+    this.#writeEnds(columns, order)
+  }
+
+  /** Where the run of equal rank and where the priority ends, per ordinal, from the last to the first. */
+  #writeEnds(columns: CatalogColumns, order: Uint32Array): void {
+    const { priority } = this.#u32
+    const { priceNanos } = this.#f64
+    let rankEnd = order.length
+    let priorityEnd = order.length
+    for (let ordinal = order.length - 1; ordinal >= 0; ordinal--) {
+      const here = order[ordinal]!
+      const after = ordinal + 1 < order.length ? order[ordinal + 1]! : here
+      if (priority.at(here) !== priority.at(after)) priorityEnd = ordinal + 1
+      if (priorityEnd === ordinal + 1 || priceNanos.at(here) !== priceNanos.at(after)) rankEnd = ordinal + 1
+      columns.lineItemRankEnd[ordinal] = rankEnd
+      columns.lineItemPriorityEnd[ordinal] = priorityEnd
+    }
+  }
+}
+
+function instantMs(text: string | undefined, absent: number): number {
+  return text === undefined ? absent : Date.parse(text)
+}
+
+function permute<K extends ElementKind>(
+  target: Column<K>,
+  source: Uint32Array | Float64Array,
+  order: Uint32Array,
+): void {
+  for (let ordinal = 0; ordinal < order.length; ordinal++) target[ordinal] = source[order[ordinal]!]!
+}
+
+/** Lists one after another: those of n are items[start[n] .. start[n + 1]], or up to the end for the last n. */
+interface Lists {
+  readonly start: Uint32Array
+  readonly items: Uint32Array
+}
+
+/** Writes the source's lists in the given order, with one start more than there are lists. */
+function permuteLists(target: Lists, source: Lists, order: Uint32Array): void {
+  let at = 0
+  for (let ordinal = 0; ordinal < order.length; ordinal++) {
+    target.start[ordinal] = at
+    const from = order[ordinal]!
+    const end = from + 1 < source.start.length ? source.start[from + 1]! : source.items.length
+    for (let i = source.start[from]!; i < end; i++) target.items[at++] = source.items[i]!
+  }
+  target.start[order.length] = at
+}
