@@ -22,6 +22,8 @@ export class CacheConnection {
   readonly #timeoutMs: number
   /** The last thing the socket said: commands that fail later only know that there is no connection. */
   #lastError: unknown
+  /** Ends the wait of those who wait for a connection. */
+  readonly #waiting = new Set<() => void>()
   #closed = false
 
   constructor({ url, timeoutMs, pickIndex }: ConnectionOptions) {
@@ -75,6 +77,8 @@ export class CacheConnection {
   close(): void {
     this.#closed = true
     this.redis.disconnect()
+    // Between two attempts to connect, the client ends without an event.
+    for (const fail of this.#waiting) fail()
   }
 
   #ready(): Promise<void> {
@@ -84,6 +88,7 @@ export class CacheConnection {
     return new Promise((resolve, reject) => {
       const settle = (outcome: () => void) => () => {
         clearTimeout(timer)
+        this.#waiting.delete(fail)
         redis.off('ready', succeed)
         redis.off('close', fail)
         redis.off('end', fail)
@@ -92,6 +97,7 @@ export class CacheConnection {
       const succeed = settle(resolve)
       const fail = settle(() => reject(new Error('no connection')))
       const timer = setTimeout(fail, this.#timeoutMs)
+      this.#waiting.add(fail)
       redis.once('ready', succeed)
       redis.once('close', fail)
       redis.once('end', fail)
