@@ -1,0 +1,164 @@
+import { describe, expect, test } from 'vitest'
+import { type Config, readConfig, SETTINGS } from './config.ts'
+
+const GOOD = { TENANT_ID: 'acme', TIER_ID: 'standard', REGION: 'eu-central-1', STATE_URL: 'redis://cache:6379' }
+
+function problemsOf(env: Record<string, string | undefined>): readonly string[] {
+  const read = readConfig({ ...GOOD, ...env })
+  return 'problems' in read ? read.problems : []
+}
+function configOf(env: Record<string, string | undefined> = {}): Config {
+  const read = readConfig({ ...GOOD, ...env })
+  if ('problems' in read) throw new Error(read.problems.join('\n'))
+  return read
+}
+
+/** Per variable: values that are taken, and values that are refused. */
+const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: readonly string[]]>> = {
+  TENANT_ID: [
+    ['acme', 'a-b', 'a12', `a${'b'.repeat(19)}`],
+    ['', 'ab', 'Acme', '1acme', 'acme-', 'a_b', `a${'b'.repeat(20)}`, 'health', 'console', 'admin', 'metrics', 'a\n'],
+  ],
+  TIER_ID: [
+    ['standard', 'A.1_x-y'],
+    ['', '-x', 'a b', 'a'.repeat(65), 'a\n'],
+  ],
+  REGION: [
+    ['eu-central-1', 'x'],
+    ['', ' x', 'é'],
+  ],
+  CELL_ID: [['123456789012'], ['-', 'a/b']],
+  INFRA_GROUP_ID: [['ig-1'], ['ig 1']],
+  STATE_URL: [
+    ['redis://c:1', 'rediss://u:p@c:1/0', 'file:/data', 'file:///data'],
+    ['', 'cache:6379', 'http://c', 'redis', '//c'],
+  ],
+  STATE_POLL_S: [
+    ['1', '3600'],
+    ['0', '3601', '1.5', '1s', '-1', ' 1', '1e3', '0x1', 'NaN'],
+  ],
+  CACHE_TIMEOUT_MS: [
+    ['50', '60000'],
+    ['49', '60001', 'x'],
+  ],
+  HOST: [
+    ['0.0.0.0', '::1'],
+    ['localhost', '1.2.3.4/8'],
+  ],
+  PORT: [
+    ['0', '65535'],
+    ['-1', '65536', '8080 '],
+  ],
+  ADMIN_HOST: [['127.0.0.1', '::'], ['admin']],
+  ADMIN_PORT: [['0', '1'], ['65536']],
+  BID_THREADS: [
+    ['1', '64'],
+    ['0', '65', 'all'],
+  ],
+  MEMORY_LIMIT_MIB: [
+    ['64', '1048576'],
+    ['63', '1048577', '1g'],
+  ],
+  MEMORY_WARN_PERCENT: [
+    ['1', '84'],
+    ['0', '100', '70%'],
+  ],
+  MEMORY_CRITICAL_PERCENT: [
+    ['71', '100'],
+    ['1', '101'],
+  ],
+  ALB_IDLE_TIMEOUT_S: [
+    ['1', '4000'],
+    ['0', '4001'],
+  ],
+  DRAIN_S: [
+    ['1', '110'],
+    ['0', '111'],
+  ],
+  METRICS_SINK: [
+    ['emf', 'cloudwatch', 'none'],
+    ['EMF', 'emf,none'],
+  ],
+  METRICS_PERIOD_S: [
+    ['1', '3600'],
+    ['0', '3601'],
+  ],
+  LOG_LEVEL: [
+    ['debug', 'info', 'warn', 'error'],
+    ['trace', 'INFO'],
+  ],
+}
+const VARIABLES = Object.values(SETTINGS).map(({ env }) => env)
+
+describe('settings', () => {
+  test('are all in these tests', () => {
+    expect(VARIABLES.filter(name => VALUES[name] === undefined)).toEqual([])
+  })
+
+  test.each(VARIABLES)('take good values of %s', name => {
+    for (const value of VALUES[name]?.[0] ?? []) expect(problemsOf({ [name]: value }), value).toEqual([])
+  })
+
+  test.each(VARIABLES)('refuse bad values of %s and name it', name => {
+    for (const value of VALUES[name]?.[1] ?? []) {
+      const problems = problemsOf({ [name]: value })
+      expect(problems.length, JSON.stringify(value)).toBe(1)
+      expect(problems[0], JSON.stringify(value)).toMatch(new RegExp(`^${name} must .*, got `))
+    }
+  })
+
+  test('that are needed have no default, and the others do without', () => {
+    const read = readConfig({})
+    const problems = 'problems' in read ? read.problems : []
+    expect(problems.map(problem => problem.split(' ')[0])).toEqual(['TENANT_ID', 'TIER_ID', 'REGION', 'STATE_URL'])
+  })
+
+  test('take an empty text for nothing', () => {
+    expect(configOf({ PORT: '', BID_THREADS: '' })).toMatchObject({ port: 8080, bidThreads: undefined })
+  })
+
+  test('are all judged at once', () => {
+    const problems = problemsOf({ TENANT_ID: 'X', PORT: 'x', LOG_LEVEL: 'x', DRAIN_S: 'x', REGION: '' })
+    expect(problems.length).toBe(5)
+  })
+
+  test('are never clamped and never changed', () => {
+    const config = configOf({ STATE_POLL_S: '3600', CACHE_TIMEOUT_MS: '50' })
+    expect(config).toMatchObject({ statePollS: 3_600, cacheTimeoutMs: 50 })
+    expect(Object.isFrozen(config)).toBe(true)
+  })
+
+  test('show no secret in a problem', () => {
+    const problems = problemsOf({ STATE_URL: 'http://user:hunter2@cache' }).join()
+    expect(problems).toContain('STATE_URL')
+    expect(problems).not.toContain('hunter2')
+  })
+
+  test('are shown short in a problem, on one line', () => {
+    const [problem = ''] = problemsOf({ LOG_LEVEL: `a\nb${'x'.repeat(10_000)}` })
+    expect(problem.length).toBeLessThan(200)
+    expect(problem).not.toContain('\n')
+  })
+})
+
+describe('settings that must fit each other', () => {
+  test('are the two lines of memory', () => {
+    const lines = (warn: string, critical: string) =>
+      problemsOf({ MEMORY_WARN_PERCENT: warn, MEMORY_CRITICAL_PERCENT: critical })
+    expect(lines('70', '71')).toEqual([])
+    for (const [warn, critical] of [
+      ['85', '85'],
+      ['90', '85'],
+    ] as const)
+      expect(lines(warn, critical)).toEqual([
+        `MEMORY_WARN_PERCENT must be below MEMORY_CRITICAL_PERCENT, got ${warn} and ${critical}`,
+      ])
+  })
+
+  test('are the two ports', () => {
+    expect(problemsOf({ PORT: '8080', ADMIN_PORT: '8080' })).toEqual([
+      'PORT and ADMIN_PORT must differ, got 8080 for both',
+    ])
+    expect(problemsOf({ PORT: '0', ADMIN_PORT: '0' })).toEqual([])
+  })
+})
