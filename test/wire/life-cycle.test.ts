@@ -124,7 +124,7 @@ describe('a service whose cache comes and goes', () => {
     }
     await putRawVersion(cache(), { tenantId: TENANT, version: 'unusable' }, broken)
     expect(await run.entry('state-refused')).toMatchObject({ version: 'unusable', level: 'error' })
-    expect(run.lines.some(line => line.includes('record-refused') && line.includes('timeZone'))).toBe(true)
+    expect(String((await run.entry('record-refused')).msg)).toContain('timeZone')
     expect((await state()).announcement).toBe(announcement)
     expect(await bidStatus(run)).toBe(200)
     expect(await healthStatus(run, 'ready')).toBe(200)
