@@ -1,0 +1,157 @@
+/**
+ * `npm run bench:load`: from a version in Redis to a task that is ready, beside the raw speed of reading the same bytes.
+ * A real Redis, a real publish, the real service process; rounds of both, interleaved.
+ */
+import { Redis } from 'ioredis'
+import { generatedCounts, generateTenant } from '../service/commands/generator.ts'
+import { bad, EXIT, newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
+import { stateKeys } from '../service/remote-cache/layout.ts'
+import { publishTenant } from '../service/remote-cache/publisher.ts'
+import { DOCUMENT_KIND_NAMES } from '../service/state/documents.ts'
+import { startRedis } from '../test/redis-server.ts'
+import { median } from './bench-engine.ts'
+import { startService } from './service-process.ts'
+
+const TENANT = 'bench-tenant'
+const SEED = 20_261_121
+/** From seeing the announcement to ready, for 100,000 line items. */
+const OBJECTIVE_MS = 3_000
+const RAW_IN_FLIGHT = 4
+
+interface Options {
+  readonly json: boolean
+  readonly lineItems: string
+  readonly rounds: string
+}
+
+/** One start of the service, in ms; steps of several threads are summed. */
+interface Start {
+  readonly loadMs: number
+  readonly processMs: number
+  readonly fetchMs: number
+  readonly parseMs: number
+  readonly validateMs: number
+  readonly buildMs: number
+}
+
+function* documentsOf(lineItems: number) {
+  let record = 0
+  for (const { kind, value } of generateTenant({ lineItems, seed: SEED }))
+    yield { kind, value, where: { file: kind, record: record++ } }
+}
+
+async function publish(url: string, lineItems: number): Promise<{ version: string; bytes: number; records: number }> {
+  const redis = new Redis(url)
+  const total = Object.values(generatedCounts(lineItems)).reduce((sum, count) => sum + count, 0)
+  const progress = startProgress('publishing', total)
+  const outcome = await publishTenant({
+    redis,
+    tenantId: TENANT,
+    documents: documentsOf(lineItems),
+    onProgress: ({ records }) => progress.update(records),
+  })
+  progress.stop()
+  redis.disconnect()
+  if (outcome.kind !== 'published') throw new Error(`not published: ${outcome.because}`)
+  return { version: outcome.announcement.version, bytes: outcome.bytes, records: outcome.records }
+}
+
+/** Reads every chunk of the version as bytes and does nothing with them. @returns ms */
+async function readRaw(url: string, version: string): Promise<number> {
+  const redis = new Redis(url)
+  const keys = stateKeys(TENANT)
+  const manifest = JSON.parse((await redis.get(keys.manifest(version))) ?? '{}')
+  const wanted = DOCUMENT_KIND_NAMES.flatMap(kind =>
+    (manifest.kinds?.[kind]?.chunks ?? []).map((_: unknown, index: number) => keys.chunk(version, kind, index)),
+  )
+  const startMs = performance.now()
+  const reader = async () => {
+    for (let key = wanted.shift(); key !== undefined; key = wanted.shift()) await redis.getBuffer(key)
+  }
+  await Promise.all(Array.from({ length: RAW_IN_FLIGHT }, reader))
+  const ms = performance.now() - startMs
+  redis.disconnect()
+  return ms
+}
+
+async function startOnce(url: string): Promise<Start> {
+  const startMs = performance.now()
+  const service = await startService({
+    env: { TENANT_ID: TENANT, STATE_URL: url, BID_THREADS: '1', DRAIN_S: '1', NODE_ENV: 'production' },
+    readyTimeoutMs: 120_000,
+  })
+  const processMs = performance.now() - startMs
+  const loaded = service.logLines.map(line => JSON.parse(line)).find(line => line.code === 'state-loaded')
+  await service.stop()
+  return {
+    loadMs: loaded.total_ms,
+    processMs,
+    fetchMs: loaded.fetch_ms,
+    parseMs: loaded.parse_ms,
+    validateMs: loaded.validate_ms,
+    buildMs: loaded.build_ms,
+  }
+}
+
+async function benchLoad(options: Options): Promise<void> {
+  const lineItems = Number(options.lineItems)
+  const server = await startRedis()
+  try {
+    const { version, bytes, records } = await publish(server.url, lineItems)
+    const raw: number[] = []
+    const starts: Start[] = []
+    const progress = startProgress('rounds', Number(options.rounds))
+    for (let round = 0; round < Number(options.rounds); round++) {
+      raw.push(await readRaw(server.url, version))
+      starts.push(await startOnce(server.url))
+      progress.update(round + 1)
+    }
+    progress.stop()
+    report({ lineItems, bytes, records, raw, starts, json: options.json })
+  } finally {
+    await server.stop()
+  }
+}
+
+function report(found: {
+  lineItems: number
+  bytes: number
+  records: number
+  raw: readonly number[]
+  starts: readonly Start[]
+  json: boolean
+}): void {
+  const { lineItems, bytes, records, raw, starts } = found
+  const of = (key: keyof Start) => Math.round(median(starts.map(start => start[key])))
+  const rawMs = Math.round(median(raw))
+  const loadMs = of('loadMs')
+  const row = (what: string, ms: number) => [
+    what,
+    String(ms),
+    (bytes / 1e3 / ms).toFixed(0),
+    Math.round((records / ms) * 1e3).toLocaleString('en'),
+  ]
+  console.log(`${lineItems} line items, ${records} records, ${(bytes / 1e6).toFixed(1)} MB, `)
+  console.log(`${Math.round(bytes / records)} bytes a record, seed ${SEED}, medians of ${starts.length} rounds\n`)
+  const rows = [['', 'ms', 'MB/s', 'records/s'], row('reading the bytes', rawMs), row('announced → ready', loadMs)]
+  console.log(table([...rows, row('process start → ready', of('processMs'))]))
+  const steps = (['fetchMs', 'parseMs', 'validateMs', 'buildMs'] as const).map(key => `${key} ${of(key)}`)
+  console.log(`\nsteps, loader threads summed: ${steps.join(', ')}`)
+  const spread = {
+    min: Math.min(...starts.map(each => each.loadMs)),
+    max: Math.max(...starts.map(each => each.loadMs)),
+  }
+  if (found.json)
+    console.log(JSON.stringify({ lineItems, bytes, records, rawMs, loadMs, processMs: of('processMs'), spread }))
+  if (lineItems !== 100_000 || loadMs < OBJECTIVE_MS) return
+  console.error(bad(`objective missed: announced → ready took ${loadMs} ms, ${OBJECTIVE_MS} ms is allowed`))
+  process.exitCode = EXIT.bad
+}
+
+await runCommand(
+  newCommand('bench:load', 'Measures the start of a task: Redis to ready, beside reading the same bytes.')
+    .option('--json', 'end with one line of JSON', false)
+    .option('--line-items <count>', 'size of the tenant', '100000')
+    .option('--rounds <count>', 'starts of the service', '5')
+    .action(benchLoad),
+)
