@@ -44,6 +44,8 @@ export const LIMITS = {
   creativesPerLineItemMax: 50,
   dealsPerLineItemMax: 1_000,
   markupCharsMax: 64 * KIB,
+  /** Addresses that one creative reports to; real ones have up to some 20. */
+  trackersMax: 40,
   /** One chunk of a version in the cache: large enough that the client's cost per reply vanishes. */
   chunkBytesMax: 4 * MIB,
   chunksMax: 4_096,
@@ -64,6 +66,16 @@ export const LIMITS = {
   /** Heaps of a bid thread. State is outside of them, so they need not grow with it. */
   bidThreadOldMib: 192,
   bidThreadSemiSpaceMib: 16,
+
+  /** Threads that parse and validate a version; more would wait for the control thread, which puts parts together. */
+  loaderThreadsMax: 4,
+  /** A version has one loader thread for so many bytes: a thread takes some 100 ms to start. */
+  loaderThreadBytesMin: 4 * MIB,
+  /** Chunks that a loader thread has in hand: one at work, one waiting. */
+  loaderThreadChunksMax: 2,
+  /** Heaps of a loader thread: ids of 200,000 line items and creatives, some 300,000 texts, one chunk. */
+  loaderThreadOldMib: 256,
+  loaderThreadSemiSpaceMib: 16,
 
   /** Line items of equal rank between which chance decides. */
   tiedCandidatesMax: 32,

@@ -3,17 +3,16 @@ import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BidThreads } from './bid-threads.ts'
+import { CatalogLoad } from './catalog-load.ts'
 import { type Config, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
-import { creativeFragment } from './openrtb/creative-fragment.ts'
 import { FileSource } from './remote-cache/file-source.ts'
 import { RedisSource } from './remote-cache/redis-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
 import type { OpenSource } from './remote-cache/source.ts'
 import { type Phase, runPhases } from './shutdown.ts'
-import { CatalogBuilder } from './state/catalog-builder.ts'
 import { stateEventTeller } from './state-events.ts'
 import { readEcsTask } from './telemetry/ecs-task.ts'
 import { startExporters } from './telemetry/exporters.ts'
@@ -69,7 +68,7 @@ function bidThreadCount({ bidThreads }: Config): number {
 function openSource({ stateUrl, tenantId, cacheTimeoutMs }: Config): OpenSource {
   if (stateUrl.startsWith('file:')) return new FileSource(stateUrl)
   const pickIndex = (count: number) => randomInt(count)
-  return new RedisSource({ url: stateUrl, tenantId, timeoutMs: cacheTimeoutMs, clock: systemClock, pickIndex })
+  return new RedisSource({ url: stateUrl, tenantId, timeoutMs: cacheTimeoutMs, pickIndex })
 }
 
 const task = await readEcsTask(env.ECS_CONTAINER_METADATA_URI_V4)
@@ -98,13 +97,13 @@ const threads = new BidThreads({
 
 const source = openSource(config)
 const tellState = stateEventTeller(log, recorder)
-const refresher = new Refresher<CatalogBuilder>({
+const refresher = new Refresher<CatalogLoad>({
   source,
   clock: systemClock,
   pickIndex: count => randomInt(count),
   pollMs: config.statePollS * 1_000,
-  openSink: () => new CatalogBuilder(creativeFragment),
-  onLoaded: async (builder, { version, announcementNumber }) => {
+  openReader: isFirst => new CatalogLoad(isFirst),
+  onLoaded: async ({ builder }, { version, announcementNumber }) => {
     await threads.announce(builder.finish(threads.nextSlab(), { version, announcement: announcementNumber }))
   },
   onEvent: event => {

@@ -61,6 +61,7 @@ function tellLoaded(event: Extract<RefreshEvent, { kind: 'version-loaded' }>, lo
       creatives: report.counts.creatives.good,
       records_refused: bad,
       bytes: report.bytes,
+      loader_threads: report.threads,
       fetch_ms: Math.round(report.fetchMs),
       parse_ms: Math.round(report.parseMs),
       validate_ms: Math.round(report.validateMs),

@@ -1,5 +1,8 @@
-/** What the control thread and the bid threads say to each other. */
+/** What the control thread, the bid threads and the loader threads say to each other. */
 import type { CatalogHeader } from './state/catalog.ts'
+import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
+import type { DocumentKindName } from './state/documents.ts'
+import type { KnownKind, ReadPart } from './state/validate.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 
 /** Given to a bid thread when it starts. */
@@ -30,3 +33,34 @@ export type FromBidThread =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'serving'; readonly slot: 0 | 1; readonly announcement: number; readonly problem: string }
   | ThreadLogMessage
+
+/** Given to a loader thread when it starts. */
+export interface LoaderThreadData {
+  /** 1, 2, … */
+  readonly thread: number
+  /** Bids go on meanwhile: every other thread comes first. */
+  readonly yields: boolean
+}
+
+/** A chunk, on its way between threads. */
+export interface ChunkToRead {
+  readonly kind: DocumentKindName
+  readonly records: Uint8Array<ArrayBuffer>
+  readonly file: string
+  readonly firstRecord: number
+}
+
+/** From the control thread. Records that others refer to are learnt by all loader threads; the rest is divided. */
+export type ToLoaderThread =
+  | { readonly kind: 'learn'; readonly chunk: ChunkToRead }
+  | { readonly kind: 'learn-creatives'; readonly known: KnownKind; readonly table: CreativeTable }
+  | { readonly kind: 'read'; readonly chunk: ChunkToRead }
+
+/** From a loader thread: what it made of one chunk, which comes back with it. In the order of the questions. */
+export interface FromLoaderThread {
+  readonly read: ReadPart
+  readonly part: CatalogPart
+  readonly records: Uint8Array<ArrayBuffer>
+  readonly parseMs: number
+  readonly validateMs: number
+}

@@ -2,7 +2,6 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { publishRecords } from '../../test/raw-version.ts'
 import { type RedisServer, startRedis } from '../../test/redis-server.ts'
-import { systemClock as clock } from '../foundation/clock.ts'
 import { accessRules, PUBLISHER_COMMANDS, SERVICE_COMMANDS } from './access.ts'
 import { CacheConnection } from './connection.ts'
 import { publishTenant } from './publisher.ts'
@@ -30,7 +29,7 @@ function urlOf(role: 'service' | 'publisher', tenantId: string): string {
 }
 
 function openSource(user: string, tenantId: string): RedisSource {
-  return new RedisSource({ url: user, tenantId, timeoutMs: 2_000, pickIndex, clock })
+  return new RedisSource({ url: user, tenantId, timeoutMs: 2_000, pickIndex })
 }
 
 async function publishAs(url: string, tenantId: string) {
@@ -66,7 +65,7 @@ test('service and publisher do all their work with exactly their commands, and n
   const announced = await source.announced()
   expect(announced?.number).toBe(5)
   let records = 0
-  for await (const batch of source.read(announced?.version ?? '')) records += batch.values.length
+  for await (const batch of source.read(announced?.version ?? '')) records += batch.count
   expect(records).toBeGreaterThan(20)
   source.close()
   const served = await commandsCounted()

@@ -4,6 +4,7 @@ import { LIMITS } from '../limits.ts'
 import type { DocumentKindName } from '../state/documents.ts'
 import { UnreadableRecord } from '../state/unreadable.ts'
 import type { ChunkRecord, KindRecord } from './layout.ts'
+import type { RecordBatch } from './source.ts'
 
 /** One full chunk and where it belongs. */
 export interface Chunk {
@@ -62,11 +63,16 @@ export async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
   return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex')
 }
 
+/** The records of a batch, see parseChunk. */
+export function recordsOf({ records }: Pick<RecordBatch, 'records'>): readonly unknown[] {
+  return records instanceof Uint8Array ? parseChunk(records) : records
+}
+
 /**
  * The records of a chunk. For a line that is not JSON stands an UnreadableRecord: validation refuses and names it.
  * Cost: O(bytes). Making one list of all lines and parsing that was measured and is no faster.
  */
-export function parseChunk(bytes: Uint8Array): unknown[] {
+function parseChunk(bytes: Uint8Array): unknown[] {
   return new TextDecoder().decode(bytes).split('\n').map(parsedLine)
 }
 

@@ -58,18 +58,18 @@ export class FileSource implements OpenSource {
 
   async *#batches(documents: AsyncIterator<DirectoryRecord, void>, version: string, bytes: number) {
     let share = bytes
-    let batch: { kind: DocumentKindName; values: unknown[]; file: string; firstRecord: number } | undefined
+    let batch: { kind: DocumentKindName; records: unknown[]; file: string; firstRecord: number } | undefined
     for (;;) {
       const { value: next } = await this.#next(documents, version)
       if (batch !== undefined && (next === undefined || !continues(batch, next))) {
         // Bytes are known of the whole only; the first batch carries them.
-        yield { ...batch, bytes: share, parseMs: 0 }
+        yield { ...batch, count: batch.records.length, bytes: share }
         share = 0
         batch = undefined
       }
       if (next === undefined) return
-      batch ??= { kind: next.kind, values: [], file: next.where.file, firstRecord: next.where.record }
-      batch.values.push(next.value)
+      batch ??= { kind: next.kind, records: [], file: next.where.file, firstRecord: next.where.record }
+      batch.records.push(next.value)
     }
   }
 
@@ -119,11 +119,11 @@ export class FileSource implements OpenSource {
 }
 
 function continues(
-  batch: { readonly kind: string; readonly values: readonly unknown[]; readonly firstRecord: number },
+  batch: { readonly kind: string; readonly records: readonly unknown[]; readonly firstRecord: number },
   next: DirectoryRecord,
 ): boolean {
-  const full = batch.values.length === BATCH_RECORDS_MAX
-  return !full && batch.kind === next.kind && next.where.record === batch.firstRecord + batch.values.length
+  const full = batch.records.length === BATCH_RECORDS_MAX
+  return !full && batch.kind === next.kind && next.where.record === batch.firstRecord + batch.records.length
 }
 
 function directoryOfUrl(url: string): string {

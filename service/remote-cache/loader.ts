@@ -1,12 +1,27 @@
-import { setImmediate as breathe } from 'node:timers/promises'
 import type { Clock } from '../foundation/clock.ts'
-import { DocumentReader, type GoodDocument, type ReadReport } from '../state/validate.ts'
-import type { Announcement, StateSource } from './source.ts'
+import type { ReadReport } from '../state/validate.ts'
+import type { Announcement, RecordBatch, StateSource, VersionSummary } from './source.ts'
 
-/** Takes the good documents of one version, in the order of DOCUMENT_KIND_NAMES: the catalog's builder. */
-export interface DocumentSink {
-  /** May throw an AssertionFailure, which refuses the version. */
-  add(document: GoodDocument): void
+/** What reading all batches of a version came to. */
+export interface BatchesRead extends ReadReport {
+  /** Time spent on parsing, summed over the threads that did it. */
+  readonly parseMs: number
+  /** Time spent on validating records and collecting the good ones, summed in the same way. */
+  readonly validateMs: number
+  /** Threads besides this one that worked. */
+  readonly threads: number
+}
+
+/** Reads the records of one version, whose batches come in the order of the source. */
+export interface BatchReader {
+  /** Called once, first. */
+  begin(summary: VersionSummary): void
+  /** Takes a batch; resolves when there is room for another. Rejects to refuse the version. */
+  read(batch: RecordBatch): Promise<void>
+  /** Resolves when all batches are read. */
+  finish(): Promise<BatchesRead>
+  /** Ends what is still under way. Called last, whatever happened before. */
+  close(): Promise<void>
 }
 
 /** How far a load is. */
@@ -18,22 +33,19 @@ export interface LoadProgress {
   readonly bytesTotal: number
 }
 
-/** What a load read, and how long its steps took. Steps overlap: fetching goes on while the others work. */
-export interface LoadReport extends ReadReport {
+/** What a load read, and how long its steps took. Steps overlap, and several threads may work on one. */
+export interface LoadReport extends BatchesRead {
   readonly version: string
   readonly announcementNumber: number
   /** ISO 8601 instant. */
   readonly createdAt: string
   readonly bytes: number
-  /** Time in which nothing but waiting for the source was done. */
+  /** Time in which the source was waited for. */
   readonly fetchMs: number
-  readonly parseMs: number
-  /** Validation, and what the sink does in `add`. */
-  readonly validateMs: number
   readonly totalMs: number
 }
 
-/** What a load needs besides a source and a sink. */
+/** What a load needs besides a source and a reader. */
 export interface LoadOptions {
   readonly clock: Clock
   /** Called after each batch, about once per MiB. */
@@ -43,45 +55,39 @@ export interface LoadOptions {
 }
 
 /**
- * Reads one version: fetch → checksum → parse → validate → sink. Bad records are left out and reported; whether the
- * rest is usable is in the report. Nothing is kept here. Lets other work of the thread run after each batch.
- * @throws SourceError, or whatever the sink throws. Cost: O(bytes).
+ * Reads one version: fetch → checksum → parse → validate → collect. Bad records are left out and reported; whether the
+ * rest is usable is in the report. Nothing is kept here. The caller closes the reader.
+ * @throws SourceError, or whatever the reader throws. Cost: O(bytes).
  */
 export async function loadVersion(
   source: StateSource,
   announcement: Announcement,
-  sink: DocumentSink,
+  reader: BatchReader,
   { clock, onProgress, signal }: LoadOptions,
 ): Promise<LoadReport> {
   const startMs = clock.monotonicMs()
   const summary = await source.summary(announcement.version)
-  const reader = new DocumentReader(document => sink.add(document))
-  let [records, bytes, waitMs, parseMs, validateMs] = [0, 0, 0, 0, 0]
+  reader.begin(summary)
+  let [records, bytes, fetchMs] = [0, 0, 0]
   let mark = startMs
   for await (const batch of source.read(announcement.version)) {
+    fetchMs += clock.monotonicMs() - mark
     signal?.throwIfAborted()
-    const gotMs = clock.monotonicMs()
-    waitMs += gotMs - mark
-    parseMs += batch.parseMs
-    const { kind, values, file, firstRecord } = batch
-    for (let i = 0; i < values.length; i++) reader.read(kind, values[i], { file, record: firstRecord + i })
-    records += values.length
+    await reader.read(batch)
+    records += batch.count
     bytes += batch.bytes
-    validateMs += clock.monotonicMs() - gotMs
     onProgress?.({ records, recordsTotal: summary.records, bytes, bytesTotal: summary.bytes })
-    await breathe()
     mark = clock.monotonicMs()
   }
-  const endMs = clock.monotonicMs()
+  fetchMs += clock.monotonicMs() - mark
+  const read = await reader.finish()
   return {
-    ...reader.finish(),
+    ...read,
     version: announcement.version,
     announcementNumber: announcement.number,
     createdAt: summary.createdAt,
     bytes,
-    fetchMs: waitMs + (endMs - mark) - parseMs,
-    parseMs,
-    validateMs,
-    totalMs: endMs - startMs,
+    fetchMs,
+    totalMs: clock.monotonicMs() - startMs,
   }
 }

@@ -4,7 +4,6 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { publishRecords } from '../../test/raw-version.ts'
 import { type RedisServer, startRedis } from '../../test/redis-server.ts'
-import { systemClock as clock } from '../foundation/clock.ts'
 import { type PublishOutcome, type PublishRecord, publishTenant } from './publisher.ts'
 import { RedisSource } from './redis-source.ts'
 
@@ -16,7 +15,7 @@ let source: RedisSource
 beforeAll(async () => {
   server = await startRedis()
   redis = new Redis(server.url)
-  source = new RedisSource({ url: server.url, tenantId, timeoutMs: 2_000, pickIndex: () => 0, clock })
+  source = new RedisSource({ url: server.url, tenantId, timeoutMs: 2_000, pickIndex: () => 0 })
 })
 afterAll(async () => {
   source.close()
@@ -39,7 +38,7 @@ function versionOf(outcome: PublishOutcome): string {
 
 async function recordsOf(version: string): Promise<number> {
   let records = 0
-  for await (const batch of source.read(version)) records += batch.values.length
+  for await (const batch of source.read(version)) records += batch.count
   return records
 }
 

@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { makeCertificates } from '../../test/certificates.ts'
 import { putRawVersion, type RawFaults, rawKinds } from '../../test/raw-version.ts'
 import { type RedisServer, startRedis } from '../../test/redis-server.ts'
-import { systemClock as clock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { RedisSource } from './redis-source.ts'
 import { describeSource } from './source.contract.ts'
@@ -17,7 +16,7 @@ const { pickIndex } = new Random(3)
 const tenantId = 'acme'
 
 function openSource(url: string, timeoutMs = 2_000): RedisSource {
-  return new RedisSource({ url, tenantId, timeoutMs, pickIndex, clock })
+  return new RedisSource({ url, tenantId, timeoutMs, pickIndex })
 }
 
 describeSource('the remote cache', async () => {
@@ -58,7 +57,7 @@ describe('what is wrong in the cache is named', () => {
   async function readCode(version: string, faults: RawFaults): Promise<unknown> {
     await putRawVersion(redis, { tenantId, version }, kinds, faults)
     try {
-      for await (const batch of source.read(version)) expect(batch.values.length).toBeGreaterThan(0)
+      for await (const batch of source.read(version)) expect(batch.count).toBeGreaterThan(0)
     } catch (error) {
       return (error as { code: SourceErrorCode }).code
     }
@@ -175,9 +174,8 @@ test('rediss:// trusts a private authority that NODE_EXTRA_CA_CERTS names, and n
   // Node reads the variable when it starts, so a process of its own has to ask.
   const program = `
     import { RedisSource } from ${JSON.stringify(new URL('./redis-source.ts', import.meta.url).href)}
-    import { systemClock as clock } from ${JSON.stringify(new URL('../foundation/clock.ts', import.meta.url).href)}
     const url = ${JSON.stringify(server.url.replace('127.0.0.1', 'localhost'))}
-    const source = new RedisSource({ url, tenantId: 'acme', timeoutMs: 5000, pickIndex: () => 0, clock })
+    const source = new RedisSource({ url, tenantId: 'acme', timeoutMs: 5000, pickIndex: () => 0 })
     const answer = await source.announced().then(() => 'answered', error => error.message)
     source.close()
     console.log(answer)`

@@ -1,7 +1,6 @@
-import type { Clock } from '../foundation/clock.ts'
 import { LIMITS } from '../limits.ts'
 import { DOCUMENT_KIND_NAMES, type DocumentKindName } from '../state/documents.ts'
-import { parseChunk, sha256Of } from './chunks.ts'
+import { sha256Of } from './chunks.ts'
 import { CacheConnection, type ConnectionOptions } from './connection.ts'
 import {
   ANNOUNCEMENT_FIELDS,
@@ -18,26 +17,24 @@ import { type Announcement, type OpenSource, type RecordBatch, SourceError, type
 /** Whose state to read, and how. */
 export interface RedisSourceOptions extends ConnectionOptions {
   readonly tenantId: string
-  readonly clock: Clock
 }
 
 /** A chunk that is being read, and where it belongs. */
 interface Fetch {
   readonly kind: DocumentKindName
   readonly firstRecord: number
-  readonly bytes: Promise<Buffer>
+  readonly count: number
+  readonly bytes: Promise<Buffer<ArrayBuffer>>
 }
 
 /** A tenant's state in the remote cache. Connects on the first question; issues only access.ts's SERVICE_COMMANDS. */
 export class RedisSource implements OpenSource {
   readonly #connection: CacheConnection
   readonly #keys: StateKeys
-  readonly #clock: Clock
 
   constructor(options: RedisSourceOptions) {
     this.#connection = new CacheConnection(options)
     this.#keys = stateKeys(options.tenantId)
-    this.#clock = options.clock
   }
 
   async announced(): Promise<Announcement | undefined> {
@@ -62,12 +59,9 @@ export class RedisSource implements OpenSource {
       }
       const fetch = inFlight.shift()
       if (fetch === undefined) return
-      const bytes = await fetch.bytes
-      const startMs = this.#clock.monotonicMs()
-      const values = parseChunk(bytes)
-      const parseMs = this.#clock.monotonicMs() - startMs
-      const { kind, firstRecord } = fetch
-      yield { kind, values, file: kind, firstRecord, bytes: bytes.length, parseMs }
+      const records = await fetch.bytes
+      const { kind, firstRecord, count } = fetch
+      yield { kind, records, count, file: kind, firstRecord, bytes: records.length }
     }
   }
 
@@ -89,21 +83,21 @@ export class RedisSource implements OpenSource {
         const bytes = this.#chunk(manifest.version, { kind, index }, chunk)
         // Whoever reads up to this chunk meets its error; who stops earlier must not leave it unhandled.
         bytes.catch(() => {})
-        yield { kind, firstRecord, bytes }
+        yield { kind, firstRecord, count: chunk.records, bytes }
         firstRecord += chunk.records
       }
     }
     return undefined
   }
 
-  async #chunk(version: string, at: { kind: DocumentKindName; index: number }, told: ChunkRecord): Promise<Buffer> {
-    const bytes = await this.#connection.run(redis => redis.getBuffer(this.#keys.chunk(version, at.kind, at.index)))
+  async #chunk(version: string, at: { kind: DocumentKindName; index: number }, told: ChunkRecord) {
+    const answer = await this.#connection.run(redis => redis.getBuffer(this.#keys.chunk(version, at.kind, at.index)))
+    const bytes = answer as Buffer<ArrayBuffer> | null
     const where = `version ${version}, ${at.kind} chunk ${at.index}`
     if (bytes === null) throw new SourceError('version-incomplete', where)
     if (bytes.length !== told.bytes)
       throw new SourceError('chunk-corrupt', `${where}: ${bytes.length} bytes instead of ${told.bytes}`)
-    if ((await sha256Of(bytes as Buffer<ArrayBuffer>)) !== told.sha256)
-      throw new SourceError('chunk-corrupt', `${where}: wrong sha256`)
+    if ((await sha256Of(bytes)) !== told.sha256) throw new SourceError('chunk-corrupt', `${where}: wrong sha256`)
     return bytes
   }
 }

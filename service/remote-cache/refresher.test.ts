@@ -3,6 +3,7 @@ import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { publishRecords, putRawVersion, type RawFaults, rawKinds } from '../../test/raw-version.ts'
 import { freePort, type RedisServer, startRedis } from '../../test/redis-server.ts'
+import { CatalogLoad } from '../catalog-load.ts'
 import { systemClock as clock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { publishTenant } from './publisher.ts'
@@ -35,7 +36,7 @@ describe('the plan', () => {
 /** A refresher on a source, with everything that it told. */
 class Watched {
   readonly events: RefreshEvent[] = []
-  readonly refresher: Refresher<{ add(): void }>
+  readonly refresher: Refresher<CatalogLoad>
   /** Versions that were built; a build may be told to fail. */
   readonly built: string[] = []
   failBuild: string | undefined
@@ -43,8 +44,8 @@ class Watched {
   constructor(source: StateSource, pollMs = 20) {
     this.refresher = new Refresher({
       source,
-      openSink: () => ({ add: () => {} }),
-      onLoaded: (_sink, { version }) => {
+      openReader: isFirst => new CatalogLoad(isFirst),
+      onLoaded: (_load, { version }) => {
         if (this.failBuild !== undefined) throw new Error(this.failBuild)
         this.built.push(version)
       },
@@ -92,7 +93,7 @@ describe('with a real cache', () => {
 
   function watch(url: string, timeoutMs = 1_000): Watched {
     const { pickIndex } = new Random(seed)
-    const source = new RedisSource({ url, tenantId, timeoutMs, pickIndex, clock })
+    const source = new RedisSource({ url, tenantId, timeoutMs, pickIndex })
     const watched = new Watched(source)
     open.push(async () => {
       source.close()
@@ -240,7 +241,7 @@ describe('with a real cache', () => {
     await putRawVersion(redis, { tenantId, version: 'v1' }, kinds, { announce: false })
     await putRawVersion(redis, { tenantId, version: 'v2' }, kinds)
     const { pickIndex } = new Random(seed)
-    const source = new RedisSource({ url: server.url, tenantId, timeoutMs: 1_000, pickIndex, clock })
+    const source = new RedisSource({ url: server.url, tenantId, timeoutMs: 1_000, pickIndex })
     let looks = 0
     // The first look is answered late: by then v1 is gone and v2 is announced.
     const late: StateSource = {

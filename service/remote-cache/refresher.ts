@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../foundation/clock.ts'
 import type { PickIndex } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
-import { type DocumentSink, type LoadProgress, type LoadReport, loadVersion } from './loader.ts'
+import { type BatchReader, type LoadProgress, type LoadReport, loadVersion } from './loader.ts'
 import { type Announcement, SourceError, type SourceErrorCode, type StateSource } from './source.ts'
 
 /** What to do about an announcement; decided before anything happens. */
@@ -66,12 +66,12 @@ export type RefreshEvent =
     }
 
 /** What a refresher works with. */
-export interface RefresherParts<S extends DocumentSink> {
+export interface RefresherParts<R extends BatchReader> {
   readonly source: StateSource
-  /** Called for each load. */
-  readonly openSink: () => S
+  /** Called for each load. @param isFirst nothing is served yet, so that nothing is disturbed by haste */
+  readonly openReader: (isFirst: boolean) => R
   /** Builds and swaps. A throw refuses the version, and the previous one serves on. */
-  readonly onLoaded: (sink: S, report: LoadReport) => void | Promise<void>
+  readonly onLoaded: (reader: R, report: LoadReport) => void | Promise<void>
   /** Must not throw. */
   readonly onEvent: (event: RefreshEvent) => void
   readonly clock: Clock
@@ -94,8 +94,8 @@ const RETRY_MS_MAX = 500
 const PROGRESS_MS_MIN = 1_000
 
 /** The loop. start() once, stop() once. Holds no documents between loads. */
-export class Refresher<S extends DocumentSink> {
-  readonly #parts: RefresherParts<S>
+export class Refresher<R extends BatchReader> {
+  readonly #parts: RefresherParts<R>
   readonly #abort = new AbortController()
   /** Announcements that failed, oldest first: a new announcement of the same version is tried once more. */
   readonly #refused = new Set<string>()
@@ -105,7 +105,7 @@ export class Refresher<S extends DocumentSink> {
   #toldNothing = false
   #loop: Promise<void> | undefined
 
-  constructor(parts: RefresherParts<S>) {
+  constructor(parts: RefresherParts<R>) {
     this.#parts = parts
   }
 
@@ -154,20 +154,20 @@ export class Refresher<S extends DocumentSink> {
 
   /** @throws SourceError that allows a retry; everything else refuses the version. */
   async #load(announcement: Announcement, because: LoadCause): Promise<void> {
-    const { source, clock, openSink, onLoaded, onEvent } = this.#parts
+    const { source, clock, openReader, onLoaded, onEvent } = this.#parts
     const { signal } = this.#abort
     onEvent({ kind: 'version-loading', announcement, because })
     let report: LoadReport | undefined
+    const reader = openReader(this.#held === undefined)
     try {
-      const sink = openSink()
       const onProgress = this.#progressTeller(announcement)
-      report = await loadVersion(source, announcement, sink, { clock, onProgress, signal })
+      report = await loadVersion(source, announcement, reader, { clock, onProgress, signal })
       if (!report.usable) {
         this.#refuse(announcement, 'documents-unusable', { message: 'the settings are missing or bad', report })
         return
       }
       const startMs = clock.monotonicMs()
-      await onLoaded(sink, report)
+      await onLoaded(reader, report)
       this.#held = announcement
       onEvent({ kind: 'version-loaded', announcement, report, buildMs: clock.monotonicMs() - startMs })
     } catch (error) {
@@ -177,6 +177,8 @@ export class Refresher<S extends DocumentSink> {
       const code = error instanceof SourceError ? error.code : 'build-failed'
       const message = error instanceof Error ? error.message : String(error)
       this.#refuse(announcement, code, report === undefined ? { message } : { message, report })
+    } finally {
+      await reader.close()
     }
   }
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RawKinds, rawKinds } from '../../test/raw-version.ts'
 import { DOCUMENT_KIND_NAMES } from '../state/documents.ts'
 import { UnreadableRecord } from '../state/unreadable.ts'
+import { recordsOf } from './chunks.ts'
 import { type OpenSource, type RecordBatch, SourceError } from './source.ts'
 
 /** One kind of source under test, and how documents get into it. */
@@ -61,12 +62,12 @@ export function describeSource(name: string, makeHarness: () => Promise<SourceHa
       for (const kind of DOCUMENT_KIND_NAMES) {
         const lines = (kinds[kind] ?? []).flat()
         const ofKind = batches.filter(batch => batch.kind === kind)
-        expect(ofKind.flatMap(({ values }) => values)).toEqual(lines.map(line => JSON.parse(line)))
+        expect(ofKind.flatMap(recordsOf)).toEqual(lines.map(line => JSON.parse(line)))
         let next = 0
-        for (const { firstRecord, values, file } of ofKind) {
+        for (const { firstRecord, count, file } of ofKind) {
           expect(firstRecord).toBe(next)
           expect(file).toContain(kind)
-          next += values.length
+          next += count
         }
       }
     })
@@ -85,7 +86,7 @@ export function describeSource(name: string, makeHarness: () => Promise<SourceHa
       await harness.put({ ...kinds, advertisers: [[...lines, '{"id": "cut of', '{"id":1},{"id":2}', ...lines]] })
       const { version } = await announcedBy(harness.source)
       const batches = await batchesOf(harness.source, version)
-      const values = batches.filter(({ kind }) => kind === 'advertisers').flatMap(batch => batch.values)
+      const values = batches.filter(({ kind }) => kind === 'advertisers').flatMap(recordsOf)
       expect(values).toHaveLength(2 * lines.length + 2)
       expect(values[lines.length]).toBeInstanceOf(UnreadableRecord)
       expect(values[lines.length + 1]).toBeInstanceOf(UnreadableRecord)
@@ -102,7 +103,7 @@ export function describeSource(name: string, makeHarness: () => Promise<SourceHa
       await harness.put(kinds)
       const source = harness.open()
       const { version } = await announcedBy(source)
-      for await (const batch of source.read(version)) if (batch.values.length > 0) break
+      for await (const batch of source.read(version)) if (batch.count > 0) break
       source.close()
     })
 

@@ -21,16 +21,20 @@ export interface VersionSummary {
 /** Some records of one kind, in the order in which they were published. */
 export interface RecordBatch {
   readonly kind: DocumentKindName
-  /** Parsed but not validated; an UnreadableRecord stands for text that is not JSON. */
-  readonly values: readonly unknown[]
+  /**
+   * Not validated: a chunk as it is stored, which recordsOf parses, on whichever thread; or values already parsed,
+   * where
+   * an UnreadableRecord stands for text that is not JSON.
+   */
+  readonly records: Uint8Array<ArrayBuffer> | readonly unknown[]
+  /** How many records there are. */
+  readonly count: number
   /** For people: what to look into. */
   readonly file: string
-  /** Position of the first value in its file, from 0; the others follow it without a gap. */
+  /** Position of the first record in its file, from 0; the others follow it without a gap. */
   readonly firstRecord: number
   /** As stored. */
   readonly bytes: number
-  /** Time that parsing took, inside the time that the caller waited for this batch. */
-  readonly parseMs: number
 }
 
 /**

@@ -17,7 +17,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   telemetry: ['decision', 'limits.ts', 'foundation'],
   'thread-messages.ts': ['state', 'telemetry'],
 }
-const WIRING: readonly string[] = ['main.ts', 'bid-threads.ts', 'bid-thread.ts', 'state-events.ts']
+const WIRING: readonly string[] = [
+  'main.ts',
+  'bid-threads.ts',
+  'bid-thread.ts',
+  'state-events.ts',
+  'catalog-load.ts',
+  'loader-thread.ts',
+]
 
 /** Packages that one part alone may know. */
 const OWNERS: Readonly<Record<string, string>> = {
