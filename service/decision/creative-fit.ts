@@ -4,6 +4,7 @@ import type { BannerOffer, Opportunity, VideoOffer } from './opportunity.ts'
 /**
  * Whether a creative whose slot an impression offers also has the attributes, type, media, length and security that
  * are asked for. OpenRTB 2.6: imp.secure, banner.battr/btype/mimes, video.battr/mimes/protocols/durations. Pure.
+ * A column is read only where the offer restricts it: each is a line of memory that is seldom near.
  */
 export function creativeFits(columns: CatalogColumns, creative: number, opportunity: Opportunity): boolean {
   if (opportunity.secure && columns.creativeSecure[creative] === 0) return false
@@ -13,13 +14,15 @@ export function creativeFits(columns: CatalogColumns, creative: number, opportun
 }
 
 function bannerFits(columns: CatalogColumns, creative: number, offer: BannerOffer): boolean {
-  if ((columns.creativeAttributes[creative]! & offer.blockedAttributes) !== 0) return false
-  if ((columns.creativeBannerTypes[creative]! & offer.blockedTypes) !== 0) return false
+  if (offer.blockedAttributes !== 0 && (columns.creativeAttributes[creative]! & offer.blockedAttributes) !== 0)
+    return false
+  if (offer.blockedTypes !== 0 && (columns.creativeBannerTypes[creative]! & offer.blockedTypes) !== 0) return false
   return offer.mimes === 0 || (columns.creativeMimes[creative]! & offer.mimes) !== 0
 }
 
 function videoFits(columns: CatalogColumns, creative: number, offer: VideoOffer): boolean {
-  if ((columns.creativeAttributes[creative]! & offer.blockedAttributes) !== 0) return false
+  if (offer.blockedAttributes !== 0 && (columns.creativeAttributes[creative]! & offer.blockedAttributes) !== 0)
+    return false
   if ((columns.creativeMimes[creative]! & offer.mimes) === 0) return false
   if (offer.protocols !== 0 && (columns.creativeProtocols[creative]! & offer.protocols) === 0) return false
   const durationS = columns.creativeDurationS[creative]!

@@ -61,6 +61,8 @@ export class Engine {
   /** Per value that can block: the number of the request that blocked it. */
   readonly #blocked: Uint32Array
   #request = 0
+  #blocksDomains = false
+  #blocksCategories = false
   #tied = 0
   readonly #tiedLineItem = new Uint32Array(LIMITS.tiedCandidatesMax)
   readonly #tiedCreative = new Uint32Array(LIMITS.tiedCandidatesMax)
@@ -82,15 +84,20 @@ export class Engine {
     this.#matcher.prepare(facts)
     this.#request = (this.#request + 1) >>> 0
     if (this.#request === 0) this.#blocked.fill(0)
-    this.#block(SPACE.blockedDomain, facts.blockedDomains)
-    this.#block(SPACE.blockedCategory, facts.blockedCategories)
+    this.#blocksDomains = this.#block(SPACE.blockedDomain, facts.blockedDomains)
+    this.#blocksCategories = this.#block(SPACE.blockedCategory, facts.blockedCategories)
   }
 
-  #block(space: number, texts: readonly string[]): void {
+  /** @returns whether anything of ours is blocked; mostly not, and then no survivor is asked. */
+  #block(space: number, texts: readonly string[]): boolean {
+    let blocksAny = false
     for (let i = 0; i < texts.length; i++) {
       const value = findText(this.catalog.columns, space, texts[i]!)
-      if (value >= 0 && value < this.#blocked.length) this.#blocked[value] = this.#request
+      if (value < 0 || value >= this.#blocked.length) continue
+      this.#blocked[value] = this.#request
+      blocksAny = true
     }
+    return blocksAny
   }
 
   /**
@@ -177,10 +184,7 @@ export class Engine {
     this.#deal = this.#dealFor(ordinal, opportunity)
     const floorNanos = this.#deal < 0 ? opportunity.floorNanos : opportunity.deals[this.#deal]!.floorNanos
     if (columns.lineItemPriceNanos[ordinal]! < floorNanos) return FLOOR
-    const advertiser = columns.lineItemAdvertiser[ordinal]!
-    const { advertiserDomainStart, advertiserDomains } = columns
-    if (this.#anyBlocked(advertiserDomains, advertiserDomainStart[advertiser]!, advertiserDomainStart[advertiser + 1]!))
-      return ADVERTISER
+    if (this.#blocksDomains && this.#isAdvertiserBlocked(columns.lineItemAdvertiser[ordinal]!)) return ADVERTISER
     const stage = this.#chooseCreative(ordinal, opportunity)
     if (stage !== PASSED) return stage
     if (paceFirst || !this.#isPacedOut(ordinal, pickIndex)) return PASSED
@@ -196,6 +200,7 @@ export class Engine {
 
   /** Of the offered deals that the line item is in, the one with the lowest floor; −1 for the open auction. */
   #dealFor(ordinal: number, opportunity: Opportunity): number {
+    if (opportunity.deals.length === 0) return -1
     const { columns } = this.catalog
     const start = columns.lineItemDealStart[ordinal]!
     const end = columns.lineItemDealStart[ordinal + 1]!
@@ -207,6 +212,16 @@ export class Engine {
       for (let i = start; i < end; i++) if (columns.lineItemDeals[i] === value) best = offer
     }
     return best
+  }
+
+  #isAdvertiserBlocked(advertiser: number): boolean {
+    const { advertiserDomainStart: starts, advertiserDomains } = this.catalog.columns
+    return this.#anyBlocked(advertiserDomains, starts[advertiser]!, starts[advertiser + 1]!)
+  }
+
+  #isCategoryBlocked(creative: number): boolean {
+    const { creativeCategoryStart: starts, creativeCategories } = this.catalog.columns
+    return this.#anyBlocked(creativeCategories, starts[creative]!, starts[creative + 1]!)
   }
 
   #anyBlocked(values: Uint32Array, start: number, end: number): boolean {
@@ -222,9 +237,7 @@ export class Engine {
     for (let i = columns.lineItemCreativeStart[ordinal]!; i < end; i++) {
       const creative = columns.lineItemCreatives[i]!
       if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) continue
-      const { creativeCategoryStart, creativeCategories } = columns
-      if (this.#anyBlocked(creativeCategories, creativeCategoryStart[creative]!, creativeCategoryStart[creative + 1]!))
-        continue
+      if (this.#blocksCategories && this.#isCategoryBlocked(creative)) continue
       furthest = CREATIVE
       if (!creativeFits(columns, creative, opportunity)) continue
       this.#creative = creative
