@@ -1,7 +1,8 @@
 /**
- * `npm run bench:load`: from a version in Redis to a task that is ready, beside the raw speed of reading the same bytes.
+ * `npm run bench:load`: from a version in Redis to a task that is ready, beside the raw speed of reading its bytes.
  * A real Redis, a real publish, the real service process; rounds of both, interleaved.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { generatedCounts, generateTenant } from '../service/commands/generator.ts'
 import { bad, EXIT, newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
@@ -10,13 +11,14 @@ import { publishTenant } from '../service/remote-cache/publisher.ts'
 import { DOCUMENT_KIND_NAMES } from '../service/state/documents.ts'
 import { startRedis } from '../test/redis-server.ts'
 import { median } from './bench-engine.ts'
-import { startService } from './service-process.ts'
+import { type ServiceProcess, startService } from './service-process.ts'
 
 const TENANT = 'bench-tenant'
 const SEED = 20_261_121
 /** From seeing the announcement to ready, for 100,000 line items. */
 const OBJECTIVE_MS = 3_000
 const RAW_IN_FLIGHT = 4
+const LOG_TIMEOUT_MS = 5_000
 
 interface Options {
   readonly json: boolean
@@ -74,6 +76,13 @@ async function readRaw(url: string, version: string): Promise<number> {
   return ms
 }
 
+/** The service's own account of the load, which it writes a moment before or after it is seen to be ready. */
+async function loadedLine({ logLines }: ServiceProcess) {
+  for (const untilMs = performance.now() + LOG_TIMEOUT_MS; performance.now() < untilMs; await sleep(10))
+    for (const line of logLines) if (line.includes('"state-loaded"')) return JSON.parse(line)
+  throw new Error(`the service did not say that it loaded:\n${logLines.slice(-10).join('\n')}`)
+}
+
 async function startOnce(url: string): Promise<Start> {
   const startMs = performance.now()
   const service = await startService({
@@ -81,7 +90,7 @@ async function startOnce(url: string): Promise<Start> {
     readyTimeoutMs: 120_000,
   })
   const processMs = performance.now() - startMs
-  const loaded = service.logLines.map(line => JSON.parse(line)).find(line => line.code === 'state-loaded')
+  const loaded = await loadedLine(service)
   await service.stop()
   return {
     loadMs: loaded.total_ms,
