@@ -162,10 +162,16 @@ export class Engine {
     this.#tied++
   }
 
-  /** Within a priority prices only fall: below the floor the rest of the priority cannot bid. */
+  /**
+   * Within a priority prices only fall: below the floor the rest of it cannot bid, nor can a whole priority whose first
+   * price is below the floor.
+   */
   #skipCheaper(ordinal: number, floorMinNanos: number): void {
     const { lineItemPriceNanos, lineItemPriorityEnd } = this.catalog.columns
-    if (lineItemPriceNanos[ordinal]! < floorMinNanos) this.#matcher.seek(lineItemPriorityEnd[ordinal]!)
+    let next = ordinal
+    while (next < lineItemPriceNanos.length && lineItemPriceNanos[next]! < floorMinNanos)
+      next = lineItemPriorityEnd[next]!
+    if (next > ordinal) this.#matcher.seek(next)
   }
 
   #bid(at: number): Bid {
