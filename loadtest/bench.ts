@@ -86,30 +86,15 @@ async function recordAnswers(service: ServiceProcess, traffic: readonly Workload
   return answers
 }
 
-/** Four in five requests are those that both tenants bid on, so that size is all that differs; nobody pays the rest. */
-const BID_SHARE = 0.8
-const UNPAYABLE_CPM = 5_000
-
-function unpayable({ exchange, body, ...rest }: WorkloadRequest): WorkloadRequest {
-  const request = JSON.parse(body.toString())
-  for (const imp of request.imp) {
-    imp.bidfloor = UNPAYABLE_CPM
-    for (const deal of imp.pmp?.deals ?? []) deal.bidfloor = UNPAYABLE_CPM
-  }
-  return { ...rest, exchange, body: Buffer.from(JSON.stringify(request)) }
-}
-
-/** @returns traffic that every service bids on, with the share that none does. */
+/** @returns traffic that every service bids on, so that the size of the catalog is all that differs. */
 async function commonTraffic(services: readonly ServiceProcess[], drawn: readonly WorkloadRequest[]) {
   let kept = drawn
   for (const service of services) {
     const answers = await recordAnswers(service, kept)
     kept = kept.filter((_, index) => answers[index] !== '')
   }
-  const bids = Math.floor(REQUESTS * BID_SHARE)
   if (kept.length < REQUESTS) throw new Error(`only ${kept.length} requests are bid on by all tenants`)
-  // Spread evenly, so that every part of a round has the same mix.
-  return kept.slice(0, REQUESTS).map((request, i) => ((i * bids) % REQUESTS < bids ? request : unpayable(request)))
+  return kept.slice(0, REQUESTS)
 }
 
 async function startContenders(folder: string): Promise<{ contenders: readonly Contender[]; bidShare: number }> {
