@@ -21,15 +21,12 @@ const collector = new PartCollector(thread, creativeFragment)
 const reader = new DocumentReader(good => collector.add(good))
 
 function answer(chunk: ChunkToRead): void {
-  const { kind, records, file, firstRecord } = chunk
+  const { kind, file, firstRecord } = chunk
   const startMs = systemClock.monotonicMs()
-  const values = recordsOf(chunk)
-  const parsedMs = systemClock.monotonicMs()
-  const read = reader.readPart(kind, values, { file, record: firstRecord })
+  const read = reader.readPart(kind, recordsOf(chunk), { file, record: firstRecord })
   const part = collector.take()
-  const validateMs = systemClock.monotonicMs() - parsedMs
-  const message: FromLoaderThread = { read, part, records, parseMs: parsedMs - startMs, validateMs }
-  control.postMessage(message, [records.buffer, ...buffersIn(part)])
+  const message: FromLoaderThread = { read, part, readMs: systemClock.monotonicMs() - startMs }
+  control.postMessage(message, buffersIn(part))
 }
 
 /** Memory of all typed arrays in plain data. */
