@@ -31,7 +31,8 @@ interface Start {
   readonly loadMs: number
   readonly processMs: number
   readonly fetchMs: number
-  readonly readMs: number
+  readonly parseMs: number
+  readonly validateMs: number
   readonly buildMs: number
 }
 
@@ -95,7 +96,8 @@ async function startOnce(url: string): Promise<Start> {
     loadMs: loaded.total_ms,
     processMs,
     fetchMs: loaded.fetch_ms,
-    readMs: loaded.read_ms,
+    parseMs: loaded.parse_ms,
+    validateMs: loaded.validate_ms,
     buildMs: loaded.build_ms,
   }
 }
@@ -142,7 +144,7 @@ function report(found: {
   console.log(`${Math.round(bytes / records)} bytes a record, seed ${SEED}, medians of ${starts.length} rounds\n`)
   const rows = [['', 'ms', 'MB/s', 'records/s'], row('reading the bytes', rawMs), row('announced → ready', loadMs)]
   console.log(table([...rows, row('process start → ready', of('processMs'))]))
-  const steps = (['fetchMs', 'readMs', 'buildMs'] as const).map(key => `${key} ${of(key)}`)
+  const steps = (['fetchMs', 'parseMs', 'validateMs', 'buildMs'] as const).map(key => `${key} ${of(key)}`)
   console.log(`\nsteps, loader threads summed: ${steps.join(', ')}`)
   const spread = {
     min: Math.min(...starts.map(each => each.loadMs)),

@@ -16,18 +16,11 @@ import type { ChunkToRead, FromLoaderThread, LoaderThreadData, ToLoaderThread } 
 /** Kinds that are nearly all of a version, and to whose records no other record of the same kind refers. */
 const DIVIDED: ReadonlySet<DocumentKindName> = new Set(['creatives', 'lineItems'])
 
-/** A chunk that a loader thread has, the slot in which it lies, and what the thread will say. */
+/** A chunk that a loader thread has, and what it will say. */
 interface Given {
-  readonly chunk: ChunkToRead
-  readonly slot: SharedArrayBuffer
+  readonly chunk: Omit<ChunkToRead, 'records'>
   readonly answer: Promise<FromLoaderThread>
 }
-
-/**
- * Memory in which loader threads read chunks. Kept from load to load: buffers that go from thread to thread are fresh
- * pages for each chunk, and count as garbage in both heaps. Pages that no chunk touches cost nothing.
- */
-const freeSlots: SharedArrayBuffer[] = []
 
 /**
  * Small versions, and those that come as parsed values, are read on this thread, by the same reader and collector as on
@@ -43,7 +36,8 @@ export class CatalogLoad implements BatchReader {
   /** Oldest first. */
   readonly #given: Given[] = []
   #lineItemsBegan = false
-  #readMs = 0
+  #parseMs = 0
+  #validateMs = 0
 
   /** @param isFirst nothing is served yet; otherwise loader threads take only the time that others leave them */
   constructor(isFirst: boolean) {
@@ -60,26 +54,23 @@ export class CatalogLoad implements BatchReader {
     if (!(records instanceof Uint8Array) || this.#threadsWanted === 0) return await this.#readHere(batch)
     if (this.#threads.length === 0) this.#startThreads()
     if (!DIVIDED.has(kind)) {
-      // A copy, because a message takes the whole buffer of which the records may be a small part.
-      const chunk = { kind, records: new Uint8Array(records), file, firstRecord }
-      for (const thread of this.#threads) thread.tell({ kind: 'learn', chunk })
+      for (const thread of this.#threads) thread.tell({ kind: 'learn', chunk: { kind, records, file, firstRecord } })
       return await this.#readHere(batch)
     }
     if (kind === 'lineItems' && !this.#lineItemsBegan) await this.#tellCreatives()
     while (this.#given.length >= this.#threads.length * LIMITS.loaderThreadChunksMax) await this.#takeOldest()
     const thread = this.#threads.reduce((best, each) => (each.pending < best.pending ? each : best))
-    const slot = freeSlots.pop() ?? new SharedArrayBuffer(LIMITS.chunkBytesMax)
-    const shared = new Uint8Array(slot, 0, records.length)
-    shared.set(records)
-    const chunk = { kind, records: shared, file, firstRecord }
-    this.#given.push({ chunk, slot, answer: thread.ask(chunk) })
+    // A buffer of its own, so that it can go to the thread and come back without being copied again.
+    const answer = thread.ask({ kind, records: new Uint8Array(records), file, firstRecord })
+    this.#given.push({ chunk: { kind, file, firstRecord }, answer })
   }
 
   async finish(): Promise<BatchesRead> {
     while (this.#given.length > 0) await this.#takeOldest()
     // They end while the catalog is built; close waits for it.
     for (const thread of this.#threads) void thread.end()
-    return { ...this.#reader.finish(), readMs: this.#readMs, threads: this.#threads.length }
+    const [parseMs, validateMs, threads] = [this.#parseMs, this.#validateMs, this.#threads.length]
+    return { ...this.#reader.finish(), parseMs, validateMs, threads }
   }
 
   async close(): Promise<void> {
@@ -89,9 +80,11 @@ export class CatalogLoad implements BatchReader {
   async #readHere(batch: Pick<RecordBatch, 'kind' | 'records' | 'file' | 'firstRecord'>): Promise<void> {
     const { kind, file, firstRecord } = batch
     const startMs = systemClock.monotonicMs()
-    let record = firstRecord
-    for (const value of recordsOf(batch)) this.#reader.read(kind, value, { file, record: record++ })
-    this.#readMs += systemClock.monotonicMs() - startMs
+    const values = recordsOf(batch)
+    const parsedMs = systemClock.monotonicMs()
+    for (let i = 0; i < values.length; i++) this.#reader.read(kind, values[i], { file, record: firstRecord + i })
+    this.#parseMs += parsedMs - startMs
+    this.#validateMs += systemClock.monotonicMs() - parsedMs
     await breathe()
   }
 
@@ -114,15 +107,16 @@ export class CatalogLoad implements BatchReader {
   async #takeOldest(): Promise<void> {
     const oldest = this.#given.shift()
     if (oldest === undefined) return
-    const { read, part, readMs } = await oldest.answer
-    this.#readMs += readMs
-    if (this.#reader.merge(read)) this.builder.append(part)
-    else {
-      // Only here all ids are known, with their order.
-      this.builder.appendTexts(part)
-      await this.#readHere(oldest.chunk)
+    const { read, part, records, parseMs, validateMs } = await oldest.answer
+    this.#parseMs += parseMs
+    this.#validateMs += validateMs
+    if (this.#reader.merge(read)) {
+      this.builder.append(part)
+      return
     }
-    freeSlots.push(oldest.slot)
+    // Only here all ids are known, with their order.
+    this.builder.appendTexts(part)
+    await this.#readHere({ ...oldest.chunk, records })
   }
 }
 
@@ -161,14 +155,14 @@ class LoaderThread {
     this.#worker.postMessage(message)
   }
 
-  /** Has a chunk read. Rejects when the thread ends. */
+  /** Gives a chunk, whose buffer goes with it. Rejects when the thread ends. */
   ask(chunk: ChunkToRead): Promise<FromLoaderThread> {
     const message: ToLoaderThread = { kind: 'read', chunk }
     const answer = Promise.withResolvers<FromLoaderThread>()
     // A load that stops for another reason does not come back for it.
     answer.promise.catch(() => {})
     this.#waiting.push(answer)
-    this.#worker.postMessage(message)
+    this.#worker.postMessage(message, [chunk.records.buffer])
     return answer.promise
   }
 

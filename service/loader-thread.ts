@@ -21,12 +21,15 @@ const collector = new PartCollector(thread, creativeFragment)
 const reader = new DocumentReader(good => collector.add(good))
 
 function answer(chunk: ChunkToRead): void {
-  const { kind, file, firstRecord } = chunk
+  const { kind, records, file, firstRecord } = chunk
   const startMs = systemClock.monotonicMs()
-  const read = reader.readPart(kind, recordsOf(chunk), { file, record: firstRecord })
+  const values = recordsOf(chunk)
+  const parsedMs = systemClock.monotonicMs()
+  const read = reader.readPart(kind, values, { file, record: firstRecord })
   const part = collector.take()
-  const message: FromLoaderThread = { read, part, readMs: systemClock.monotonicMs() - startMs }
-  control.postMessage(message, buffersIn(part))
+  const validateMs = systemClock.monotonicMs() - parsedMs
+  const message: FromLoaderThread = { read, part, records, parseMs: parsedMs - startMs, validateMs }
+  control.postMessage(message, [records.buffer, ...buffersIn(part)])
 }
 
 /** Memory of all typed arrays in plain data. */

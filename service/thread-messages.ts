@@ -42,10 +42,10 @@ export interface LoaderThreadData {
   readonly yields: boolean
 }
 
-/** A chunk that a loader thread reads, in memory that the control thread leaves alone until the answer has come. */
+/** A chunk, on its way between threads. */
 export interface ChunkToRead {
   readonly kind: DocumentKindName
-  readonly records: Uint8Array
+  readonly records: Uint8Array<ArrayBuffer>
   readonly file: string
   readonly firstRecord: number
 }
@@ -56,10 +56,11 @@ export type ToLoaderThread =
   | { readonly kind: 'learn-creatives'; readonly known: KnownKind; readonly table: CreativeTable }
   | { readonly kind: 'read'; readonly chunk: ChunkToRead }
 
-/** From a loader thread: what it made of one chunk. In the order of the questions. */
+/** From a loader thread: what it made of one chunk, which comes back with it. In the order of the questions. */
 export interface FromLoaderThread {
   readonly read: ReadPart
   readonly part: CatalogPart
-  /** What it took, on the loader thread. */
-  readonly readMs: number
+  readonly records: Uint8Array<ArrayBuffer>
+  readonly parseMs: number
+  readonly validateMs: number
 }

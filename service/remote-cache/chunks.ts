@@ -63,26 +63,17 @@ export async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
   return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex')
 }
 
-/**
- * The records of a batch, one after another. For a line of a chunk that is not JSON stands an UnreadableRecord:
- * validation refuses and names it. Each line is parsed when it is asked for, so that a record which nobody keeps is
- * forgotten before the next: the garbage collector then finds nothing to copy. Cost: O(bytes).
- */
-export function recordsOf({ records }: Pick<RecordBatch, 'records'>): Iterable<unknown> {
-  return records instanceof Uint8Array ? parsedLines(records) : records
+/** The records of a batch, see parseChunk. */
+export function recordsOf({ records }: Pick<RecordBatch, 'records'>): readonly unknown[] {
+  return records instanceof Uint8Array ? parseChunk(records) : records
 }
 
-const NEWLINE = 10
-const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf]
-
-function* parsedLines(chunk: Uint8Array): Generator<unknown, void, undefined> {
-  const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
-  let start = BYTE_ORDER_MARK.every((byte, index) => bytes[index] === byte) ? BYTE_ORDER_MARK.length : 0
-  for (let end = bytes.indexOf(NEWLINE, start); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-    yield parsedLine(bytes.toString('utf8', start, end))
-    start = end + 1
-  }
-  yield parsedLine(bytes.toString('utf8', start))
+/**
+ * The records of a chunk. For a line that is not JSON stands an UnreadableRecord: validation refuses and names it.
+ * Cost: O(bytes). Making one list of all lines and parsing that was measured and is no faster.
+ */
+function parseChunk(bytes: Uint8Array): unknown[] {
+  return new TextDecoder().decode(bytes).split('\n').map(parsedLine)
 }
 
 function parsedLine(line: string): unknown {

@@ -4,8 +4,10 @@ import type { Announcement, RecordBatch, StateSource, VersionSummary } from './s
 
 /** What reading all batches of a version came to. */
 export interface BatchesRead extends ReadReport {
-  /** Time spent on parsing and validating records and collecting the good ones, summed over the threads that did it. */
-  readonly readMs: number
+  /** Time spent on parsing, summed over the threads that did it. */
+  readonly parseMs: number
+  /** Time spent on validating records and collecting the good ones, summed in the same way. */
+  readonly validateMs: number
   /** Threads besides this one that worked. */
   readonly threads: number
 }

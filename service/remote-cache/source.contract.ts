@@ -62,7 +62,7 @@ export function describeSource(name: string, makeHarness: () => Promise<SourceHa
       for (const kind of DOCUMENT_KIND_NAMES) {
         const lines = (kinds[kind] ?? []).flat()
         const ofKind = batches.filter(batch => batch.kind === kind)
-        expect(ofKind.flatMap(batch => [...recordsOf(batch)])).toEqual(lines.map(line => JSON.parse(line)))
+        expect(ofKind.flatMap(recordsOf)).toEqual(lines.map(line => JSON.parse(line)))
         let next = 0
         for (const { firstRecord, count, file } of ofKind) {
           expect(firstRecord).toBe(next)
@@ -86,7 +86,7 @@ export function describeSource(name: string, makeHarness: () => Promise<SourceHa
       await harness.put({ ...kinds, advertisers: [[...lines, '{"id": "cut of', '{"id":1},{"id":2}', ...lines]] })
       const { version } = await announcedBy(harness.source)
       const batches = await batchesOf(harness.source, version)
-      const values = batches.filter(({ kind }) => kind === 'advertisers').flatMap(batch => [...recordsOf(batch)])
+      const values = batches.filter(({ kind }) => kind === 'advertisers').flatMap(recordsOf)
       expect(values).toHaveLength(2 * lines.length + 2)
       expect(values[lines.length]).toBeInstanceOf(UnreadableRecord)
       expect(values[lines.length + 1]).toBeInstanceOf(UnreadableRecord)

@@ -26,7 +26,7 @@ export interface RecordBatch {
    * where
    * an UnreadableRecord stands for text that is not JSON.
    */
-  readonly records: Uint8Array | readonly unknown[]
+  readonly records: Uint8Array<ArrayBuffer> | readonly unknown[]
   /** How many records there are. */
   readonly count: number
   /** For people: what to look into. */

@@ -44,8 +44,7 @@ export function planRows(references: References, texts: TextTableBuilder, lineIt
   const words = Math.ceil(lineItems / 32)
   const values = texts.count
   const listCount = new Uint32Array(values * 2)
-  const lists = references.lists.view()
-  for (let i = 0; i < lists.length; i++) listCount[lists[i]!]!++
+  for (const listNumber of references.lists.view()) listCount[listNumber]!++
   let rows = 1
   const baseRows = Object.fromEntries(INDEX_DIMENSIONS.map(name => [name, -1])) as Record<IndexDimension, number>
   const valueRow = new Int32Array(values).fill(-1)

@@ -123,13 +123,12 @@ export class DocumentReader {
    * Whether an id is new, and whether there are too many records, this reader can only say of what it has read itself.
    * Cost: O(size of the records).
    */
-  readPart(kind: DocumentKindName, values: Iterable<unknown>, first: RecordPlace): ReadPart {
+  readPart(kind: DocumentKindName, values: readonly unknown[], first: RecordPlace): ReadPart {
     const part = { ids: [] as string[], owners: [] as string[], refused: [] as [string, string][] }
     const counts = this.#counts[kind]
     const badBefore = counts.bad
     this.#part = part
-    let { record } = first
-    for (const value of values) this.read(kind, value, { file: first.file, record: record++ })
+    for (let i = 0; i < values.length; i++) this.read(kind, values[i], { file: first.file, record: first.record + i })
     this.#part = undefined
     const [problems, problemsTotal] = [this.#kept.splice(0), this.#problemsTotal]
     this.#problemsTotal = 0
@@ -145,8 +144,7 @@ export class DocumentReader {
     const { kind, ids, owners, refused } = part
     const good = this.#good[kind]
     const counts = this.#counts[kind]
-    if (counts.good + ids.length > DOCUMENT_KINDS[kind].max) return false
-    for (let i = 0; i < ids.length; i++) if (good.has(ids[i]!)) return false
+    if (counts.good + ids.length > DOCUMENT_KINDS[kind].max || ids.some(id => good.has(id))) return false
     this.#kindIndex = DOCUMENT_KIND_NAMES.indexOf(kind)
     counts.good += ids.length
     counts.bad += part.bad
