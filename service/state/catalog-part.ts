@@ -9,7 +9,7 @@ import { type ActiveCampaign, type ActiveCreative, LineItemColumns, type LineIte
 import { type NewTexts, TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
 
-/** What a creative's bids say whatever the request: ASCII JSON members without braces, such as `"crid":"c1","w":300`. */
+/** What a creative's bids say whatever the request: ASCII JSON members without braces, like `"crid":"c1","w":300`. */
 export type RenderCreative = (creative: Creative, advertiser: Advertiser) => string
 
 /** What a collector got since it last handed over. Plain data: its arrays can be transferred to another thread. */
@@ -32,7 +32,8 @@ export interface CreativeTable {
 
 /**
  * Collects documents in the order of DOCUMENT_KINDS. Those that others refer to (all but creatives and line items) are
- * few: every collector of a load gets them all, and keeps them. Creatives and line items can be divided between collectors.
+ * few: every collector of a load gets them all, and keeps them. Creatives and line items can be divided between
+ * collectors.
  */
 export class PartCollector {
   readonly #collector: number
@@ -112,7 +113,7 @@ export class PartCollector {
     this.#lineItems.add(document, campaign, creatives, this.#texts)
   }
 
-  /** Tells which creatives all collectors found together; needed once, before the first line item. Cost: O(creatives). */
+  /** Tells which creatives all collectors found together; once, before the first line item. Cost: O(creatives). */
   learnCreatives({ ids, slots }: CreativeTable): void {
     for (let ordinal = 0; ordinal < ids.length; ordinal++)
       this.#activeCreatives.set(ids[ordinal]!, { ordinal, slot: slots[ordinal]! })
