@@ -6,6 +6,10 @@ import { type Placement, placed } from './cpu.ts'
 import type { CapacityTask, GeneratorReply, GeneratorTask, OpenLoopTask, WorkloadSource } from './generator.ts'
 import { Histogram } from './histogram.ts'
 import type { OpenLoopResult } from './open-loop.ts'
+import type { SeriesPoint } from './series.ts'
+
+/** Hears of a run: the share done, 0 to 1, and the newest second that has ended. */
+export type OnProgress = (share: number, newest: SeriesPoint | undefined) => void
 
 type Reply<K extends GeneratorReply['kind']> = Extract<GeneratorReply, { readonly kind: K }>
 
@@ -32,10 +36,10 @@ export class GeneratorProcess {
     return this.#perform({ kind: 'load', source }, 'loaded')
   }
 
-  /** Runs an open loop; `onProgress` is called with the share done. */
+  /** Runs an open loop; `onProgress` is called about four times a second. */
   async openLoop(
     task: OpenLoopTask,
-    onProgress: (share: number) => void = () => {},
+    onProgress: OnProgress = () => {},
   ): Promise<OpenLoopResult & { readonly findings: AnswerFindings }> {
     const { result, findings } = await this.#perform({ kind: 'open-loop', ...task }, 'open-loop', onProgress)
     const latencyUs = Histogram.from(result.latencyUs)
@@ -56,7 +60,7 @@ export class GeneratorProcess {
   #perform<K extends GeneratorReply['kind']>(
     task: GeneratorTask,
     kind: K,
-    onProgress: (share: number) => void = () => {},
+    onProgress: OnProgress = () => {},
   ): Promise<Reply<K>> {
     const child = this.#child
     return new Promise((resolve, reject) => {
@@ -67,7 +71,7 @@ export class GeneratorProcess {
       }
       const onExit = (code: number | null) => settle(() => reject(new Error(`the generator ended with ${code}`)))
       const onMessage = (reply: GeneratorReply) => {
-        if (reply.kind === 'progress') onProgress(reply.share)
+        if (reply.kind === 'progress') onProgress(reply.share, reply.newest)
         else if (reply.kind === 'failed') settle(() => reject(new Error(reply.message)))
         else if (reply.kind === kind) settle(() => resolve(reply as Reply<K>))
       }

@@ -9,6 +9,7 @@ import type { HistogramData } from './histogram.ts'
 import { postRequest } from './http-response.ts'
 import { loopbackTarget } from './loopback.ts'
 import { type OpenLoopResult, runOpenLoop } from './open-loop.ts'
+import type { SeriesPoint } from './series.ts'
 import { readTenantRecords } from './tenant-records.ts'
 import { recordedWorkload, type TenantTraffic, tenantWorkload, type WorkloadRequest } from './workload.ts'
 
@@ -48,8 +49,10 @@ export type GeneratorReply =
   | { readonly kind: 'loaded'; readonly requests: number; readonly bytesMean: number }
   | { readonly kind: 'open-loop'; readonly result: Plain<OpenLoopResult>; readonly findings: AnswerFindings }
   | { readonly kind: 'capacity'; readonly result: Plain<CapacityResult> }
-  | { readonly kind: 'progress'; readonly share: number }
+  | { readonly kind: 'progress'; readonly share: number; readonly newest: SeriesPoint | undefined }
   | { readonly kind: 'failed'; readonly message: string }
+
+const PROGRESS_MS = 250
 
 let workload: readonly WorkloadRequest[] = []
 
@@ -68,7 +71,13 @@ async function openLoop(task: OpenLoopTask): Promise<GeneratorReply> {
   const { host } = loopbackTarget(task.url)
   const requests = workload.map(({ exchange, body }) => postRequest({ host, path: pathOf(task.url, exchange) }, body))
   const check = new AnswerCheck(workload, task.check)
-  const onProgress = (share: number) => tell({ kind: 'progress', share })
+  let toldMs = 0
+  const onProgress = (share: number, newest: SeriesPoint | undefined) => {
+    // Each message costs the generator time; a person sees no more than a few a second.
+    if (performance.now() - toldMs < PROGRESS_MS) return
+    toldMs = performance.now()
+    tell({ kind: 'progress', share, newest })
+  }
   const result = await runOpenLoop({ ...task, requests, onAnswer: check.look, onProgress })
   const plain = { ...result, latencyUs: result.latencyUs.toJSON(), sendLagUs: result.sendLagUs.toJSON() }
   return { kind: 'open-loop', result: plain, findings: check.findings() }

@@ -62,6 +62,14 @@ export class Histogram {
     this.#max = Math.max(this.#max, other.#max)
   }
 
+  /** Forgets all values. Cost: O(buckets). */
+  clear(): void {
+    this.#counts.fill(0)
+    this.#count = 0
+    this.#max = 0
+    this.#sum = 0
+  }
+
   /** For reports and other processes. */
   toJSON(): HistogramData {
     const counts: [number, number][] = []

@@ -5,6 +5,7 @@ import { Histogram } from './histogram.ts'
 import type { HttpResponse } from './http-response.ts'
 import { loopbackTarget } from './loopback.ts'
 import { type PacerStart, WORDS } from './pacer.ts'
+import { SecondSeries, type SeriesPoint } from './series.ts'
 
 /** A run: arrivals, where to, and when it counts as failed. */
 export interface OpenLoopOptions extends ArrivalPlan {
@@ -20,8 +21,8 @@ export interface OpenLoopOptions extends ArrivalPlan {
   readonly ownCpuShareMax?: number
   /** Sees every answer; its time is the generator's. */
   readonly onAnswer?: (response: HttpResponse, requestIndex: number) => void
-  /** Called about ten times a second with the share done, 0 to 1. */
-  readonly onProgress?: (share: number) => void
+  /** Called about 50 times a second with the share done, 0 to 1, and the newest second that has ended. */
+  readonly onProgress?: (share: number, newest: SeriesPoint | undefined) => void
 }
 
 /** What a run found. */
@@ -36,6 +37,8 @@ export interface OpenLoopResult {
   readonly latencyUs: Histogram
   /** From the planned instant until the generator turned to the request. */
   readonly sendLagUs: Histogram
+  /** The run second by second. */
+  readonly series: readonly SeriesPoint[]
   /** CPU time of the driving thread ÷ wall time. */
   readonly ownCpuShare: number
   /** Answers per second of the whole run. */
@@ -75,6 +78,7 @@ class OpenLoopRun {
   readonly #arrivals: Arrivals
   readonly #latencyUs = new Histogram()
   readonly #sendLagUs = new Histogram()
+  readonly #series = new SecondSeries()
   readonly #statuses: Record<string, number> = {}
   readonly #errors: Record<string, number> = {}
   readonly #connections = new Set<Connection>()
@@ -143,6 +147,7 @@ class OpenLoopRun {
       if (this.#nextUs === undefined || this.#startUs + this.#nextUs > nowUs) return
       const planned = { index: this.#planned++, plannedUs: this.#startUs + this.#nextUs }
       this.#sendLagUs.record(nowUs - planned.plannedUs)
+      this.#series.sent(nowUs - this.#startUs, nowUs - planned.plannedUs)
       this.#nextUs = this.#arrivals.next()
       this.#send(planned)
     }
@@ -175,7 +180,9 @@ class OpenLoopRun {
   }
 
   #onResponse(connection: Connection, response: HttpResponse, planned: PlannedRequest): void {
-    this.#latencyUs.record(monotonicUs() - planned.plannedUs)
+    const nowUs = monotonicUs()
+    this.#latencyUs.record(nowUs - planned.plannedUs)
+    this.#series.answered(nowUs - this.#startUs, nowUs - planned.plannedUs)
     this.#answered++
     this.#statuses[response.status] = (this.#statuses[response.status] ?? 0) + 1
     this.#options.onAnswer?.(response, planned.index % this.#options.requests.length)
@@ -201,6 +208,7 @@ class OpenLoopRun {
   /** A request without an answer has waited for the whole timeout, whatever ended it. */
   #fail(cause: string): void {
     this.#latencyUs.record(this.#options.timeoutMs * 1e3)
+    this.#series.failed(monotonicUs() - this.#startUs, this.#options.timeoutMs * 1e3)
     this.#failed++
     if (cause === 'timeout') this.#timeouts++
     else this.#errors[cause] = (this.#errors[cause] ?? 0) + 1
@@ -220,7 +228,8 @@ class OpenLoopRun {
     for (const connection of [...this.#connections])
       if (connection.inFlight && connection.inFlight.plannedUs < tooOldUs)
         this.#onEnd(connection, 'timeout', connection.inFlight)
-    this.#options.onProgress?.(Math.min(1, (monotonicUs() - this.#startUs) / (this.#options.durationS * 1e6)))
+    const share = (monotonicUs() - this.#startUs) / (this.#options.durationS * 1e6)
+    this.#options.onProgress?.(Math.min(1, share), this.#series.newest)
     this.#finishIfDone()
   }
 
@@ -244,6 +253,7 @@ class OpenLoopRun {
       statuses: this.#statuses,
       latencyUs: this.#latencyUs,
       sendLagUs: this.#sendLagUs,
+      series: this.#series.end(),
       ownCpuShare,
       answersPerS: this.#answered / (wallUs / 1e6),
       connectionsUsed: this.#opened,

@@ -3,6 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, platform, release, totalmem } from 'node:os'
 import { join } from 'node:path'
+import type { Histogram } from './histogram.ts'
+import type { SeriesPoint } from './series.ts'
 
 /** One stated objective. */
 export interface Objective {
@@ -10,6 +12,23 @@ export interface Objective {
   readonly promised: string
   readonly observed: string
   readonly held: boolean
+}
+
+/** What is plotted of one part of a run. */
+export interface Measurement {
+  readonly name: string
+  readonly latencyUs: Histogram
+  /** Second by second; without it only the percentiles are plotted. */
+  readonly series?: readonly SeriesPoint[]
+}
+
+/** A table with a heading of its own, for what does not fit the main one. */
+export interface Section {
+  readonly title: string
+  /** What the table says and what it leaves out, in sentences. */
+  readonly notes: readonly string[]
+  /** The first row is the heading. */
+  readonly table: readonly (readonly string[])[]
 }
 
 /** One run of a scenario. */
@@ -25,6 +44,9 @@ export interface Report {
   readonly examples: readonly string[]
   /** Rows for a person, the first is the heading. */
   readonly table: readonly (readonly string[])[]
+  /** In the order of the legend; the first eight are plotted. */
+  readonly measurements?: readonly Measurement[]
+  readonly sections?: readonly Section[]
 }
 
 /** The machine, the commit and the command of this run. */
