@@ -5,6 +5,7 @@ import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
 import { type StateKeys, stateKeys } from '../../service/remote-cache/layout.ts'
 import { EVENTS, type EventCode, remedyOf } from '../../service/telemetry/events.ts'
 import { COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES } from '../../service/telemetry/signals.ts'
+import { coverageRows } from '../stories/coverage.ts'
 import type { Source } from './tree.ts'
 
 /** What the process's exit codes mean. The rule `exit-code` holds the list against the code. */
@@ -158,6 +159,7 @@ export function referenceTables(sources: readonly Source[]): ReadonlyMap<string,
     ['log events', eventsTable()],
     ['exit codes', table(['code', 'meaning'], exits)],
     ['keys', keysTable()],
+    ['openrtb fields', table(['field', 'section', 'what it asks', 'shown by'], coverageRows())],
   ])
 }
 
