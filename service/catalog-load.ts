@@ -11,7 +11,7 @@ import type { RecordBatch, VersionSummary } from './remote-cache/source.ts'
 import { CatalogBuilder } from './state/catalog-builder.ts'
 import type { DocumentKindName } from './state/documents.ts'
 import { DocumentReader } from './state/validate.ts'
-import type { ChunkToRead, FromLoaderThread, LoaderThreadData, ToLoaderThread } from './thread-messages.ts'
+import type { ChunkRead, ChunkToRead, LoaderThreadData, ToLoaderThread } from './thread-messages.ts'
 
 /** Kinds that are nearly all of a version, and to whose records no other record of the same kind refers. */
 const DIVIDED: ReadonlySet<DocumentKindName> = new Set(['creatives', 'lineItems'])
@@ -19,7 +19,7 @@ const DIVIDED: ReadonlySet<DocumentKindName> = new Set(['creatives', 'lineItems'
 /** A chunk that a loader thread has, and what it will say. */
 interface Given {
   readonly chunk: Omit<ChunkToRead, 'records'>
-  readonly answer: Promise<FromLoaderThread>
+  readonly answer: Promise<ChunkRead>
 }
 
 /**
@@ -123,7 +123,7 @@ export class CatalogLoad implements BatchReader {
 /** One worker, for one load. It answers in the order in which it is asked. */
 class LoaderThread {
   readonly #worker: Worker
-  readonly #waiting: PromiseWithResolvers<FromLoaderThread>[] = []
+  readonly #waiting: PromiseWithResolvers<ChunkRead>[] = []
 
   constructor(thread: number, yields: boolean) {
     const workerData: LoaderThreadData = { thread, yields }
@@ -136,7 +136,7 @@ class LoaderThread {
         maxYoungGenerationSizeMb: 3 * LIMITS.loaderThreadSemiSpaceMib,
       },
     })
-    this.#worker.on('message', (message: FromLoaderThread) => this.#waiting.shift()?.resolve(message))
+    this.#worker.on('message', (message: ChunkRead) => this.#waiting.shift()?.resolve(message))
     let error = new Error('a loader thread ended')
     this.#worker.on('error', cause => {
       error = cause instanceof Error ? cause : new Error(String(cause))
@@ -156,9 +156,9 @@ class LoaderThread {
   }
 
   /** Gives a chunk, whose buffer goes with it. Rejects when the thread ends. */
-  ask(chunk: ChunkToRead): Promise<FromLoaderThread> {
+  ask(chunk: ChunkToRead): Promise<ChunkRead> {
     const message: ToLoaderThread = { kind: 'read', chunk }
-    const answer = Promise.withResolvers<FromLoaderThread>()
+    const answer = Promise.withResolvers<ChunkRead>()
     // A load that stops for another reason does not come back for it.
     answer.promise.catch(() => {})
     this.#waiting.push(answer)

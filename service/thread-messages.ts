@@ -56,8 +56,8 @@ export type ToLoaderThread =
   | { readonly kind: 'learn-creatives'; readonly known: KnownKind; readonly table: CreativeTable }
   | { readonly kind: 'read'; readonly chunk: ChunkToRead }
 
-/** From a loader thread: what it made of one chunk, which comes back with it. In the order of the questions. */
-export interface FromLoaderThread {
+/** What a collector made of one chunk, which comes back with it. From a loader thread in the order of the questions. */
+export interface ChunkRead {
   readonly read: ReadPart
   readonly part: CatalogPart
   readonly records: Uint8Array<ArrayBuffer>

@@ -2,10 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { randomFacts, randomOpportunity, randomTenant } from '../../test/random/tenant.ts'
 import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
-import { type Catalog, openCatalog } from '../state/catalog.ts'
+import { type Catalog, idAt, openCatalog } from '../state/catalog.ts'
 import { CatalogBuilder } from '../state/catalog-builder.ts'
 import type { TenantDocuments } from '../state/documents.ts'
-import { textOf } from '../state/text-table.ts'
 import type { GoodDocument } from '../state/validate.ts'
 import { Engine } from './decide.ts'
 import { scan, scanTables } from './scan.ts'
@@ -48,7 +47,7 @@ describe('the engine', () => {
           } else {
             expect(decision.kind, context).toBe('bid')
             if (decision.kind !== 'bid') continue
-            const id = textOf(catalog.columns, catalog.columns.lineItemIdText[decision.lineItem]!)
+            const id = idAt(catalog.columns.lineItemIdStart, catalog.columns.lineItemIds, decision.lineItem)
             expect(
               expected.lineItems.map(lineItem => lineItem.id),
               context,

@@ -3,9 +3,8 @@ import { LRUCache } from 'lru-cache'
 import { Engine } from '../decision/decide.ts'
 import { LIMITS } from '../limits.ts'
 import { hourOfWeek } from '../state/calendar.ts'
-import type { Catalog } from '../state/catalog.ts'
+import { type Catalog, idAt } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
-import { textOf } from '../state/text-table.ts'
 
 /** One catalog with its engine, kept markup and hour. Used by one thread; its making costs O(values that block). */
 export class Serving {
@@ -58,11 +57,12 @@ export class Serving {
 
   /** Id of the campaign of the line item with this ordinal. Makes a string. */
   campaignIdOf(lineItem: number): string {
-    const text = this.catalog.columns.lineItemCampaignText[lineItem] as number
-    const kept = this.#campaignIds.get(text)
+    const { lineItemCampaign, campaignIdStart, campaignIds } = this.catalog.columns
+    const campaign = lineItemCampaign[lineItem] as number
+    const kept = this.#campaignIds.get(campaign)
     if (kept !== undefined) return kept
-    const id = textOf(this.catalog.columns, text)
-    this.#campaignIds.set(text, id)
+    const id = idAt(campaignIdStart, campaignIds, campaign)
+    this.#campaignIds.set(campaign, id)
     return id
   }
 }

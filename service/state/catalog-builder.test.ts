@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { sampleTenant } from '../../test/sample-catalog.ts'
-import { type Catalog, openCatalog } from './catalog.ts'
+import { type Catalog, idAt, openCatalog } from './catalog.ts'
 import { CatalogBuilder } from './catalog-builder.ts'
 import { DOCUMENT_KIND_NAMES, type LineItem, type TenantDocuments } from './documents.ts'
-import { textOf } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
 
 const MIB = 1_024 * 1_024
@@ -29,7 +28,7 @@ const withLineItems = (...lineItems: readonly Partial<LineItem>[]): TenantDocume
   lineItems: lineItems.map((more, index) => ({ ...BASE, id: `li-${index}`, ...more })),
 })
 const idsOf = ({ header, columns }: Catalog) =>
-  Array.from({ length: header.lineItems }, (_, ordinal) => textOf(columns, columns.lineItemIdText[ordinal]!))
+  Array.from({ length: header.lineItems }, (_, ordinal) => idAt(columns.lineItemIdStart, columns.lineItemIds, ordinal))
 
 describe('a catalog', () => {
   test('has its line items in the order in which they would win: priority, price, as they came', () => {

@@ -82,7 +82,7 @@ export class CatalogBuilder {
   }
 
   #append(part: CatalogPart): void {
-    if (part.lineItems.idText.length > 0) this.#blockValues ??= this.#texts.count
+    if (part.lineItems.idStart.length > 0) this.#blockValues ??= this.#texts.count
     const numbers = this.appendTexts(part)
     for (const id of part.creativeIds) this.#creativeIds.push(id)
     this.#creatives.append(part.creatives, numbers)
@@ -112,6 +112,8 @@ export class CatalogBuilder {
     this.#texts.write(columns)
     this.#creatives.write(columns)
     this.#writeAdvertisers(columns)
+    writeStarts(columns.campaignIdStart, this.#own.campaignIdStart.view(), this.#own.campaignIds.length)
+    columns.campaignIds.set(this.#own.campaignIds.view())
     this.#lineItems.write(columns, order)
     const index = buildIndex(columns, plan, references, order)
     const rates = new Map(Object.entries(this.#own.rates?.rates ?? {}))
@@ -140,6 +142,8 @@ export class CatalogBuilder {
       ...this.#creatives.sizes(),
       advertiserDomainStart: this.#own.advertiserDomainStart.length + 1,
       advertiserDomains: this.#own.advertiserDomains.length,
+      campaignIdStart: this.#own.campaignIdStart.length + 1,
+      campaignIds: this.#own.campaignIds.length,
       textSlots: this.#texts.slotCount(),
       textStart: this.#texts.count + 1,
       textChars: this.#texts.charCount,

@@ -4,7 +4,7 @@ import { SPACE } from './catalog.ts'
 import { CreativeColumns, type CreativesPart } from './creative-columns.ts'
 import { domainWithParents } from './dimensions.ts'
 import type { Advertiser, Campaign, Creative, Exchange, LineItem, Rates, Settings } from './documents.ts'
-import { growingU32 } from './growing.ts'
+import { GrowingText, growingU32 } from './growing.ts'
 import { type ActiveCampaign, type ActiveCreative, LineItemColumns, type LineItemsPart } from './line-item-columns.ts'
 import { type NewTexts, TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
@@ -48,6 +48,9 @@ export class PartCollector {
   readonly advertiserDomainStart = growingU32()
   readonly advertiserDomains = growingU32()
   readonly #campaigns = new Map<string, ActiveCampaign>()
+  /** Ids of active campaigns, one after another, and where each begins. */
+  readonly campaignIds = new GrowingText()
+  readonly campaignIdStart = growingU32()
   #creativeIds: string[] = []
   readonly #creatives = new CreativeColumns()
   readonly #activeCreatives = new Map<string, ActiveCreative>()
@@ -95,7 +98,10 @@ export class PartCollector {
     if (document.status !== 'active') return
     const advertiser = this.#advertisers.get(document.advertiserId)
     assert(advertiser !== undefined, 'a campaign comes after its advertiser', { id: document.id })
-    this.#campaigns.set(document.id, { document, advertiser: advertiser.index })
+    const ordinal = this.campaignIdStart.length
+    this.#campaigns.set(document.id, { document, ordinal, advertiser: advertiser.index })
+    this.campaignIdStart.push(this.campaignIds.length)
+    this.campaignIds.push(document.id)
   }
 
   #addCreative(document: Creative): void {

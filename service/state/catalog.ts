@@ -1,5 +1,5 @@
 /** One immutable version of a tenant's campaigns as the bid threads read it: columns in a slab and a small header. */
-import { type ColumnKinds, type Columns, type Layout, viewColumns } from './arena.ts'
+import { type Column, type ColumnKinds, type Columns, type Layout, viewColumns } from './arena.ts'
 import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
 import type { Exchange, Settings } from './documents.ts'
 import { TEXT_COLUMNS } from './text-table.ts'
@@ -16,8 +16,11 @@ const LINE_ITEM_COLUMNS = {
   /** Of 1,000,000 opportunities, how many it takes part in. */
   lineItemPassRatePpm: 'u32',
   lineItemAdvertiser: 'u32',
-  lineItemIdText: 'u32',
-  lineItemCampaignText: 'u32',
+  /** Ordinal of the campaign. */
+  lineItemCampaign: 'u32',
+  /** CSR of ids, ASCII, see idAt. */
+  lineItemIdStart: 'u32',
+  lineItemIds: 'u8',
   /** CSR: creatives of ordinal o are lineItemCreatives[start[o] .. start[o + 1]]. */
   lineItemCreativeStart: 'u32',
   lineItemCreatives: 'u32',
@@ -53,6 +56,12 @@ const ADVERTISER_COLUMNS = {
   advertiserDomains: 'u32',
 } as const satisfies ColumnKinds
 
+const CAMPAIGN_COLUMNS = {
+  /** CSR of ids, ASCII, see idAt. */
+  campaignIdStart: 'u32',
+  campaignIds: 'u8',
+} as const satisfies ColumnKinds
+
 const INDEX_COLUMNS = {
   /** Bit matrix: row r is words rows[r * words .. (r + 1) * words], bit n = ordinal n. Row 0 has every line item. */
   rows: 'u32',
@@ -73,6 +82,7 @@ export const CATALOG_COLUMNS = {
   ...LINE_ITEM_COLUMNS,
   ...CREATIVE_COLUMNS,
   ...ADVERTISER_COLUMNS,
+  ...CAMPAIGN_COLUMNS,
   ...INDEX_COLUMNS,
 } as const
 
@@ -84,12 +94,11 @@ export const INDEX_DIMENSIONS = [...DIMENSION_NAMES, 'slot', 'deal'] as const
 /** What the index can select by. */
 export type IndexDimension = DimensionName | 'slot' | 'deal'
 
-/** Spaces of the text table: the index dimensions first, then words that only block, then ids that are only read. */
+/** Spaces of the text table: the index dimensions first, then words that only block. */
 export const SPACE = {
   ...(Object.fromEntries(INDEX_DIMENSIONS.map((name, space) => [name, space])) as Record<IndexDimension, number>),
   blockedCategory: INDEX_DIMENSIONS.length,
   blockedDomain: INDEX_DIMENSIONS.length + 1,
-  id: INDEX_DIMENSIONS.length + 2,
 } as const
 
 /** Creative formats by OpenRTB's `mtype` codes. */
@@ -121,6 +130,11 @@ export interface CatalogHeader {
   readonly blockValues: number
   readonly bytes: number
   readonly layout: Layout<typeof CATALOG_COLUMNS>
+}
+
+/** The id of a line item or campaign, from its columns of ids. Makes a string; not for the bid path's common case. */
+export function idAt(start: Column<'u32'>, ids: Column<'u8'>, ordinal: number): string {
+  return String.fromCharCode(...ids.subarray(start[ordinal]!, start[ordinal + 1]!))
 }
 
 /** A catalog as a thread reads it. Nobody changes it; its slab is reused once no thread reads it any more. */

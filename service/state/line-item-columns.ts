@@ -4,16 +4,17 @@ import type { Column, ElementKind } from './arena.ts'
 import { type CatalogColumns, SPACE } from './catalog.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName } from './dimensions.ts'
 import type { Campaign, LineItem, Targeting } from './documents.ts'
-import { type Growing, growingF64, growingU32, mapColumns } from './growing.ts'
+import { type Growing, GrowingText, growingF64, growingU32, mapColumns } from './growing.ts'
 import type { References } from './index-builder.ts'
 import type { TextTableBuilder } from './text-table.ts'
 
 const OPEN_START_MS = 0
 const OPEN_END_MS = Number.MAX_SAFE_INTEGER
 
-/** An active campaign, and the ordinal of its advertiser. */
+/** An active campaign, its ordinal, and that of its advertiser. */
 export interface ActiveCampaign {
   readonly document: Campaign
+  readonly ordinal: number
   readonly advertiser: number
 }
 
@@ -24,7 +25,7 @@ export interface ActiveCreative {
   readonly slot: number
 }
 
-type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'includes'
+type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'campaign' | 'includes'
 type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs'
 
 /**
@@ -34,8 +35,8 @@ type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs'
 export interface LineItemsPart {
   readonly u32: Readonly<Record<U32Name, Uint32Array>>
   readonly f64: Readonly<Record<F64Name, Float64Array>>
-  readonly idText: Uint32Array
-  readonly campaignText: Uint32Array
+  readonly idStart: Uint32Array
+  readonly ids: Uint8Array
   readonly creativeStart: Uint32Array
   readonly creatives: Uint32Array
   readonly dealStart: Uint32Array
@@ -50,6 +51,7 @@ export class LineItemColumns {
     priority: growingU32(),
     passRatePpm: growingU32(),
     advertiser: growingU32(),
+    campaign: growingU32(),
     includes: growingU32(),
   }
   readonly #f64: Readonly<Record<F64Name, Growing<Float64Array>>> = {
@@ -57,8 +59,8 @@ export class LineItemColumns {
     flightStartMs: growingF64(),
     flightEndMs: growingF64(),
   }
-  readonly #idText = growingU32()
-  readonly #campaignText = growingU32()
+  readonly #idStart = growingU32()
+  readonly #ids = new GrowingText()
   readonly #creativeStart = growingU32()
   readonly #creatives = growingU32()
   readonly #dealStart = growingU32()
@@ -85,8 +87,9 @@ export class LineItemColumns {
     this.#f64.flightEndMs.push(Math.min(...flights.map(flight => instantMs(flight?.end, OPEN_END_MS))))
     this.#u32.passRatePpm.push(Math.round((document.passThroughRate ?? 1) * 1_000_000))
     this.#u32.advertiser.push(campaign.advertiser)
-    this.#idText.push(texts.add(SPACE.id, document.id))
-    this.#campaignText.push(texts.add(SPACE.id, document.campaignId))
+    this.#u32.campaign.push(campaign.ordinal)
+    this.#idStart.push(this.#ids.length)
+    this.#ids.push(document.id)
     this.#creativeStart.push(this.#creatives.length)
     for (const { ordinal } of creatives) this.#creatives.push(ordinal)
     this.#dealStart.push(this.#deals.length)
@@ -131,8 +134,8 @@ export class LineItemColumns {
     return {
       u32: mapColumns(this.#u32, column => column.take()),
       f64: mapColumns(this.#f64, column => column.take()),
-      idText: this.#idText.take(),
-      campaignText: this.#campaignText.take(),
+      idStart: this.#idStart.take(),
+      ids: this.#ids.take(),
       creativeStart: this.#creativeStart.take(),
       creatives: this.#creatives.take(),
       dealStart: this.#dealStart.take(),
@@ -146,8 +149,8 @@ export class LineItemColumns {
   append(part: LineItemsPart, numberOf: Growing<Uint32Array>): void {
     mapColumns(this.#u32, (column, name) => column.append(part.u32[name]))
     mapColumns(this.#f64, (column, name) => column.append(part.f64[name]))
-    this.#idText.appendMapped(part.idText, numberOf)
-    this.#campaignText.appendMapped(part.campaignText, numberOf)
+    this.#idStart.append(part.idStart, this.#ids.length)
+    this.#ids.append(part.ids)
     this.#creativeStart.append(part.creativeStart, this.#creatives.length)
     this.#creatives.append(part.creatives)
     this.#dealStart.append(part.dealStart, this.#deals.length)
@@ -168,7 +171,7 @@ export class LineItemColumns {
 
   /** Lengths of the line items' columns, in elements. */
   sizes() {
-    const lineItems = this.#idText.length
+    const lineItems = this.#idStart.length
     return {
       lineItemPriceNanos: lineItems,
       lineItemFlightStartMs: lineItems,
@@ -177,8 +180,9 @@ export class LineItemColumns {
       lineItemPriorityEnd: lineItems,
       lineItemPassRatePpm: lineItems,
       lineItemAdvertiser: lineItems,
-      lineItemIdText: lineItems,
-      lineItemCampaignText: lineItems,
+      lineItemCampaign: lineItems,
+      lineItemIdStart: lineItems + 1,
+      lineItemIds: this.#ids.length,
       lineItemCreativeStart: lineItems + 1,
       lineItemCreatives: this.#creatives.length,
       lineItemDealStart: lineItems + 1,
@@ -193,8 +197,12 @@ export class LineItemColumns {
     permute(columns.lineItemFlightEndMs, this.#f64.flightEndMs.view(), order)
     permute(columns.lineItemPassRatePpm, this.#u32.passRatePpm.view(), order)
     permute(columns.lineItemAdvertiser, this.#u32.advertiser.view(), order)
-    permute(columns.lineItemIdText, this.#idText.view(), order)
-    permute(columns.lineItemCampaignText, this.#campaignText.view(), order)
+    permute(columns.lineItemCampaign, this.#u32.campaign.view(), order)
+    permuteLists(
+      { start: columns.lineItemIdStart, items: columns.lineItemIds },
+      { start: this.#idStart.view(), items: this.#ids.view() },
+      order,
+    )
     permuteLists(
       { start: columns.lineItemCreativeStart, items: columns.lineItemCreatives },
       { start: this.#creativeStart.view(), items: this.#creatives.view() },
@@ -238,13 +246,17 @@ function permute<K extends ElementKind>(
 }
 
 /** Lists one after another: those of n are items[start[n] .. start[n + 1]], or up to the end for the last n. */
-interface Lists {
+interface Lists<T extends Uint32Array | Uint8Array> {
   readonly start: Uint32Array
-  readonly items: Uint32Array
+  readonly items: T
 }
 
 /** Writes the source's lists in the given order, with one start more than there are lists. */
-function permuteLists(target: Lists, source: Lists, order: Uint32Array): void {
+function permuteLists<T extends Uint32Array | Uint8Array>(
+  target: Lists<T>,
+  source: Lists<T>,
+  order: Uint32Array,
+): void {
   let at = 0
   for (let ordinal = 0; ordinal < order.length; ordinal++) {
     target.start[ordinal] = at

@@ -2,7 +2,7 @@
  * A dictionary in the arena: (space, text) → a dense number. Spaces keep words apart that mean different things, such
  * as a country and an operating system. Open addressing, exact comparison, no strings on the V8 heap.
  */
-import type { Column, ColumnKinds, Columns } from './arena.ts'
+import type { ColumnKinds, Columns } from './arena.ts'
 
 /** The table's columns: findText reads them, TextTableBuilder writes them. */
 export const TEXT_COLUMNS = {
@@ -39,12 +39,6 @@ function sameText(table: Columns<typeof TEXT_COLUMNS>, index: number, text: stri
   if (table.textStart[index + 1]! - start !== text.length) return false
   for (let i = 0; i < text.length; i++) if (table.textChars[start + i] !== text.charCodeAt(i)) return false
   return true
-}
-
-/** The text of a number. Allocates; not for the bid path's common case. */
-export function textOf(table: Columns<typeof TEXT_COLUMNS>, index: number): string {
-  const chars: Column<'u16'> = table.textChars
-  return String.fromCharCode(...chars.subarray(table.textStart[index]!, table.textStart[index + 1]!))
 }
 
 /** Texts on their way to another thread's table: text i ends at ends[i] in chars, and begins where i - 1 ends. */

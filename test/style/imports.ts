@@ -24,6 +24,7 @@ const WIRING: readonly string[] = [
   'state-events.ts',
   'catalog-load.ts',
   'loader-thread.ts',
+  'chunk-collector.ts',
 ]
 
 /** Packages that one part alone may know. */
