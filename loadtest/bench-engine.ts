@@ -5,6 +5,7 @@ import { scan, scanTables } from '../service/decision/scan.ts'
 import { Random } from '../service/foundation/random.ts'
 import { creativeFragment } from '../service/openrtb/creative-fragment.ts'
 import { readRequest } from '../service/openrtb/read-request.ts'
+import { readAgent } from '../service/openrtb/user-agent.ts'
 import type { Catalog } from '../service/state/catalog.ts'
 import { CatalogBuilder } from '../service/state/catalog-builder.ts'
 import { DOCUMENT_KIND_NAMES, type TenantDocuments } from '../service/state/documents.ts'
@@ -80,7 +81,8 @@ function readAll(documents: TenantDocuments, catalog: Catalog, traffic: readonly
   for (const { exchange: id, body } of traffic) {
     const exchange = documents.exchanges.find(each => each.id === id)
     if (exchange === undefined) continue
-    const terms = { exchange, rates: catalog.header.rates, daypart: '37', loopLagMs: 0 }
+    const { rates, targeted } = catalog.header
+    const terms = { exchange, rates, targeted, daypart: '37', nowMs: 0, loopLagMs: 0, readAgent }
     const read = readRequest(JSON.parse(body.toString()), terms)
     if (read.kind !== 'request') continue
     const opportunities = read.impressions.map(each => each.opportunity).filter(each => each !== undefined)

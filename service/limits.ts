@@ -26,6 +26,13 @@ export const LIMITS = {
   sizesMax: 64,
   /** Characters of one id that is echoed or looked up. Longer ones cannot be ours. */
   idCharsMax: 512,
+  /** Of one request: more categories, keywords or segments say nothing about it. Each is a look-up of some 60 ns. */
+  categoriesReadMax: 64,
+  keywordsReadMax: 64,
+  keywordsCharsMax: 4 * KIB,
+  segmentsReadMax: 256,
+  /** User agents whose reading a bid thread keeps: about 1 KB each. Few hundred make nearly all traffic. */
+  agentsKeptMax: 2_000,
   /** Deals of one impression that are looked at. */
   dealOffersMax: 100,
   responseBytesMax: 1 * MIB,

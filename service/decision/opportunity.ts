@@ -1,28 +1,16 @@
 /** What the engine knows of a bid request, in its own words: OpenRTB is translated into this before it decides. */
 import type { Nanos } from '../foundation/units.ts'
 
-/** What all impressions of one bid request have in common. Text is normalised; '' or an empty list = unknown. */
+/** What is known in one dimension, normalised; '' or an empty list = unknown. */
+export type FactValue = string | readonly string[]
+
+/** What all impressions of one bid request have in common. */
 export interface Facts {
-  /** Path name of the exchange. */
-  readonly exchange: string
-  /** ISO 3166-1 alpha-3. */
-  readonly country: string
-  /** ISO 3166-2. */
-  readonly region: string
-  /** AdCOM device type as text. */
-  readonly deviceType: string
-  /** Lower case. */
-  readonly os: string
-  /** ISO 639-1. */
-  readonly language: string
-  /** The site's domain and those above it, most specific first. */
-  readonly domain: readonly string[]
-  /** Store id or bundle of the app. */
-  readonly app: string
-  /** Categories of the page or app with those above them. */
-  readonly category: readonly string[]
-  /** Hour of the week in the tenant's time zone as text, '0' = Monday 00:00–01:00. */
-  readonly daypart: string
+  /**
+   * Per dimension, in the order of REQUEST_DIMENSIONS: a list where a request can have many values, with the values
+   * above them (subdomain and domain), else a text. Those that no line item targets need not be filled.
+   */
+  readonly values: readonly FactValue[]
   /** Domains of advertisers that the publisher does not want. */
   readonly blockedDomains: readonly string[]
   readonly blockedCategories: readonly string[]
@@ -54,6 +42,8 @@ export interface VideoOffer {
 
 /** One impression as the engine sees it. */
 export interface Opportunity {
+  /** As Facts.values, in the order of IMPRESSION_DIMENSIONS. */
+  readonly values: readonly FactValue[]
   /** Slots that it offers, see bannerSlot and VIDEO_SLOT. */
   readonly slots: readonly number[]
   readonly banner: BannerOffer | undefined

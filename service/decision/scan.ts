@@ -4,13 +4,13 @@
  */
 
 import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
-import { type DimensionName, hoursOfDaypart } from '../state/dimensions.ts'
 import type { Campaign, Creative, LineItem, TenantDocuments } from '../state/documents.ts'
 import { VAST_PROTOCOLS } from '../state/documents.ts'
 import { mimeBit } from '../state/vocabulary.ts'
 import { STAGES } from './decide.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
 import type { NoBidReason } from './reasons.ts'
+import { targets } from './scan-targeting.ts'
 
 /** All line items that the best rank holds, or the reason why there is none. */
 export type ScanResult =
@@ -75,7 +75,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     .filter(creative => creative?.status === 'active')
     .filter(creative => creative !== undefined && opportunity.slots.includes(slotOf(creative))) as Creative[]
   const deals = opportunity.deals.filter(deal => lineItem.deals?.includes(deal.id))
-  if (creatives.length === 0 || !targets(lineItem, facts)) return 0
+  if (creatives.length === 0 || !targets(lineItem.targeting, facts, opportunity)) return 0
   if (lineItem.deals === undefined ? opportunity.privateAuction : deals.length === 0) return 0
   for (const flight of [campaign.flight, lineItem.flight]) {
     if (flight?.start !== undefined && nowMs < Date.parse(flight.start)) return STAGES.indexOf('outside-flight')
@@ -96,22 +96,6 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
 
 function slotOf(creative: Creative): number {
   return creative.format === 'video' ? VIDEO_SLOT : bannerSlot(creative.width, creative.height)
-}
-
-function targets({ targeting }: LineItem, facts: Facts): boolean {
-  for (const name of Object.keys(targeting) as DimensionName[]) {
-    const rule: { include?: readonly unknown[]; exclude?: readonly unknown[] } | undefined = targeting[name]
-    const has = (value: unknown) => factHas(name, facts, value)
-    if (rule?.include !== undefined && !rule.include.some(has)) return false
-    if (rule?.exclude?.some(has)) return false
-  }
-  return true
-}
-
-function factHas(name: DimensionName, facts: Facts, value: unknown): boolean {
-  const fact = facts[name]
-  if (name === 'daypart') return hoursOfDaypart(String(value)).map(String).includes(facts.daypart)
-  return typeof fact === 'string' ? fact === String(value) : fact.includes(String(value))
 }
 
 /** Bits of codes that are in a mask. */

@@ -12,6 +12,7 @@ import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-
 import type { Exchange } from '../state/documents.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
+import { keepingAgents } from './agents.ts'
 import type { Serving } from './serving.ts'
 
 /** What to send. Status 204 and 400 have no body. */
@@ -46,6 +47,7 @@ const REASON_COUNTERS = Object.fromEntries(
 /** Answers bid requests for one bid thread. */
 export class BidPath {
   readonly #deps: BidPathDeps
+  readonly #readAgent = keepingAgents()
   #bidsMade = 0
 
   constructor(deps: BidPathDeps) {
@@ -65,8 +67,9 @@ export class BidPath {
 
   #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, loopLagMs }: Moment): Answer {
     const body = parse(bodyText)
-    const { rates } = serving.catalog.header
-    const read = readRequest(body, { exchange, rates, daypart: serving.daypart, loopLagMs })
+    const { rates, targeted } = serving.catalog.header
+    const terms = { exchange, rates, targeted, nowMs, loopLagMs, daypart: serving.daypart, readAgent: this.#readAgent }
+    const read = readRequest(body, terms)
     if (read.kind === 'malformed') return MALFORMED
     this.#deps.recorder.count(COUNTER.bidRequests)
     this.#deps.recorder.add(COUNTER.impressions, read.impressions.length)

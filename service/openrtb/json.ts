@@ -36,6 +36,12 @@ export function numberOf(value: unknown, absent: number): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : absent
 }
 
+/** A code of one of OpenRTB's lists as text, '' when it is none or 0, which the lists use for unknown. */
+export function codeOf(value: unknown): string {
+  const code = numberOf(value, 0)
+  return code === 0 ? '' : String(code)
+}
+
 /** A flag as OpenRTB spells it: 1. */
 export function isOne(value: unknown): boolean {
   return value === 1

@@ -1,98 +1,97 @@
 /** Reads what all impressions of a bid request have in common into the engine's words. */
-import type { Facts } from '../decision/opportunity.ts'
+import type { Facts, FactValue } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
-import { domainWithParents } from '../state/dimensions.ts'
-import { countryAlpha2, countryFrom } from '../state/vocabulary.ts'
-import { isObject, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { type DimensionName, dimensionOf, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
+import { CONTENT_CATEGORY_1, FACT_READERS, type FactSource } from './fact-readers.ts'
+import { isObject, type Json, numberOf, objectOf, textsOf } from './json.ts'
+import type { Agent, ReadAgent } from './user-agent.ts'
 
-/** OpenRTB `cattax` of the IAB Content Category Taxonomy 1.0, which is also the default. */
-const CONTENT_CATEGORY_1 = 1
-/** Of one page; more say nothing about it. */
-const CATEGORIES_MAX = 64
-const NO_TEXTS: readonly string[] = Object.freeze([])
+/** What reading facts needs to know beside the request. */
+export interface FactTerms {
+  /** Path name of the exchange that asks. */
+  readonly exchangeId: string
+  /** Hour of the week in the tenant's time zone, as text. */
+  readonly daypart: string
+  readonly nowMs: number
+  /** Whether data about the person may be used. */
+  readonly personal: boolean
+  /** The dimensions that are read; the others stay unknown. */
+  readonly targeted: readonly DimensionName[]
+  readonly readAgent: ReadAgent
+}
 
-/**
- * @param exchange path name of the exchange that asks
- * @param daypart hour of the week in the tenant's time zone, as text
- * @param personal whether data about the person may be used: without the device's place, the home of its user
- * @returns normalised facts; what is missing or malformed is unknown. Pure.
- */
-export function readFacts(request: Json, exchange: string, daypart: string, personal: boolean): Facts {
-  const site = objectOf(request.site)
-  const app = objectOf(request.app)
-  const device = objectOf(request.device)
-  const geo = objectOf(device.geo ?? (personal ? objectOf(request.user).geo : undefined))
-  const country = countryFrom(textOf(geo.country))
+const UNKNOWN: readonly FactValue[] = REQUEST_DIMENSIONS.map(name =>
+  dimensionOf(name).many === true && dimensionOf(name).match === undefined ? Object.freeze([]) : '',
+)
+const READINGS = new Map(
+  REQUEST_DIMENSIONS.map((name, position) => [
+    name as DimensionName,
+    { position, personal: dimensionOf(name).personal === true, read: FACT_READERS[name] },
+  ]),
+)
+
+/** @returns normalised facts; what is missing or malformed is unknown. Pure. Cost: O(what is targeted and given). */
+export function readFacts(request: Json, terms: FactTerms): Facts {
+  const values = UNKNOWN.slice()
+  const source = sourceOf(request, terms)
+  for (const name of terms.targeted) {
+    const reading = READINGS.get(name)
+    if (reading === undefined || (reading.personal && !terms.personal)) continue
+    values[reading.position] = reading.read(source)
+  }
   return {
-    exchange,
-    country,
-    region: regionOf(country, textOf(geo.region)),
-    deviceType: deviceTypeOf(device.devicetype),
-    os: textOf(device.os).toLowerCase(),
-    language: languageOf(textOf(device.language) || textOf(device.langb)),
-    domain: domainWithParents(domainOf(site)),
-    app: textOf(app.bundle) || textOf(app.id),
-    category: categoriesOf(isObject(request.site) ? site : app),
-    daypart,
+    values,
     blockedDomains: lowerCase(textsOf(request.badv, LIMITS.blockedItemsMax)),
     blockedCategories: textsOf(request.bcat, LIMITS.blockedItemsMax),
   }
 }
 
+function sourceOf(request: Json, terms: FactTerms): FactSource {
+  const site = objectOf(request.site)
+  const app = objectOf(request.app)
+  const dooh = objectOf(request.dooh)
+  const device = objectOf(request.device)
+  // Of a person whose data may not be used, nothing is read: neither interests nor where the home is.
+  const user = terms.personal ? objectOf(request.user) : objectOf(undefined)
+  const inventory = isObject(request.site)
+    ? 'site'
+    : isObject(request.app)
+      ? 'app'
+      : isObject(request.dooh)
+        ? 'dooh'
+        : ''
+  const place = inventory === 'site' ? site : inventory === 'app' ? app : dooh
+  return {
+    ...{ exchangeId: terms.exchangeId, daypart: terms.daypart, nowMs: terms.nowMs },
+    ...{ site, app, inventory, place, content: objectOf(place.content) },
+    ...{ device, geo: objectOf(device.geo ?? user.geo), user, sua: objectOf(device.sua) },
+    agent: new AgentText(device.ua, terms.readAgent),
+  }
+}
+
+/** Reads the user agent when it is asked for, which most requests are not. */
+class AgentText {
+  readonly #text: unknown
+  readonly #read: ReadAgent
+  #agent: Agent | undefined
+
+  constructor(text: unknown, read: ReadAgent) {
+    this.#text = text
+    this.#read = read
+  }
+
+  get(): Agent {
+    this.#agent ??= typeof this.#text === 'string' ? this.#read(this.#text) : NO_AGENT
+    return this.#agent
+  }
+}
+
+const NO_AGENT: Agent = Object.freeze({ browser: '', os: '', osVersion: '' })
+
 /** Whether blocked categories are in a taxonomy that ours can be compared with. */
 export function blocksKnownCategories(request: Json): boolean {
   if (textsOf(request.bcat).length === 0) return true
   return numberOf(request.cattax, CONTENT_CATEGORY_1) === CONTENT_CATEGORY_1
-}
-
-/** ISO 3166-2 from a country and the exchange's region, which may or may not repeat the country. */
-function regionOf(country: string, region: string): string {
-  if (region === '' || country === '') return ''
-  const part = region.slice(region.indexOf('-') + 1).toUpperCase()
-  return `${countryAlpha2(country)}-${part}`
-}
-
-function deviceTypeOf(value: unknown): string {
-  const code = numberOf(value, 0)
-  return code === 0 ? '' : String(code)
-}
-
-/** ISO 639-1 of a language tag: `en-US` → `en`. */
-function languageOf(tag: string): string {
-  const dash = tag.search(/[-_]/)
-  return (dash < 0 ? tag : tag.slice(0, dash)).toLowerCase()
-}
-
-const HOST = /^(?:[a-z][a-z0-9+.-]*:)?(?:\/\/)?(?:[^/?#@]*@)?([^/?#:]+)/i
-
-/** The site's domain, else the host of its page. */
-function domainOf(site: Json): string {
-  const domain = textOf(site.domain)
-  if (domain !== '' && !domain.includes('/')) return domain.toLowerCase()
-  const page = typeof site.page === 'string' ? site.page.slice(0, 512) : domain
-  return (HOST.exec(page)?.[1] ?? '').toLowerCase()
-}
-
-function categoriesOf(source: Json): readonly string[] {
-  if (numberOf(source.cattax, CONTENT_CATEGORY_1) !== CONTENT_CATEGORY_1) return NO_TEXTS
-  const found: string[] = []
-  addCategories(source.cat, found)
-  addCategories(source.sectioncat, found)
-  addCategories(source.pagecat, found)
-  return found
-}
-
-/** Appends categories and those above them, each once: there are a handful, so a search costs less than a set. */
-function addCategories(value: unknown, found: string[]): void {
-  const categories = textsOf(value)
-  for (let i = 0; i < categories.length && found.length < CATEGORIES_MAX; i++) {
-    const category = categories[i] as string
-    if (!found.includes(category)) found.push(category)
-    const dash = category.indexOf('-')
-    if (dash < 0) continue
-    const parent = category.slice(0, dash)
-    if (!found.includes(parent)) found.push(parent)
-  }
 }
 
 function lowerCase(texts: readonly string[]): readonly string[] {

@@ -3,8 +3,9 @@ import type { BannerOffer, DealOffer, Opportunity, VideoOffer } from '../decisio
 import { type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
+import { IMPRESSION_DIMENSIONS, type ImpressionDimension } from '../state/dimensions.ts'
 import { mimeBit } from '../state/vocabulary.ts'
-import { isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { codeOf, isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import { bidPrice } from './write-response.ts'
 
 /** What reading an impression needs to know beside the impression. */
@@ -47,6 +48,7 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   return {
     kind: 'opportunity',
     opportunity: {
+      values: valuesOf(imp),
       slots,
       banner,
       video,
@@ -56,6 +58,21 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
       privateAuction,
     },
   }
+}
+
+/** One reader per dimension that each impression has for itself. */
+const READERS: Readonly<Record<ImpressionDimension, (imp: Json) => string>> = {
+  position: imp => codeOf(objectOf(imp.banner).pos) || codeOf(objectOf(imp.video).pos),
+  interstitial: imp => (isOne(imp.instl) ? 'yes' : 'no'),
+  rewarded: imp => (isOne(imp.rwdd) || isOne(objectOf(objectOf(imp.video).ext).rewarded) ? 'yes' : 'no'),
+  videoPlacement: imp => codeOf(objectOf(imp.video).plcmt),
+}
+const READER_LIST = IMPRESSION_DIMENSIONS.map(name => READERS[name])
+
+function valuesOf(imp: Json): readonly string[] {
+  const values: string[] = []
+  for (const reader of READER_LIST) values.push(reader(imp))
+  return values
 }
 
 /** Appends the banner's sizes to the slots; a banner without any size offers nothing. */

@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import type { FactValue } from '../decision/opportunity.ts'
+import { REQUEST_DIMENSIONS, type RequestDimension } from '../state/dimensions.ts'
 import type { Exchange } from '../state/documents.ts'
 import { type BidRequest, type ReadTerms, readRequest } from './read-request.ts'
+import { readAgent } from './user-agent.ts'
 
 const EXCHANGE: Exchange = {
   ...{ id: 'adx', name: 'Exchange', status: 'active', seat: 'seat-1', currency: 'EUR', noBid: 'empty', gzip: true },
@@ -11,15 +14,24 @@ const RATES = new Map([
   ['EUR', 1.1642],
   ['JPY', 0.006712],
 ])
+const TERMS: ReadTerms = {
+  ...{ exchange: EXCHANGE, rates: RATES, daypart: '5', nowMs: Date.parse('2026-11-21T22:30:00Z'), loopLagMs: 0 },
+  ...{ targeted: REQUEST_DIMENSIONS, readAgent },
+}
 const BANNER = { id: '1', banner: { w: 300, h: 250 } }
 
 function read(request: object, more: Partial<ReadTerms> & { exchange?: Exchange } = {}): BidRequest {
-  const terms = { exchange: EXCHANGE, rates: RATES, daypart: '5', loopLagMs: 0, ...more }
+  const terms = { ...TERMS, ...more }
   const outcome = readRequest({ id: 'r', imp: [BANNER], ...request }, terms)
   expect(outcome.kind).toBe('request')
   return outcome as BidRequest
 }
-const facts = (request: object) => read(request).facts
+/** Facts by their dimensions' names. */
+function facts(request: object, more: Partial<ReadTerms> = {}) {
+  const { values, ...blocked } = read(request, more).facts
+  const named = Object.fromEntries(REQUEST_DIMENSIONS.map((name, position) => [name, values[position]]))
+  return { ...blocked, ...(named as { [name in RequestDimension]: FactValue }) }
+}
 
 describe('a request is malformed', () => {
   test.each([
@@ -35,7 +47,7 @@ describe('a request is malformed', () => {
     ['its imp is empty', { id: '1', imp: [] }],
     ['its imp is an object', { id: '1', imp: BANNER }],
   ])('when %s', (_, body) => {
-    expect(readRequest(body, { exchange: EXCHANGE, rates: RATES, daypart: '0', loopLagMs: 0 }).kind).toBe('malformed')
+    expect(readRequest(body, TERMS).kind).toBe('malformed')
   })
 })
 

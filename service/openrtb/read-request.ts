@@ -2,11 +2,13 @@
 import type { Facts, Opportunity } from '../decision/opportunity.ts'
 import type { NoBidReason } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
+import type { DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/documents.ts'
 import { isObject, type Json, numberOf, textOf, textsOf } from './json.ts'
 import { userDataAllowed } from './privacy.ts'
 import { blocksKnownCategories, readFacts } from './read-facts.ts'
 import { type FloorTerms, readImpression } from './read-impression.ts'
+import type { ReadAgent } from './user-agent.ts'
 
 /** What reading needs to know beside the request itself. */
 export interface ReadTerms {
@@ -15,6 +17,10 @@ export interface ReadTerms {
   readonly rates: ReadonlyMap<string, number>
   /** Hour of the week in the tenant's time zone as text. */
   readonly daypart: string
+  readonly nowMs: number
+  /** The dimensions that any line item restricts: only these are read. */
+  readonly targeted: readonly DimensionName[]
+  readonly readAgent: ReadAgent
   /** Time that the answer waits behind other work of this thread. */
   readonly loopLagMs: number
 }
@@ -68,7 +74,7 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
     request: body,
     currency,
     reason: reasonFor(body, currency, terms),
-    facts: readFacts(body, terms.exchange.id, terms.daypart, personal),
+    facts: readFacts(body, { ...terms, exchangeId: terms.exchange.id, personal }),
     impressions: readImpressions(body.imp, { rates: terms.rates, currency, seat: terms.exchange.seat ?? '' }),
     userDataAllowed: personal,
   }

@@ -3,6 +3,12 @@
 const DAY_NUMBERS: Readonly<Record<string, number>> = { Mon: 0, Tue: 1, Wed: 2, Thu: 3, Fri: 4, Sat: 5, Sun: 6 }
 const formats = new Map<string, Intl.DateTimeFormat>()
 
+/** Hour of the week, 0 = Monday 00:00–01:00, at an offset from UTC in minutes. 1970 began on a Thursday. */
+export function hourOfWeekAt(nowMs: number, offsetMinutes: number): number {
+  const hours = Math.floor((nowMs + offsetMinutes * 60_000) / 3_600_000)
+  return (hours + 3 * 24) % (7 * 24)
+}
+
 /**
  * Hour of the week, 0 = Monday 00:00–01:00, as the wall clock of an IANA time zone shows it; daylight saving included.
  * Not for the bid path: formatting takes microseconds.

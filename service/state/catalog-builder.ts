@@ -1,7 +1,7 @@
 /** Builds a catalog in a slab from parts, which any number of collectors have made. */
 import { assert } from '../foundation/assert.ts'
 import { ArenaWriter, type Layout, viewColumns } from './arena.ts'
-import { CATALOG_COLUMNS, type Catalog, type CatalogColumns } from './catalog.ts'
+import { CATALOG_COLUMNS, type Catalog, type CatalogColumns, SPACE } from './catalog.ts'
 import { type CatalogPart, type CreativeTable, PartCollector, type RenderCreative } from './catalog-part.ts'
 import { CreativeColumns, writeStarts } from './creative-columns.ts'
 import { type Growing, growingU32 } from './growing.ts'
@@ -9,6 +9,7 @@ import { buildIndex, indexSizes, planRows } from './index-builder.ts'
 import { LineItemColumns } from './line-item-columns.ts'
 import { TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
+import { sortedVersionRanges, writeVersionRanges } from './version-ranges.ts'
 
 /** How a catalog is told apart. */
 export interface CatalogIdentity {
@@ -101,7 +102,11 @@ export class CatalogBuilder {
     const order = this.#lineItems.winningOrder()
     const { references } = this.#lineItems
     const plan = planRows(references, this.#texts, order.length)
-    const sizes: Record<keyof typeof CATALOG_COLUMNS, number> = { ...this.#sizes(), ...indexSizes(plan) }
+    const versions = sortedVersionRanges(this.#texts.textsOf(SPACE.osVersion))
+    const sizes: Record<keyof typeof CATALOG_COLUMNS, number> = {
+      ...{ ...this.#sizes(), ...indexSizes(plan) },
+      ...{ versionFrom: versions.length, versionTo: versions.length, versionValue: versions.length },
+    }
     const layout = Object.fromEntries(
       Object.entries(CATALOG_COLUMNS).map(([name, kind]) => [
         name,
@@ -127,8 +132,8 @@ export class CatalogBuilder {
         rates,
         lineItems: order.length,
         words: plan.words,
-        baseRows: index.baseRows,
-        slotValues: index.slotValues,
+        ...index,
+        versionSystems: writeVersionRanges(columns, versions),
         blockValues: this.#blockValues ?? this.#texts.count,
         bytes: writer.bytesUsed,
         layout,

@@ -3,6 +3,7 @@ import { type Column, type ColumnKinds, type Columns, type Layout, viewColumns }
 import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
 import type { Exchange, Settings } from './documents.ts'
 import { TEXT_COLUMNS } from './text-table.ts'
+import { VERSION_COLUMNS, type VersionSystems } from './version-ranges.ts'
 
 /** Line items have dense ordinals in the order in which they would win: priority, then price. */
 const LINE_ITEM_COLUMNS = {
@@ -84,6 +85,7 @@ export const CATALOG_COLUMNS = {
   ...ADVERTISER_COLUMNS,
   ...CAMPAIGN_COLUMNS,
   ...INDEX_COLUMNS,
+  ...VERSION_COLUMNS,
 } as const
 
 /** Views of a catalog's columns. */
@@ -126,6 +128,9 @@ export interface CatalogHeader {
   /** Per dimension the row of line items without an include list, −1 where no line item restricts the dimension. */
   readonly baseRows: Readonly<Record<IndexDimension, number>>
   readonly slotValues: ReadonlyMap<number, number>
+  /** Dimensions that any line item restricts: a request's values in others need not be read. */
+  readonly targeted: readonly DimensionName[]
+  readonly versionSystems: VersionSystems
   /** Values below this number are those that block. */
   readonly blockValues: number
   readonly bytes: number

@@ -1,98 +1,69 @@
 /**
  * The targeting dimensions. One table gives the documents' fields, the index's rows and the request's facts their
- * names.
+ * names: one more dimension is a row here, and a reader of it in openrtb/.
  * A line item that says nothing about a dimension takes every request; `include` takes only requests with one of its
  * values; `exclude` takes none with one of its values. A request in which the value is unknown has none of the values.
  */
-import { type Field, NOT_GOOD, number, text } from './fields.ts'
-import { countryFrom } from './vocabulary.ts'
+import { DAYPART, daypartKeys, isDaypart } from './dayparts.ts'
+import { type Field, number, oneOf, text } from './fields.ts'
+import { scanDomain, scanSolid } from './text-scans.ts'
+import { isVersionRange, VERSION_RANGE } from './version-ranges.ts'
+import { BROWSERS, countryFrom } from './vocabulary.ts'
 
-interface Dimension {
-  /** Whether one request can have several values at once (a page's categories) or one at most (its country). */
-  readonly many: boolean
+/** What the table says of a dimension. */
+export interface Dimension {
+  /** 'impression': each impression of a request has its own value; otherwise all of them have the request's. */
+  readonly of?: 'impression'
+  /** One request can have several values at once (a page's categories), and not one at most (its country). */
+  readonly many?: true
+  /** It tells about the person: unknown unless user data may be used. */
+  readonly personal?: true
+  /** How a request's value finds the documents' values: they say the same, or theirs is a range around it. */
+  readonly match?: 'version'
   readonly value: Field<string> | Field<number>
   /**
-   * The keys under which a document's value is indexed, as the request's facts spell them; undefined = the value
-   * itself, as text.
+   * The keys under which a document's value is indexed, as the request's facts spell them; without it the value itself,
+   * as text.
    */
-  readonly keys: ((value: string | number) => readonly string[]) | undefined
+  readonly keys?: (value: string | number) => readonly string[]
 }
 
-const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const
-const DAYPART = /^(mon|tue|wed|thu|fri|sat|sun)(?:-(mon|tue|wed|thu|fri|sat|sun))? ([01]\d|2[0-3])-([01]\d|2[0-4])$/
+/** A text that requests spell in any case, and documents in lower case. */
+const lowerCase = (about: string, like: string, max = 64) =>
+  text({
+    about,
+    max,
+    pattern: /^\S(.*\S)?$/,
+    test: value => value === value.toLowerCase(),
+    like: `lower case, ${like}`,
+  })
 
-/** Hours of the week (0 = Monday 00:00–01:00) in a text such as `mon-fri 08-20`; the last hour is not included. */
-export function hoursOfDaypart(daypart: string): readonly number[] {
-  const match = DAYPART.exec(daypart)
-  if (match === null) return []
-  const firstDay = DAYS.indexOf(match[1] as (typeof DAYS)[number])
-  const lastDay = match[2] === undefined ? firstDay : DAYS.indexOf(match[2] as (typeof DAYS)[number])
-  const hours: number[] = []
-  for (let day = firstDay; ; day = (day + 1) % 7) {
-    for (let hour = Number(match[3]); hour < Number(match[4]); hour++) hours.push(day * 24 + hour)
-    if (day === lastDay) return hours
-  }
-}
+const category = (of: string) =>
+  text({
+    about: `IAB Content Category 1.0 of ${of}, with its subcategories`,
+    max: 8,
+    pattern: /^IAB([1-9]|1\d|2[0-6])(-[1-9]\d?)?$/,
+    like: 'an IAB 1.0 category from IAB1 to IAB26, like "IAB1" or "IAB1-6"',
+  })
 
-/** Many line items say the same dayparts: 7 × 7 × 300 are possible, and a tenant has a few dozen. */
-const keysOfDayparts = new Map<string, readonly string[]>()
+const daypart = (whose: string) =>
+  text({
+    about: `days and hours in the ${whose} time zone`,
+    max: 13,
+    pattern: DAYPART,
+    test: isDaypart,
+    like: 'days and hours, from before to, like "mon-fri 08-20" or "sun 00-24"; split what passes midnight',
+  })
+const hours = (value: string | number) => daypartKeys(String(value))
 
-function daypartKeys(daypart: string): readonly string[] {
-  let keys = keysOfDayparts.get(daypart)
-  if (keys === undefined) {
-    keys = hoursOfDaypart(daypart).map(String)
-    keysOfDayparts.set(daypart, keys)
-  }
-  return keys
-}
-
-/** FNV-1a, step by step and at the end. */
-const HASH_START = 0x811c9dc5
-const HASH_FACTOR = 0x01000193
-const hashEnd = (hash: number): number => (hash ^ (hash >>> 15)) & 0x7fff_ffff
-
-/** The domain's pattern, `[a-z0-9-]+(\.[a-z0-9-]+)+`, read letter by letter. */
-function scanDomain(text: string): number {
-  let hash = HASH_START
-  let dots = 0
-  let labelStart = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    hash = Math.imul(hash ^ code, HASH_FACTOR)
-    if (code === DOT) {
-      if (i === labelStart) return NOT_GOOD
-      dots++
-      labelStart = i + 1
-    } else if (!((code >= 97 && code <= 122) || (code >= 48 && code <= 57) || code === HYPHEN)) return NOT_GOOD
-  }
-  return dots > 0 && labelStart < text.length ? hashEnd(hash) : NOT_GOOD
-}
-
-const DOT = 46
-const HYPHEN = 45
-const SPACE = /\s/
-
-/** The app's pattern, `\S+`; the regular expression decides only about what is not ASCII. */
-function scanApp(text: string): number {
-  let hash = HASH_START
-  let ascii = true
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    hash = Math.imul(hash ^ code, HASH_FACTOR)
-    ascii &&= code > 32 && code < 127
-  }
-  return ascii || !SPACE.test(text) ? hashEnd(hash) : NOT_GOOD
-}
+const YES_NO = ['yes', 'no'] as const
 
 /** The table: everything that names a dimension follows from it. */
 export const DIMENSIONS = {
   exchange: {
-    many: false,
     value: text({ about: 'path name of an exchange', max: 31, pattern: /^[a-z][a-z0-9-]*$/, like: 'like "adx"' }),
-    keys: undefined,
   },
   country: {
-    many: false,
     value: text({
       about: 'ISO 3166-1 alpha-3 country of the device',
       max: 3,
@@ -100,10 +71,8 @@ export const DIMENSIONS = {
       test: code => countryFrom(code) === code,
       like: 'an ISO 3166-1 alpha-3 country, like "USA"',
     }),
-    keys: undefined,
   },
   region: {
-    many: false,
     value: text({
       about: 'ISO 3166-2 region of the device',
       max: 6,
@@ -111,33 +80,68 @@ export const DIMENSIONS = {
       test: code => countryFrom(code.slice(0, 2)) !== '',
       like: 'an ISO 3166-2 region, like "US-CA"',
     }),
-    keys: undefined,
+  },
+  metro: {
+    value: text({
+      about: 'metro code of the device, as in geo.metro',
+      max: 16,
+      pattern: /^[A-Z0-9-]+$/,
+      like: 'a metro code in upper case, like "501"',
+    }),
+  },
+  city: { value: lowerCase('city of the device, as in geo.city', 'like "san francisco"') },
+  postal: {
+    many: true,
+    personal: true,
+    value: text({
+      about: 'postal code of the device, or the beginning of one',
+      max: 15,
+      pattern: /^[A-Z]{3} [A-Z0-9]{1,10}\*?$/,
+      test: code => countryFrom(code.slice(0, 3)) === code.slice(0, 3),
+      like: 'an ISO 3166-1 alpha-3 country and a code without spaces, like "USA 94103", or its beginning: "GBR SW1A*"',
+    }),
   },
   deviceType: {
-    many: false,
     value: number({ about: 'AdCOM device type: 1 mobile, 2 PC, 3 TV, 4 phone, 5 tablet …', min: 1, max: 8 }),
-    keys: undefined,
   },
+  make: { value: lowerCase('make of the device', 'like "apple"') },
+  model: { value: lowerCase('model of the device', 'like "iphone"') },
   os: {
-    many: false,
     value: text({
       about: 'operating system, as in device.os',
       max: 32,
       pattern: /^[a-z0-9 ._-]+$/,
       like: 'lower case, like "ios"',
     }),
-    keys: undefined,
   },
+  osVersion: {
+    many: true,
+    match: 'version',
+    value: text({
+      about: 'operating system with a version, the versions from one on, or from one to another',
+      max: 64,
+      pattern: VERSION_RANGE,
+      test: isVersionRange,
+      like: 'a system and a version of up to three parts, like "ios 17", "ios 15.2+" or "android 12-14"',
+    }),
+  },
+  browser: { value: oneOf(BROWSERS, 'browser') },
   language: {
-    many: false,
     value: text({
       about: 'ISO 639-1 language of the device',
       max: 2,
       pattern: /^[a-z]{2}$/,
       like: 'two letters, like "en"',
     }),
-    keys: undefined,
   },
+  connectionType: {
+    value: number({ about: 'AdCOM connection type: 1 Ethernet, 2 Wi-Fi, 3–7 cellular', min: 1, max: 7 }),
+  },
+  carrier: {
+    many: true,
+    value: lowerCase('carrier or provider: MCC-MNC, or its name as in device.carrier', 'like "310-260" or "t-mobile"'),
+  },
+  inventory: { value: oneOf(['site', 'app', 'dooh'], 'where the ad is shown') },
   domain: {
     many: true,
     value: text({
@@ -147,40 +151,60 @@ export const DIMENSIONS = {
       scan: scanDomain,
       like: 'a domain in lower case without scheme or path, like "example.com"',
     }),
-    keys: undefined,
   },
   app: {
-    many: false,
     value: text({
       about: 'store id or bundle of the app',
       max: 256,
       pattern: /^\S+$/,
-      scan: scanApp,
+      scan: scanSolid,
       like: 'like "com.example.game"',
     }),
-    keys: undefined,
   },
-  category: {
+  publisher: {
     many: true,
     value: text({
-      about: 'IAB Content Category 1.0 of the page or app, with its subcategories',
-      max: 8,
-      pattern: /^IAB([1-9]|1\d|2[0-6])(-[1-9]\d?)?$/,
-      like: 'an IAB 1.0 category from IAB1 to IAB26, like "IAB1" or "IAB1-6"',
+      about: 'id of the publisher, alone or after its exchange',
+      max: 160,
+      pattern: /^\S+$/,
+      scan: scanSolid,
+      like: 'like "pub-7", or "adx/pub-7" at one exchange only',
     }),
-    keys: undefined,
   },
-  daypart: {
-    many: false,
+  category: { many: true, value: category('the site or app') },
+  pageCategory: { many: true, value: category('this page or view, its section included') },
+  contentCategory: { many: true, value: category('the content that is watched, heard or read') },
+  keyword: { many: true, value: lowerCase('keyword of the site, app, content or user', 'like "trail running"') },
+  segment: {
+    many: true,
+    personal: true,
     value: text({
-      about: "days and hours in the tenant's time zone",
-      max: 13,
-      pattern: DAYPART,
-      // `fri 20-04` would be no hour at all, and the line item would never serve.
-      test: daypart => daypart.slice(-5, -3) < daypart.slice(-2),
-      like: 'days and hours, from before to, like "mon-fri 08-20" or "sun 00-24"; split what passes midnight',
+      about: 'audience segment of the user: provider (user.data.id) and id',
+      max: 256,
+      pattern: /^\S+$/,
+      scan: scanSolid,
+      like: 'like "provider.example/4711", or "4711" where no provider is named',
     }),
-    keys: value => daypartKeys(String(value)),
+  },
+  daypart: { value: daypart("tenant's"), keys: hours },
+  viewerDaypart: { value: daypart("viewer's"), keys: hours },
+  position: {
+    of: 'impression',
+    value: number({
+      about: 'AdCOM placement position: 1 above the fold, 3 below, 4 header … 7 full screen',
+      min: 1,
+      max: 7,
+    }),
+  },
+  interstitial: { of: 'impression', value: oneOf(YES_NO, 'whether it is an interstitial or full screen') },
+  rewarded: { of: 'impression', value: oneOf(YES_NO, 'whether the user is rewarded for watching') },
+  videoPlacement: {
+    of: 'impression',
+    value: number({
+      about: 'AdCOM video placement (plcmt): 1 instream, 2 accompanying content, 3 interstitial, 4 standalone',
+      min: 1,
+      max: 4,
+    }),
   },
 } as const satisfies Record<string, Dimension>
 
@@ -189,6 +213,27 @@ export type DimensionName = keyof typeof DIMENSIONS
 
 /** All names, in the order of the table. */
 export const DIMENSION_NAMES = Object.keys(DIMENSIONS) as readonly DimensionName[]
+
+/** A dimension's row, with what it leaves out. */
+export function dimensionOf(name: DimensionName): Dimension {
+  return DIMENSIONS[name]
+}
+
+/** Dimensions whose value each impression has for itself. */
+export type ImpressionDimension = {
+  [D in DimensionName]: (typeof DIMENSIONS)[D] extends { readonly of: 'impression' } ? D : never
+}[DimensionName]
+/** Dimensions whose value all impressions of a request share. */
+export type RequestDimension = Exclude<DimensionName, ImpressionDimension>
+
+/** Their names, in the order of the table: the order of an opportunity's values. */
+export const IMPRESSION_DIMENSIONS = DIMENSION_NAMES.filter(
+  name => dimensionOf(name).of === 'impression',
+) as readonly ImpressionDimension[]
+/** Their names, in the order of the table: the order of a request's facts. */
+export const REQUEST_DIMENSIONS = DIMENSION_NAMES.filter(
+  name => dimensionOf(name).of === undefined,
+) as readonly RequestDimension[]
 
 /** An IAB 1.0 category and the one above it: `IAB1-6` → `IAB1-6`, `IAB1`. */
 export function categoryWithParents(category: string): readonly string[] {
@@ -200,5 +245,12 @@ export function categoryWithParents(category: string): readonly string[] {
 export function domainWithParents(domain: string): readonly string[] {
   const found: string[] = []
   for (let rest = domain; rest.includes('.'); rest = rest.slice(rest.indexOf('.') + 1)) found.push(rest)
+  return found
+}
+
+/** A postal code and its beginnings: `USA 941` → `USA 941`, `USA 9*`, `USA 94*`, `USA 941*`. */
+export function postalWithPrefixes(country: string, code: string): readonly string[] {
+  const found = [`${country} ${code}`]
+  for (let end = 1; end <= code.length; end++) found.push(`${country} ${code.slice(0, end)}*`)
   return found
 }

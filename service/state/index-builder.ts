@@ -1,17 +1,20 @@
 /** Compiles which line items take which values into bit rows and posting lists. */
 import type { Column } from './arena.ts'
 import { type CatalogColumns, INDEX_DIMENSIONS, type IndexDimension, SPACE } from './catalog.ts'
-import { DIMENSIONS } from './dimensions.ts'
+import { DIMENSION_NAMES, dimensionOf } from './dimensions.ts'
 import type { growingU32 } from './growing.ts'
 import type { TextTableBuilder } from './text-table.ts'
 
 type Growing = ReturnType<typeof growingU32>
 
+/** Words of a mask with a bit per dimension. */
+export const INCLUDE_WORDS = Math.ceil(INDEX_DIMENSIONS.length / 32)
+
 /** What every line item, as added, says: its lists (value × 2 + 1 if excluded) and the dimensions it includes in. */
 export interface References {
   readonly start: Growing
   readonly lists: Growing
-  /** Mask with bit d set when the line item includes values of dimension d. */
+  /** INCLUDE_WORDS per line item: bit d is set when it includes values of dimension d. */
   readonly includes: Growing
 }
 
@@ -33,7 +36,7 @@ interface RowPlan {
 
 const isMany = (space: number): boolean => {
   const name = INDEX_DIMENSIONS[space]!
-  return name === 'slot' || name === 'deal' || DIMENSIONS[name].many
+  return name === 'slot' || name === 'deal' || dimensionOf(name).many === true
 }
 
 /**
@@ -95,7 +98,8 @@ export function buildIndex(columns: CatalogColumns, plan: RowPlan, references: R
   for (let value = 0; value < plan.values; value++) writeValueRows(columns, plan, value)
   for (let row = 0; row < plan.rows; row++)
     columns.rowCount[row] = countBits(columns.rows, row * plan.words, plan.words)
-  return { baseRows: plan.baseRows, slotValues: plan.slotValues }
+  const targeted = DIMENSION_NAMES.filter(name => plan.baseRows[name] >= 0)
+  return { baseRows: plan.baseRows, slotValues: plan.slotValues, targeted }
 }
 
 /** Lists get their ordinals in growing order because line items are visited in growing order. */
@@ -122,11 +126,13 @@ function writeBaseRows(columns: CatalogColumns, plan: RowPlan, references: Refer
   for (let ordinal = 0; ordinal < order.length; ordinal++) {
     const word = ordinal >>> 5
     const bit = 1 << (ordinal & 31)
-    const mask = includes[order[ordinal]!]!
+    const masks = order[ordinal]! * INCLUDE_WORDS
     columns.rows[word]! |= bit
     for (const name of INDEX_DIMENSIONS) {
       const row = plan.baseRows[name]
-      if (row >= 0 && (mask & (1 << SPACE[name])) === 0) columns.rows[row * plan.words + word]! |= bit
+      const space = SPACE[name]
+      if (row >= 0 && (includes[masks + (space >>> 5)]! & (1 << (space & 31))) === 0)
+        columns.rows[row * plan.words + word]! |= bit
     }
   }
 }

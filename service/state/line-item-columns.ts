@@ -2,10 +2,10 @@
 import { nanosFromCpm } from '../foundation/units.ts'
 import type { Column, ElementKind } from './arena.ts'
 import { type CatalogColumns, SPACE } from './catalog.ts'
-import { DIMENSION_NAMES, DIMENSIONS, type DimensionName } from './dimensions.ts'
+import { DIMENSION_NAMES, type DimensionName, dimensionOf } from './dimensions.ts'
 import type { Campaign, LineItem, Targeting } from './documents.ts'
 import { type Growing, GrowingText, growingF64, growingU32, mapColumns } from './growing.ts'
-import type { References } from './index-builder.ts'
+import { INCLUDE_WORDS, type References } from './index-builder.ts'
 import type { TextTableBuilder } from './text-table.ts'
 
 const OPEN_START_MS = 0
@@ -25,7 +25,7 @@ export interface ActiveCreative {
   readonly slot: number
 }
 
-type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'campaign' | 'includes'
+type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'campaign'
 type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs'
 
 /**
@@ -43,6 +43,7 @@ export interface LineItemsPart {
   readonly deals: Uint32Array
   readonly referenceStart: Uint32Array
   readonly referenceLists: Uint32Array
+  readonly includes: Uint32Array
 }
 
 /** Line items of one build. Texts are numbers, of whoever adds. */
@@ -52,7 +53,6 @@ export class LineItemColumns {
     passRatePpm: growingU32(),
     advertiser: growingU32(),
     campaign: growingU32(),
-    includes: growingU32(),
   }
   readonly #f64: Readonly<Record<F64Name, Growing<Float64Array>>> = {
     priceNanos: growingF64(),
@@ -67,10 +67,13 @@ export class LineItemColumns {
   readonly #deals = growingU32()
   readonly #referenceStart = growingU32()
   readonly #referenceLists = growingU32()
+  readonly #includes = growingU32()
+  /** Of the line item at hand. */
+  readonly #includeMask = new Uint32Array(INCLUDE_WORDS)
 
   /** What the index is built from. */
   get references(): References {
-    return { start: this.#referenceStart, lists: this.#referenceLists, includes: this.#u32.includes }
+    return { start: this.#referenceStart, lists: this.#referenceLists, includes: this.#includes }
   }
 
   /** Takes one active line item with its active creatives, at least one. Cost: O(what it targets). */
@@ -101,25 +104,30 @@ export class LineItemColumns {
   #addReferences(document: LineItem, creatives: readonly ActiveCreative[], texts: TextTableBuilder): void {
     const lists = this.#referenceLists
     this.#referenceStart.push(lists.length)
-    let includes = 0
+    this.#includeMask.fill(0)
     for (const name of DIMENSION_NAMES) {
       const rule: Targeting[typeof name] = document.targeting[name]
       if (rule === undefined) continue
       if (rule.include !== undefined) {
-        includes |= 1 << SPACE[name]
+        this.#includesIn(SPACE[name])
         this.#refer(name, rule.include, 0, texts)
       }
       if (rule.exclude !== undefined) this.#refer(name, rule.exclude, 1, texts)
     }
     for (const { slot } of creatives) lists.push(texts.add(SPACE.slot, String(slot)) * 2)
     for (const deal of document.deals ?? []) lists.push(texts.add(SPACE.deal, deal) * 2)
-    if (document.deals !== undefined) includes |= 1 << SPACE.deal
-    this.#u32.includes.push(includes | (1 << SPACE.slot))
+    if (document.deals !== undefined) this.#includesIn(SPACE.deal)
+    this.#includesIn(SPACE.slot)
+    this.#includes.append(this.#includeMask)
+  }
+
+  #includesIn(space: number): void {
+    this.#includeMask[space >>> 5]! |= 1 << (space & 31)
   }
 
   /** One list of one dimension. A value that comes twice, as dayparts can overlap, does no harm: bits are only set. */
   #refer(name: DimensionName, values: readonly (string | number)[], exclude: 0 | 1, texts: TextTableBuilder): void {
-    const { keys } = DIMENSIONS[name]
+    const { keys } = dimensionOf(name)
     const lists = this.#referenceLists
     const space = SPACE[name]
     for (let i = 0; i < values.length; i++) {
@@ -142,6 +150,7 @@ export class LineItemColumns {
       deals: this.#deals.take(),
       referenceStart: this.#referenceStart.take(),
       referenceLists: this.#referenceLists.take(),
+      includes: this.#includes.take(),
     }
   }
 
@@ -158,6 +167,7 @@ export class LineItemColumns {
     this.#referenceStart.append(part.referenceStart, this.#referenceLists.length)
     const lists = part.referenceLists
     for (let i = 0; i < lists.length; i++) this.#referenceLists.push(numberOf.at(lists[i]! >>> 1) * 2 + (lists[i]! & 1))
+    this.#includes.append(part.includes)
   }
 
   /** Positions of line items as they were added, best first: priority, then price, then as added. */

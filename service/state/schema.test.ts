@@ -15,6 +15,9 @@ const BEYOND_THE_SCHEMA = [
   /absolute URL/, // what the URL parser refuses
   /ISO 8601 instant/, // the 31st of November, 25 o'clock
   /split what passes midnight/, // a daypart's order
+  /^must be lower case/,
+  /^must be a system and a version/, // from before to
+  /^must be an ISO 3166-1 alpha-3 country and a code/,
   /^must have \d+ to \d+ characters/, // the schema counts code points, the limit is in UTF-16 units
 ]
 

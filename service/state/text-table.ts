@@ -75,6 +75,11 @@ export class TextTableBuilder {
     return this.#spaces
   }
 
+  /** The texts of one space with their numbers. Cost: O(texts). */
+  textsOf(space: number): readonly (readonly [text: string, number: number])[] {
+    return this.#texts.flatMap((text, number) => (this.#spaces[number] === space ? [[text, number] as const] : []))
+  }
+
   text(index: number): string {
     return this.#texts[index]!
   }

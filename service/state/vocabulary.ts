@@ -50,6 +50,23 @@ export function countryAlpha2(alpha3: string): string {
   return alpha3ToAlpha2.get(alpha3) ?? ''
 }
 
+/** Browsers that line items can name; see openrtb/user-agent.ts for how they are recognised. */
+export const BROWSERS = [
+  'chrome',
+  'safari',
+  'firefox',
+  'edge',
+  'opera',
+  'samsung',
+  'brave',
+  'vivaldi',
+  'yandex',
+  'ucbrowser',
+  'duckduckgo',
+  'silk',
+  'explorer',
+] as const
+
 /**
  * Media types that a creative can have, in a fixed order: the position is its bit in a mask. At most 32.
  * A type that a request names and that is not here matches nothing.

@@ -1,9 +1,18 @@
 /** Random tenants and requests over a tiny vocabulary, so that everything meets everything. Seeded by the caller. */
-import type { Facts, Opportunity } from '../../service/decision/opportunity.ts'
+import type { Facts, FactValue, Opportunity } from '../../service/decision/opportunity.ts'
 import type { Random } from '../../service/foundation/random.ts'
 import type { Nanos } from '../../service/foundation/units.ts'
 import { bannerSlot, VIDEO_SLOT } from '../../service/state/catalog.ts'
-import { categoryWithParents, domainWithParents } from '../../service/state/dimensions.ts'
+import {
+  categoryWithParents,
+  type DimensionName,
+  dimensionOf,
+  domainWithParents,
+  IMPRESSION_DIMENSIONS,
+  postalWithPrefixes,
+  REQUEST_DIMENSIONS,
+  type RequestDimension,
+} from '../../service/state/dimensions.ts'
 import type { Creative, LineItem, Targeting, TenantDocuments } from '../../service/state/documents.ts'
 import { mimeBit } from '../../service/state/vocabulary.ts'
 
@@ -18,7 +27,27 @@ const VALUES = {
   app: ['com.game', '12345', 'org.tool'],
   category: ['IAB1', 'IAB1-6', 'IAB2', 'IAB2-3'],
   daypart: ['mon 00-02', 'tue-thu 03-05', 'sat-sun 10-12'],
-} as const
+  viewerDaypart: ['mon 00-02', 'tue-thu 03-05', 'sat-sun 10-12'],
+  metro: ['501', '803'],
+  city: ['berlin', 'new york'],
+  postal: ['USA 94103', 'USA 94*', 'DEU 1*', 'DEU 10115'],
+  make: ['apple', 'samsung'],
+  model: ['iphone', 'sm-g991b'],
+  osVersion: ['ios 15.2+', 'ios 12-14', 'ios 14.5', 'android 12-14.1', 'android 9+', 'ios 14.5.1-15'],
+  browser: ['chrome', 'safari'],
+  connectionType: [2, 6],
+  carrier: ['310-260', 't-mobile', '310-410'],
+  inventory: ['site', 'app'],
+  publisher: ['pub-1', 'adx/pub-1', 'openx/pub-2'],
+  pageCategory: ['IAB1', 'IAB1-6', 'IAB2'],
+  contentCategory: ['IAB1', 'IAB2-3', 'IAB2'],
+  keyword: ['running', 'trail shoes', 'golf'],
+  segment: ['p.example/1', 'p.example/2', '3', '4'],
+  position: [1, 3],
+  interstitial: ['yes', 'no'],
+  rewarded: ['yes', 'no'],
+  videoPlacement: [1, 4],
+} as const satisfies Readonly<Record<DimensionName, readonly (string | number)[]>>
 const HOURS = ['0', '1', '27', '75', '130', '155']
 const SIZES = [
   [300, 250],
@@ -37,7 +66,7 @@ function some<T>(random: Random, list: readonly T[], max: number): T[] {
 function randomTargeting(random: Random): Targeting {
   const targeting: Record<string, unknown> = {}
   for (const [name, values] of Object.entries(VALUES)) {
-    if (!random.chance(0.25)) continue
+    if (!random.chance(0.12)) continue
     const include = random.chance(0.7) ? some<unknown>(random, values, 3) : []
     const exclude = random.chance(0.4) ? some<unknown>(random, values, 2).filter(value => !include.includes(value)) : []
     targeting[name] = {
@@ -142,22 +171,52 @@ export function randomTenant(
 
 const maybe = (random: Random, list: readonly string[]): string => (random.chance(0.2) ? '' : random.pick(list))
 
+/** What requests say in dimensions in which that is not simply one of VALUES or something else. */
+const FACTS: Partial<Record<RequestDimension, (random: Random) => FactValue>> = {
+  domain: random =>
+    random.chance(0.5) ? domainWithParents(random.pick([...VALUES.domain, 'deep.x.b.org', 'c.net'])) : [],
+  category: randomCategories,
+  pageCategory: randomCategories,
+  contentCategory: randomCategories,
+  postal: random => {
+    const [country, code] = random.pick(['USA 94103', 'USA 94110', 'DEU 10115', 'DEU 20095', 'USA 10001']).split(' ')
+    return random.chance(0.3) ? [] : postalWithPrefixes(country as string, code as string)
+  },
+  osVersion: random => maybe(random, VERSIONS),
+  carrier: random => (random.chance(0.3) ? [] : some(random, [...VALUES.carrier, 'other'], 2)),
+  publisher: random =>
+    random.chance(0.3)
+      ? []
+      : random.pick([
+          ['pub-1', 'adx/pub-1'],
+          ['pub-2', 'openx/pub-2'],
+          ['pub-1', 'openx/pub-1'],
+        ]),
+  keyword: random => (random.chance(0.3) ? [] : some(random, [...VALUES.keyword, 'sailing'], 4)),
+  segment: random => (random.chance(0.3) ? [] : some(random, [...VALUES.segment, '5'], 5)),
+  daypart: random => random.pick(HOURS),
+  viewerDaypart: random => maybe(random, HOURS),
+}
+const VERSIONS =
+  'ios 17|ios 15.2|ios 15.1.9|ios 14.5.1|ios 12|ios 11.4|android 14.1.7|android 14.2|android 9|tizen 3'.split('|')
+
+function randomCategories(random: Random): readonly string[] {
+  return random.chance(0.6) ? some(random, VALUES.category, 3).flatMap(categoryWithParents) : []
+}
+
+function randomValue(random: Random, name: DimensionName): FactValue {
+  return maybe(random, [...VALUES[name].map(String), 'OTHER'])
+}
+
 /** A request's facts; `empty` = nothing is known. */
 export function randomFacts(random: Random, { empty = false } = {}): Facts {
-  const nothing = { exchange: '', country: '', region: '', deviceType: '', os: '', language: '', app: '', daypart: '' }
-  const lists = { domain: [], category: [], blockedDomains: [], blockedCategories: [] }
-  if (empty) return { ...nothing, ...lists }
+  const unknown = (name: DimensionName) => {
+    const { many, match } = dimensionOf(name)
+    return many === true && match === undefined ? [] : ''
+  }
+  if (empty) return { values: REQUEST_DIMENSIONS.map(unknown), blockedDomains: [], blockedCategories: [] }
   return {
-    exchange: maybe(random, [...VALUES.exchange, 'unlisted']),
-    country: maybe(random, [...VALUES.country, 'GBR']),
-    region: maybe(random, [...VALUES.region, 'GB-LND']),
-    deviceType: maybe(random, ['1', '2', '3', '4']),
-    os: maybe(random, [...VALUES.os, 'tizen']),
-    language: maybe(random, [...VALUES.language, 'fr']),
-    domain: random.chance(0.5) ? domainWithParents(random.pick([...VALUES.domain, 'deep.x.b.org', 'c.net'])) : [],
-    app: maybe(random, VALUES.app),
-    category: random.chance(0.6) ? some(random, VALUES.category, 3).flatMap(categoryWithParents) : [],
-    daypart: random.pick(HOURS),
+    values: REQUEST_DIMENSIONS.map(name => FACTS[name]?.(random) ?? randomValue(random, name)),
     blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
     blockedCategories: random.chance(0.3) ? some(random, VALUES.category, 2) : [],
   }
@@ -171,6 +230,7 @@ export function randomOpportunity(random: Random): Opportunity {
   const mask = (codes: readonly number[]) => (random.chance(0.3) ? codes.reduce((m, code) => m | (1 << code), 0) : 0)
   const floor = () => (random.between(0, 8) * 500_000) as Nanos
   return {
+    values: IMPRESSION_DIMENSIONS.map(name => randomValue(random, name)),
     slots: [...(withBanner ? sizes : []), ...(withVideo ? [VIDEO_SLOT] : [])],
     banner: withBanner
       ? {

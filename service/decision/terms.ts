@@ -1,0 +1,246 @@
+/**
+ * What an opportunity asks of the index: a term per dimension that restricts, each a bit row with what the request's
+ * values add to it and take from it. matcher.ts applies them.
+ */
+import { type Catalog, INDEX_DIMENSIONS, SPACE } from '../state/catalog.ts'
+import {
+  type Dimension,
+  type DimensionName,
+  dimensionOf,
+  IMPRESSION_DIMENSIONS,
+  REQUEST_DIMENSIONS,
+} from '../state/dimensions.ts'
+import { findText } from '../state/text-table.ts'
+import { versionNumber } from '../state/version-ranges.ts'
+import type { Facts, FactValue, Opportunity } from './opportunity.ts'
+
+const TERMS_MAX = INDEX_DIMENSIONS.length
+/** Room for parts at first: 2 per value of a many-valued dimension. It grows with requests that need more. */
+const PARTS_FIRST = 1_024
+/** Kind of a part that a value adds to its dimension's base row. */
+export const ADD = 0
+/** Kind of a part that a value takes from it, after all that add. */
+export const REMOVE = 1
+
+/** A dimension that line items restrict, and where the request's value is. */
+interface Place {
+  readonly position: number
+  readonly space: number
+  /** Row of the line items that include nothing in it. */
+  readonly base: number
+  readonly many: boolean
+  readonly match: Dimension['match']
+}
+
+/** The terms of one opportunity. Scratch of one bid thread for one catalog; holds no reference to a request. */
+export class Terms {
+  readonly #catalog: Catalog
+  readonly #requestPlaces: readonly Place[]
+  readonly #impressionPlaces: readonly Place[]
+  /** Terms: a base row (−1 = no line item) and a run of parts. */
+  readonly base = new Int32Array(TERMS_MAX)
+  readonly partStart = new Int32Array(TERMS_MAX)
+  readonly partEnd = new Int32Array(TERMS_MAX)
+  /** Line items that the term leaves, about; the smallest goes first. */
+  readonly #weight = new Float64Array(TERMS_MAX)
+  /** Terms by weight. */
+  readonly order = new Int32Array(TERMS_MAX)
+  count = 0
+  #preparedCount = 0
+  /** Parts: a row (cursor −1), or a posting list with the position reached in it. */
+  partKind = new Uint8Array(PARTS_FIRST)
+  partRow = new Int32Array(PARTS_FIRST)
+  partCursor = new Int32Array(PARTS_FIRST)
+  partFirst = new Int32Array(PARTS_FIRST)
+  partLast = new Int32Array(PARTS_FIRST)
+  parts = 0
+  #preparedParts = 0
+
+  constructor(catalog: Catalog) {
+    this.#catalog = catalog
+    this.#requestPlaces = placesOf(catalog, REQUEST_DIMENSIONS)
+    this.#impressionPlaces = placesOf(catalog, IMPRESSION_DIMENSIONS)
+  }
+
+  /** Looks up what all impressions of a request have in common. Cost: O(values of the request). */
+  prepare(facts: Facts): void {
+    this.count = 0
+    this.parts = 0
+    this.#lookUp(this.#requestPlaces, facts.values)
+    this.#preparedCount = this.count
+    this.#preparedParts = this.parts
+  }
+
+  /** Starts over for one impression of the prepared request. Cost: O(its values, slots and deals). */
+  begin(opportunity: Opportunity): void {
+    this.count = this.#preparedCount
+    this.parts = this.#preparedParts
+    this.#lookUp(this.#impressionPlaces, opportunity.values)
+    this.#addSlots(opportunity)
+    this.#addDeals(opportunity)
+    this.#sort()
+  }
+
+  #lookUp(places: readonly Place[], values: readonly FactValue[]): void {
+    for (let i = 0; i < places.length; i++) {
+      const place = places[i]!
+      const value = values[place.position]!
+      if (typeof value !== 'string') this.#many(place, value)
+      else if (place.many) this.#ranges(place, value)
+      else this.#single(place, value)
+    }
+  }
+
+  #addTerm(base: number, partStart: number, weight: number): void {
+    const term = this.count++
+    this.base[term] = base
+    this.partStart[term] = partStart
+    this.partEnd[term] = this.parts
+    this.#weight[term] = weight
+  }
+
+  /** A dimension in which a request has at most one value: usually one row answers. */
+  #single({ space, base }: Place, key: string): void {
+    const { columns } = this.#catalog
+    const value = key === '' ? -1 : findText(columns, space, key)
+    const row = value < 0 ? base : columns.valueRow[value]!
+    if (row >= 0) {
+      this.#addTerm(row, this.parts, columns.rowCount[row]!)
+      return
+    }
+    const partStart = this.parts
+    this.#addLists(value)
+    this.#addTerm(base, partStart, columns.rowCount[base]! + this.#partWeight(partStart))
+  }
+
+  /** A dimension in which a request can have several values: what includes any of them, less what excludes any. */
+  #many({ space, base }: Place, keys: readonly string[]): void {
+    const { columns } = this.#catalog
+    const partStart = this.parts
+    for (let i = 0; i < keys.length; i++) {
+      const value = findText(columns, space, keys[i]!)
+      if (value >= 0) this.#addValue(value)
+    }
+    this.#closeMany(base, partStart)
+  }
+
+  /** A dimension whose values are ranges: the request's one value can lie in several. */
+  #ranges({ base, match }: Place, text: string): void {
+    const partStart = this.parts
+    if (text !== '' && match === 'version') this.#addVersions(text)
+    this.#closeMany(base, partStart)
+  }
+
+  #closeMany(base: number, partStart: number): void {
+    this.#addTerm(base, partStart, this.#catalog.columns.rowCount[base]! + this.#partWeight(partStart))
+  }
+
+  /** Ranges around a version such as `ios 15.2`. Cost: O(ranges of the system). */
+  #addVersions(text: string): void {
+    const { header, columns } = this.#catalog
+    const space = text.lastIndexOf(' ')
+    const ranges = header.versionSystems.get(text.slice(0, space))
+    if (ranges === undefined) return
+    const version = versionNumber(text.slice(space + 1))
+    for (let i = ranges.start; i < ranges.end && columns.versionFrom[i]! <= version; i++)
+      if (version <= columns.versionTo[i]!) this.#addValue(columns.versionValue[i]!)
+  }
+
+  #addSlots(opportunity: Opportunity): void {
+    const { slotValues } = this.#catalog.header
+    const partStart = this.parts
+    const { slots } = opportunity
+    for (let i = 0; i < slots.length; i++) {
+      const value = slotValues.get(slots[i]!)
+      if (value !== undefined) this.#addValue(value)
+    }
+    if (this.parts === partStart + 1 && this.partRow[partStart]! >= 0) {
+      // One slot that many line items have: its row is the answer.
+      this.parts = partStart
+      const row = this.partRow[partStart]!
+      this.#addTerm(row, partStart, this.#catalog.columns.rowCount[row]!)
+    } else this.#addTerm(-1, partStart, this.#partWeight(partStart))
+  }
+
+  /** Line items without deals serve in the open auction, those with deals only in a deal that is offered. */
+  #addDeals(opportunity: Opportunity): void {
+    const { header, columns } = this.#catalog
+    const base = header.baseRows.deal
+    const { deals, privateAuction } = opportunity
+    if (base < 0 && !privateAuction) return
+    const partStart = this.parts
+    for (let i = 0; i < deals.length; i++) {
+      const value = findText(columns, SPACE.deal, deals[i]!.id)
+      if (value >= 0) this.#addValue(value)
+    }
+    const open = privateAuction ? -1 : base
+    this.#addTerm(open, partStart, (open < 0 ? 0 : columns.rowCount[open]!) + this.#partWeight(partStart))
+  }
+
+  #addValue(value: number): void {
+    const { columns } = this.#catalog
+    const include = columns.valueIncludeRow[value]!
+    const exclude = columns.valueExcludeRow[value]!
+    const middle = columns.postingStart[value * 2 + 1]!
+    if (include >= 0) this.#addPart(ADD, include, 0, columns.rowCount[include]!)
+    else this.#addPart(ADD, -1, columns.postingStart[value * 2]!, middle)
+    if (exclude >= 0) this.#addPart(REMOVE, exclude, 0, 1)
+    else this.#addPart(REMOVE, -1, middle, columns.postingStart[value * 2 + 2]!)
+  }
+
+  #addLists(value: number): void {
+    const { postingStart } = this.#catalog.columns
+    const middle = postingStart[value * 2 + 1]!
+    this.#addPart(ADD, -1, postingStart[value * 2]!, middle)
+    this.#addPart(REMOVE, -1, middle, postingStart[value * 2 + 2]!)
+  }
+
+  #addPart(kind: number, row: number, first: number, last: number): void {
+    if (first === last) return
+    const part = this.parts++
+    if (part === this.partKind.length) this.#growParts()
+    this.partKind[part] = kind
+    this.partRow[part] = row
+    this.partFirst[part] = first
+    this.partLast[part] = last
+  }
+
+  /** Line items that the parts from here on add, at most. */
+  #partWeight(partStart: number): number {
+    let weight = 0
+    for (let part = partStart; part < this.parts; part++)
+      if (this.partKind[part] === ADD) weight += this.partLast[part]! - this.partFirst[part]!
+    return weight
+  }
+
+  /** Insertion sort of the order by weight: a dozen terms. The terms stay where `prepare` left them. */
+  #sort(): void {
+    const order = this.order
+    for (let i = 0; i < this.count; i++) {
+      let j = i
+      for (; j > 0 && this.#weight[order[j - 1]!]! > this.#weight[i]!; j--) order[j] = order[j - 1]!
+      order[j] = i
+    }
+  }
+
+  #growParts(): void {
+    this.partKind = grown(this.partKind, new Uint8Array(this.parts * 2))
+    this.partRow = grown(this.partRow, new Int32Array(this.parts * 2))
+    this.partCursor = grown(this.partCursor, new Int32Array(this.parts * 2))
+    this.partFirst = grown(this.partFirst, new Int32Array(this.parts * 2))
+    this.partLast = grown(this.partLast, new Int32Array(this.parts * 2))
+  }
+}
+
+function placesOf({ header }: Catalog, names: readonly DimensionName[]): readonly Place[] {
+  return names.flatMap((name, position) => {
+    const base = header.baseRows[name]
+    const { many = false, match } = dimensionOf(name)
+    return base < 0 ? [] : [{ position, space: SPACE[name], base, many, match }]
+  })
+}
+
+function grown<T extends Int32Array | Uint8Array>(from: T, to: T): T {
+  to.set(from)
+  return to
+}
