@@ -4,6 +4,7 @@ import { isObject, type Json, numberFrom, objectFrom, objectsFrom, textsFrom } f
 import type { Client } from './client.ts'
 import { Histogram } from './histogram.ts'
 import { MALFORMED_WAYS, malformedBody } from './malformed.ts'
+import { schemaFaults } from './schema-judge.ts'
 import type { RecordedRequest } from './workload.ts'
 
 /** What is sent, and how it is judged. */
@@ -19,10 +20,13 @@ export interface ReplayOptions {
   readonly onAnswer?: (source: string, missed: boolean) => Promise<void>
 }
 
-/** An answer that broke rules, or that never came. */
+/** An answer that a judge refused, or that never came. */
 export interface Offence {
   readonly source: string
+  /** Acceptance rules that it broke. */
   readonly broken: readonly BrokenRule[]
+  /** Where it breaks the JSON Schema. */
+  readonly faults: readonly string[]
   readonly failure?: string
 }
 
@@ -37,6 +41,8 @@ export interface ReplayFindings {
   readonly biddable: number
   readonly biddableWithBid: number
   readonly latencyUs: Histogram
+  /** Answers with a body, which both judges read. */
+  readonly responses: number
   readonly offences: readonly Offence[]
 }
 
@@ -100,12 +106,16 @@ async function fire(shots: readonly Shot[], options: ReplayOptions): Promise<Rep
   return tally.findings()
 }
 
+interface Taken {
+  readonly shot: Shot
+  readonly answer: Awaited<ReturnType<Client['send']>>
+}
+
 class Tally {
   readonly #rates: AcceptanceOptions['rates']
   readonly #statuses: Record<string, number> = {}
   readonly #latencyUs = new Histogram()
-  readonly #offences: Offence[] = []
-  #sent = 0
+  readonly #taken: Taken[] = []
   #requestsWithBid = 0
   #bids = 0
   #biddable = 0
@@ -116,19 +126,13 @@ class Tally {
   }
 
   /** @returns whether there was a bid */
-  take(shot: Shot, answer: Awaited<ReturnType<Client['send']>>): boolean {
-    this.#sent++
+  take(shot: Shot, answer: Taken['answer']): boolean {
+    this.#taken.push({ shot, answer })
     const biddable = offersEnough(shot.request)
     if (biddable) this.#biddable++
-    if ('failure' in answer) {
-      this.#offences.push({ source: shot.source, broken: [], failure: answer.failure })
-      return false
-    }
+    if ('failure' in answer) return false
     this.#statuses[answer.status] = (this.#statuses[answer.status] ?? 0) + 1
     this.#latencyUs.record(answer.latencyUs)
-    const settings = { mayRefuse: shot.mayRefuse, ...(this.#rates ? { rates: this.#rates } : {}) }
-    const broken = brokenRules(shot.request, answer, settings)
-    if (broken.length > 0) this.#offences.push({ source: shot.source, broken })
     const bids = answer.status === 200 ? bidsOf(answer.bodyText).length : 0
     this.#bids += bids
     if (bids > 0) this.#requestsWithBid++
@@ -136,17 +140,26 @@ class Tally {
     return bids > 0
   }
 
+  /** Asks both judges: at the end, because what they take would stand in the latencies. */
   findings(): ReplayFindings {
     return {
-      sent: this.#sent,
+      sent: this.#taken.length,
       statuses: this.#statuses,
       requestsWithBid: this.#requestsWithBid,
       bids: this.#bids,
       biddable: this.#biddable,
       biddableWithBid: this.#biddableWithBid,
       latencyUs: this.#latencyUs,
-      offences: this.#offences,
+      responses: this.#statuses[200] ?? 0,
+      offences: this.#taken.flatMap(taken => this.#offencesOf(taken)),
     }
+  }
+
+  #offencesOf({ shot: { source, request, mayRefuse }, answer }: Taken): readonly Offence[] {
+    if ('failure' in answer) return [{ source, broken: [], faults: [], failure: answer.failure }]
+    const broken = brokenRules(request, answer, { mayRefuse, ...(this.#rates ? { rates: this.#rates } : {}) })
+    const faults = answer.status === 200 ? schemaFaults(request, answer.bodyText, this.#rates) : []
+    return broken.length > 0 || faults.length > 0 ? [{ source, broken, faults }] : []
   }
 }
 

@@ -36,7 +36,8 @@ describe('npm run replay', () => {
 
   test('starts the service on the sample tenant and finds its answers good, malformed variants included', async () => {
     const { code, output } = await run(file, '--variants', '--explain')
-    expect(output).toContain('No acceptance rule broken')
+    expect(output).toContain('No acceptance rule broken, no schema broken')
+    expect(output).toMatch(/JSON Schema of the specification and of the request +0 of 2 bid responses/)
     expect(output).toMatch(/of those with enough to bid on +\d of 2/)
     expect(output).toMatch(/no-supported-format +1/)
     expect(code, output).toBe(0)
@@ -74,6 +75,7 @@ describe('npm run replay', () => {
     expect(output).toContain('server-error')
     expect(output).toMatch(/a recorded video\n[\s\S]*impression-exists \(bid b\): "9"/)
     expect(output).toContain('crid')
+    expect(output).toContain('schema /seatbid/0/bid/0/adm')
   })
 
   test('exits 2 for a file that is not there or not requests, and for targets elsewhere', async () => {

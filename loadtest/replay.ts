@@ -180,10 +180,19 @@ function showReasons(reasons: ReturnType<typeof addedCounts>): void {
   console.log(table([['impressions without a bid, by reason', ''], ...rows]))
 }
 
-/** @returns whether there was none */
-function showOffences({ offences }: ReplayFindings): boolean {
+/** What each judge says. @returns whether neither found anything wrong */
+function showOffences({ sent, responses, offences }: ReplayFindings): boolean {
+  const byRules = offences.filter(({ broken }) => broken.length > 0).length
+  const bySchema = offences.filter(({ faults }) => faults.length > 0).length
+  const unanswered = offences.filter(({ failure }) => failure !== undefined).length
+  const rows = [
+    ['judges', 'refused'],
+    ['  acceptance rules of an exchange', `${byRules} of ${sent - unanswered} answers`],
+    ['  JSON Schema of the specification and of the request', `${bySchema} of ${responses} bid responses`],
+  ]
+  console.log(table(rows))
   if (offences.length === 0) {
-    console.log(styled('green', 'No acceptance rule broken, no 5xx, no request without an answer.'))
+    console.log(styled('green', 'No acceptance rule broken, no schema broken, no 5xx, no request without an answer.'))
     return true
   }
   console.error(bad(`${offences.length} answers are not acceptable:`))
@@ -192,8 +201,9 @@ function showOffences({ offences }: ReplayFindings): boolean {
   return false
 }
 
-function offenceText({ source, broken, failure }: Offence): string {
+function offenceText({ source, broken, faults, failure }: Offence): string {
   const lines = broken.map(({ rule, found, bidId }) => `    ${rule}${bidId ? ` (bid ${bidId})` : ''}: ${found}`)
+  for (const fault of faults) lines.push(`    schema ${fault}`)
   if (failure !== undefined) lines.push(`    no answer: ${failure}`)
   return [`  ${source}`, ...lines].join('\n')
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { brokenRules } from '../loadtest/acceptance.ts'
+import { schemaFaults } from '../loadtest/schema-judge.ts'
 import { coverageProblems, type Field, mustHonour, oddValue } from './stories/coverage.ts'
 import { type Played, type Scene, Stage, sceneOf } from './stories/stage.ts'
 import {
@@ -8,6 +9,7 @@ import {
   changed,
   type Outcome,
   type Pair,
+  type Refusal,
   readGround,
   readStories,
   valueAt,
@@ -64,13 +66,21 @@ function expectedOf({ status, bids = [], 'no-bid': noBids = [], answer, answerHe
   }
 }
 
-/** The rules by which our judges refuse an answer. */
-function refusals({ bodyText, documents }: Scene, played: Pick<Played, 'status' | 'headers' | 'bodyText'>): string[] {
+const NONE: Refusal = { rules: [], schema: [] }
+
+/** What the two judges find wrong with an answer. */
+function refusalOf({ bodyText, documents }: Scene, played: Pick<Played, 'status' | 'headers' | 'bodyText'>): Refusal {
   // Another status refuses the call, not the bid request: only the story says whether it is right.
-  if (![200, 204, 400].includes(played.status)) return []
+  if (![200, 204, 400].includes(played.status)) return NONE
   const headers = played.headers as Readonly<Record<string, string | undefined>>
   const answer = { status: played.status, headers, bodyText: played.bodyText }
-  return brokenRules(parsed(bodyText), answer, { rates: documents.rates.rates }).map(({ rule }) => rule)
+  const request = parsed(bodyText)
+  const { rates } = documents.rates
+  const faults = played.status === 200 ? schemaFaults(request, played.bodyText, rates) : []
+  return {
+    rules: brokenRules(request, answer, { rates }).map(({ rule }) => rule),
+    schema: [...new Set(faults.map(fault => fault.slice(0, fault.indexOf(':'))))],
+  }
 }
 
 function parsed(text: string): unknown {
@@ -86,11 +96,11 @@ async function play(given: readonly Parameters<typeof sceneOf>[1][number][], req
   const played = await stage.play(scene)
   expect(outcomeOf(played, told)).toEqual(expectedOf(told))
   expect(played.alarms).toEqual([])
-  expect(refusals(scene, played)).toEqual([])
+  expect(refusalOf(scene, played)).toEqual(NONE)
   if (told.spoilt === undefined) return
   const bodyText = JSON.stringify(changed(JSON.parse(played.bodyText), told.spoilt))
   const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(bodyText)) }
-  expect(refusals(scene, { status: 200, headers, bodyText }).sort()).toEqual([...(told.refusedBy ?? [])].sort())
+  expect(refusalOf(scene, { status: 200, headers, bodyText })).toEqual(told.refusedBy)
 }
 
 describe.each(files)('$name: $about', ({ given, request, pairs }) => {

@@ -40,8 +40,16 @@ export interface Outcome {
   readonly answerHeaders?: Readonly<Record<string, string>>
   /** Changes of the bid response that an exchange would not take ... */
   readonly spoilt?: Changes
-  /** ... and which judge says so by which rule. */
-  readonly refusedBy?: readonly string[]
+  /** ... and by what the judges say so. */
+  readonly refusedBy?: Refusal
+}
+
+/** What two judges find wrong. */
+export interface Refusal {
+  /** Names of acceptance rules. */
+  readonly rules: readonly string[]
+  /** Places at which the answer breaks the JSON Schema. */
+  readonly schema: readonly string[]
 }
 
 /** One rule of the protocol, once kept and once at stake. */
