@@ -95,7 +95,7 @@ function wordsOf(request: Json): Schema {
   }
 }
 
-/** 3.2.1: bcat and acat in the taxonomy of cattax. Ours are of Content Category Taxonomy 1.0, where IAB1-2 is of IAB1. */
+/** 3.2.1: bcat and acat in the taxonomy of cattax. Ours are of Content Category Taxonomy 1.0: IAB1-2 is of IAB1. */
 function categorySchema(request: Json): Schema {
   if (request.cattax !== undefined && request.cattax !== 1) return {}
   const within = (categories: readonly string[]) => patternOf(categories.map(each => `^${RegExp.escape(each)}(-|$)`))

