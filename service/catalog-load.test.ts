@@ -31,7 +31,7 @@ function* batchesOf(lines: Lines): Generator<RecordBatch> {
 async function load(lines: Lines, bytes: number): Promise<{ read: BatchesRead; catalog: Catalog; slab: Uint8Array }> {
   const reader = new CatalogLoad(true)
   try {
-    reader.begin({ version: 'v', createdAt: '', records: 0, bytes })
+    reader.begin({ version: 'v', createdAt: '', records: 0, bytes, compiled: false })
     for (const batch of batchesOf(lines)) await reader.read(batch)
     const read = await reader.finish()
     const slab = new SharedArrayBuffer(SLAB_BYTES)
@@ -89,7 +89,7 @@ describe('a load that is divided between threads', () => {
 
   test('ends in the middle without leaving a thread behind', async () => {
     const reader = new CatalogLoad(false)
-    reader.begin({ version: 'v', createdAt: '', records: 0, bytes: 2 ** 40 })
+    reader.begin({ version: 'v', createdAt: '', records: 0, bytes: 2 ** 40, compiled: false })
     let batches = 0
     for (const batch of batchesOf(tenantLines())) if (batches++ < 20) await reader.read(batch)
     await reader.close()

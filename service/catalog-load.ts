@@ -2,19 +2,17 @@
 import { availableParallelism } from 'node:os'
 import { setImmediate as breathe } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
+import { readCompiled } from './compiled-chunks.ts'
 import { systemClock } from './foundation/clock.ts'
 import { LIMITS } from './limits.ts'
 import { creativeFragment } from './openrtb/creative-fragment.ts'
 import { recordsOf } from './remote-cache/chunks.ts'
 import type { BatchesRead, BatchReader } from './remote-cache/loader.ts'
-import type { RecordBatch, VersionSummary } from './remote-cache/source.ts'
+import { CompiledRecords, type RecordBatch, SourceError, type VersionSummary } from './remote-cache/source.ts'
 import { CatalogBuilder } from './state/catalog-builder.ts'
-import type { DocumentKindName } from './state/documents.ts'
+import { DIVIDED_KINDS, type DocumentKindName } from './state/documents.ts'
 import { DocumentReader } from './state/validate.ts'
 import type { ChunkRead, ChunkToRead, LoaderThreadData, ToLoaderThread } from './thread-messages.ts'
-
-/** Kinds that are nearly all of a version, and to whose records no other record of the same kind refers. */
-const DIVIDED: ReadonlySet<DocumentKindName> = new Set(['creatives', 'lineItems'])
 
 /** A chunk that a loader thread has, and what it will say. */
 interface Given {
@@ -44,16 +42,17 @@ export class CatalogLoad implements BatchReader {
     this.#yields = !isFirst
   }
 
-  begin({ bytes }: VersionSummary): void {
-    const share = Math.floor(bytes / LIMITS.loaderThreadBytesMin)
+  begin({ bytes, compiled }: VersionSummary): void {
+    const share = compiled ? 0 : Math.floor(bytes / LIMITS.loaderThreadBytesMin)
     this.#threadsWanted = Math.min(LIMITS.loaderThreadsMax, availableParallelism(), share)
   }
 
   async read(batch: RecordBatch): Promise<void> {
     const { kind, records, file, firstRecord } = batch
+    if (records instanceof CompiledRecords) return await this.#takeCompiled(kind, records)
     if (!(records instanceof Uint8Array) || this.#threadsWanted === 0) return await this.#readHere(batch)
     if (this.#threads.length === 0) this.#startThreads()
-    if (!DIVIDED.has(kind)) {
+    if (!DIVIDED_KINDS.has(kind)) {
       for (const thread of this.#threads) thread.tell({ kind: 'learn', chunk: { kind, records, file, firstRecord } })
       return await this.#readHere(batch)
     }
@@ -85,6 +84,14 @@ export class CatalogLoad implements BatchReader {
     for (let i = 0; i < values.length; i++) this.#reader.read(kind, values[i], { file, record: firstRecord + i })
     this.#parseMs += parsedMs - startMs
     this.#validateMs += systemClock.monotonicMs() - parsedMs
+    await breathe()
+  }
+
+  /** @throws SourceError `compiled-unusable` */
+  async #takeCompiled(kind: DocumentKindName, { bytes }: CompiledRecords): Promise<void> {
+    const { read, part } = readCompiled(kind, bytes)
+    if (!this.#reader.merge(read)) throw new SourceError('compiled-unusable', `${kind} do not fit together`)
+    this.builder.append(part)
     await breathe()
   }
 

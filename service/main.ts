@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BidThreads } from './bid-threads.ts'
 import { CatalogLoad } from './catalog-load.ts'
+import { compilerIdentity } from './compiled-chunks.ts'
 import { type Config, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
@@ -68,7 +69,13 @@ function bidThreadCount({ bidThreads }: Config): number {
 function openSource({ stateUrl, tenantId, cacheTimeoutMs }: Config): OpenSource {
   if (stateUrl.startsWith('file:')) return new FileSource(stateUrl)
   const pickIndex = (count: number) => randomInt(count)
-  return new RedisSource({ url: stateUrl, tenantId, timeoutMs: cacheTimeoutMs, pickIndex })
+  return new RedisSource({
+    url: stateUrl,
+    tenantId,
+    compiledBy: compilerIdentity(),
+    timeoutMs: cacheTimeoutMs,
+    pickIndex,
+  })
 }
 
 const task = await readEcsTask(env.ECS_CONTAINER_METADATA_URI_V4)

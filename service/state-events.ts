@@ -29,6 +29,9 @@ export function stateEventTeller(log: Logger, recorder: Recorder): (event: Refre
           fields: { version: event.announcement.version, because: event.because },
         })
         return
+      case 'compiled-unusable':
+        log.warn('state-loading', event.message, { fields: { version: event.announcement.version } })
+        return
       case 'version-progress':
         log.info('state-loading', 'a version is being loaded', {
           fields: { version: event.announcement.version, ...event.progress },
@@ -61,6 +64,7 @@ function tellLoaded(event: Extract<RefreshEvent, { kind: 'version-loaded' }>, lo
       creatives: report.counts.creatives.good,
       records_refused: bad,
       bytes: report.bytes,
+      compiled: report.compiled,
       loader_threads: report.threads,
       fetch_ms: Math.round(report.fetchMs),
       parse_ms: Math.round(report.parseMs),

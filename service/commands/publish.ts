@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SingleBar } from 'cli-progress'
 import { Command, CommanderError } from 'commander'
+import { VersionCompiler } from '../compiled-chunks.ts'
 import { tenantIdProblem } from '../config.ts'
 import { AssertionFailure } from '../foundation/assert.ts'
 import { Random } from '../foundation/random.ts'
@@ -61,8 +62,9 @@ async function publish(dir: string, { to, tenant, allowBad, timeoutMs }: Options
   try {
     const redis = await connection.run(redis => Promise.resolve(redis))
     const documents = readTenantDirectory(dir)
+    const compiler = new VersionCompiler()
     const onProgress = (progress: PublishProgress) => bar.update(progress)
-    const outcome = await publishTenant({ redis, tenantId: tenant, documents, allowBad, onProgress })
+    const outcome = await publishTenant({ redis, tenantId: tenant, documents, allowBad, compiler, onProgress })
     bar.stop()
     process.exitCode = tell(outcome, tenant)
   } catch (error) {

@@ -1,10 +1,11 @@
 /** Chunks: records as lines of JSON, readable by anything. */
 import { hash } from 'node:crypto'
+import { assert } from '../foundation/assert.ts'
 import { LIMITS } from '../limits.ts'
 import type { DocumentKindName } from '../state/documents.ts'
 import { UnreadableRecord } from '../state/unreadable.ts'
 import type { ChunkRecord, KindRecord } from './layout.ts'
-import type { RecordBatch } from './source.ts'
+import { CompiledRecords, type RecordBatch } from './source.ts'
 
 /** One full chunk and where it belongs. */
 export interface Chunk {
@@ -52,6 +53,14 @@ export class ChunkWriter {
     return { kind, index: total.chunks.push(record) - 1, bytes, record }
   }
 
+  /** Notes what a chunk was compiled to. Cost: O(bytes) */
+  noteCompiled({ kind, index }: Chunk, compiled: Uint8Array): void {
+    const chunks = this.#kinds.get(kind)?.chunks ?? []
+    const record = chunks[index]
+    assert(record !== undefined, 'a chunk that is compiled was written', { kind, index })
+    chunks[index] = { ...record, compiled: { bytes: compiled.length, sha256: hash('sha256', compiled) } }
+  }
+
   /** What was written so far, as the manifest wants it. */
   get kinds(): Partial<Record<DocumentKindName, KindRecord>> {
     return Object.fromEntries(this.#kinds)
@@ -63,8 +72,9 @@ export async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> 
   return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex')
 }
 
-/** The records of a batch, see parseChunk. */
+/** The records of a batch that is not compiled, see parseChunk. */
 export function recordsOf({ records }: Pick<RecordBatch, 'records'>): readonly unknown[] {
+  assert(!(records instanceof CompiledRecords), 'compiled records are not read again')
   return records instanceof Uint8Array ? parseChunk(records) : records
 }
 

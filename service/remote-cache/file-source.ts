@@ -40,7 +40,7 @@ export class FileSource implements OpenSource {
 
   async summary(version: string): Promise<VersionSummary> {
     const look = await this.#lookOf(version)
-    return { version, createdAt: look.createdAt, records: 0, bytes: look.bytes }
+    return { version, createdAt: look.createdAt, records: 0, bytes: look.bytes, compiled: false }
   }
 
   async *read(version: string): AsyncGenerator<RecordBatch, void, undefined> {

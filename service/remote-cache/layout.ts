@@ -5,11 +5,12 @@
  *   t:{acme}:state:versions             hash   version → VersionRecord as JSON: what is stored
  *   t:{acme}:state:v:<version>:manifest string Manifest as JSON, written after all chunks
  *   t:{acme}:state:v:<version>:<kind>:<i> string chunk i of a kind: one JSON record per line
+ *   t:{acme}:state:v:<version>:<kind>:<i>:compiled string the same, compiled; may be missing
  *
  * The braces are a hash tag: all keys of a tenant are in one slot, so that transactions work in a cluster, too.
  */
 import { LIMITS } from '../limits.ts'
-import { DOCUMENT_KIND_NAMES, type DocumentKindName } from '../state/documents.ts'
+import { DIVIDED_KINDS, DOCUMENT_KIND_NAMES, type DocumentKindName } from '../state/documents.ts'
 import { type Announcement, SourceError, type VersionSummary } from './source.ts'
 
 /** All keys of a tenant's state begin with this. */
@@ -23,6 +24,7 @@ export interface StateKeys {
   readonly versions: string
   manifest(version: string): string
   chunk(version: string, kind: DocumentKindName, index: number): string
+  compiled(version: string, kind: DocumentKindName, index: number): string
 }
 
 /** The keys of one tenant. */
@@ -33,6 +35,7 @@ export function stateKeys(tenantId: string): StateKeys {
     versions: `${prefix}versions`,
     manifest: version => `${prefix}v:${version}:manifest`,
     chunk: (version, kind, index) => `${prefix}v:${version}:${kind}:${index}`,
+    compiled: (version, kind, index) => `${prefix}v:${version}:${kind}:${index}:compiled`,
   }
 }
 
@@ -45,7 +48,12 @@ export interface ChunkRecord {
   readonly records: number
   /** Of the stored bytes, 64 hexadecimal digits in lower case. */
   readonly sha256: string
+  /** The chunk as compiled, where Manifest.compiledBy is set and the kind is one of DIVIDED_KINDS. */
+  readonly compiled?: StoredBytes
 }
+
+/** What the bytes under one key must be. */
+export type StoredBytes = Pick<ChunkRecord, 'bytes' | 'sha256'>
 
 /** All chunks of one kind; records and bytes are their sums. */
 export interface KindRecord {
@@ -59,6 +67,8 @@ export interface Manifest {
   readonly schema: 1
   readonly version: string
   readonly createdAt: string
+  /** Identity of the compiler, where the publisher had one: 64 hexadecimal digits. */
+  readonly compiledBy?: string
   readonly kinds: Readonly<Partial<Record<DocumentKindName, KindRecord>>>
 }
 
@@ -114,28 +124,38 @@ function manifestProblem(value: unknown, version: string): string | undefined {
   if (value.version !== version) return 'it names another version'
   if (typeof value.createdAt !== 'string') return 'no createdAt'
   if (!isObject(value.kinds)) return 'no kinds'
+  const { compiledBy } = value
+  if (compiledBy !== undefined && !isSha256(compiledBy)) return 'compiledBy is not a sha256'
   let chunks = 0
   for (const [kind, record] of Object.entries(value.kinds)) {
     if (!(DOCUMENT_KIND_NAMES as readonly string[]).includes(kind)) return `unknown kind ${kind.slice(0, 40)}`
-    const problem = kindProblem(record)
+    const problem = kindProblem(record, compiledBy !== undefined && DIVIDED_KINDS.has(kind as DocumentKindName))
     if (problem !== undefined) return `${kind}: ${problem}`
     chunks += (record as KindRecord).chunks.length
   }
   return chunks <= LIMITS.chunksMax ? undefined : `${chunks} chunks are more than ${LIMITS.chunksMax}`
 }
 
-function kindProblem(kind: unknown): string | undefined {
+function kindProblem(kind: unknown, isCompiled: boolean): string | undefined {
   if (!isObject(kind) || !Array.isArray(kind.chunks)) return 'no chunks'
   let bytes = 0
   let records = 0
   for (const chunk of kind.chunks as unknown[]) {
     if (!isObject(chunk) || !isWhole(chunk.records, LIMITS.chunkBytesMax)) return 'a chunk without records'
     if (!isWhole(chunk.bytes, LIMITS.chunkBytesMax)) return `a chunk without bytes up to ${LIMITS.chunkBytesMax}`
-    if (typeof chunk.sha256 !== 'string' || !SHA256.test(chunk.sha256)) return 'a chunk without sha256'
+    if (!isSha256(chunk.sha256)) return 'a chunk without sha256'
+    const { compiled } = chunk
+    const compiledGood =
+      isObject(compiled) && isWhole(compiled.bytes, LIMITS.chunkBytesMax) && isSha256(compiled.sha256)
+    if (isCompiled && !compiledGood) return 'a chunk that is not compiled'
     bytes += chunk.bytes
     records += chunk.records
   }
   return bytes === kind.bytes && records === kind.records ? undefined : 'its chunks do not add up to it'
+}
+
+function isSha256(value: unknown): boolean {
+  return typeof value === 'string' && SHA256.test(value)
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
@@ -146,21 +166,26 @@ function isWhole(value: unknown, max: number): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max
 }
 
-/** Records and bytes of all kinds. */
-export function summaryOf(manifest: Manifest): VersionSummary {
+/** Records of all kinds, and the bytes in which they are read. Cost: O(chunks). */
+export function summaryOf(manifest: Manifest, compiled: boolean): VersionSummary {
   let records = 0
   let bytes = 0
   for (const kind of Object.values(manifest.kinds)) {
     records += kind.records
-    bytes += kind.bytes
+    for (const chunk of kind.chunks) bytes += (compiled ? chunk.compiled : undefined)?.bytes ?? chunk.bytes
   }
-  return { version: manifest.version, createdAt: manifest.createdAt, records, bytes }
+  return { version: manifest.version, createdAt: manifest.createdAt, records, bytes, compiled }
 }
 
-/** All keys that a stored version occupies. Cost: O(chunks). */
+/** All keys that a stored version can occupy; those of compiled chunks may be missing. Cost: O(chunks). */
 export function keysOfVersion(keys: StateKeys, version: string, chunks: VersionRecord['chunks']): string[] {
   const found = [keys.manifest(version)]
-  for (const [kind, count] of Object.entries(chunks))
-    for (let index = 0; index < count; index++) found.push(keys.chunk(version, kind as DocumentKindName, index))
+  for (const [name, count] of Object.entries(chunks)) {
+    const kind = name as DocumentKindName
+    for (let index = 0; index < count; index++) {
+      found.push(keys.chunk(version, kind, index))
+      if (DIVIDED_KINDS.has(kind)) found.push(keys.compiled(version, kind, index))
+    }
+  }
   return found
 }

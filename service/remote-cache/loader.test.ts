@@ -20,7 +20,7 @@ function sourceOf(changes: Partial<Record<DocumentKindName, readonly unknown[]>>
   const records = batches.reduce((total, { count }) => total + count, 0)
   return {
     announced: async () => announcement,
-    summary: async version => ({ version, createdAt: '2026-11-01T00:00:00Z', records, bytes: 7_000 }),
+    summary: async version => ({ version, createdAt: '2026-11-01T00:00:00Z', records, bytes: 7_000, compiled: false }),
     read: async function* () {
       yield* batches
     },

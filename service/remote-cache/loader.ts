@@ -1,6 +1,6 @@
 import type { Clock } from '../foundation/clock.ts'
 import type { ReadReport } from '../state/validate.ts'
-import type { Announcement, RecordBatch, StateSource, VersionSummary } from './source.ts'
+import type { Announcement, ReadFrom, RecordBatch, StateSource, VersionSummary } from './source.ts'
 
 /** What reading all batches of a version came to. */
 export interface BatchesRead extends ReadReport {
@@ -40,6 +40,8 @@ export interface LoadReport extends BatchesRead {
   /** ISO 8601 instant. */
   readonly createdAt: string
   readonly bytes: number
+  /** Whether the publisher's compilation was read; then nothing was parsed and validated here but the small kinds. */
+  readonly compiled: boolean
   /** Time in which the source was waited for. */
   readonly fetchMs: number
   readonly totalMs: number
@@ -48,6 +50,8 @@ export interface LoadReport extends BatchesRead {
 /** What a load needs besides a source and a reader. */
 export interface LoadOptions {
   readonly clock: Clock
+  /** Without it from the records. */
+  readonly from?: ReadFrom
   /** Called after each batch, about once per MiB. */
   readonly onProgress?: (progress: LoadProgress) => void
   /** Ends the load between two batches with the signal's reason. */
@@ -63,14 +67,14 @@ export async function loadVersion(
   source: StateSource,
   announcement: Announcement,
   reader: BatchReader,
-  { clock, onProgress, signal }: LoadOptions,
+  { clock, from = 'records', onProgress, signal }: LoadOptions,
 ): Promise<LoadReport> {
   const startMs = clock.monotonicMs()
-  const summary = await source.summary(announcement.version)
+  const summary = await source.summary(announcement.version, from)
   reader.begin(summary)
   let [records, bytes, fetchMs] = [0, 0, 0]
   let mark = startMs
-  for await (const batch of source.read(announcement.version)) {
+  for await (const batch of source.read(announcement.version, from)) {
     fetchMs += clock.monotonicMs() - mark
     signal?.throwIfAborted()
     await reader.read(batch)
@@ -87,6 +91,7 @@ export async function loadVersion(
     announcementNumber: announcement.number,
     createdAt: summary.createdAt,
     bytes,
+    compiled: summary.compiled,
     fetchMs,
     totalMs: clock.monotonicMs() - startMs,
   }

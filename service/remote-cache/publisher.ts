@@ -33,6 +33,16 @@ export interface PublishProgress {
   readonly bytes: number
 }
 
+/** Makes of a chunk's records what a task would make of them. */
+export interface ChunkCompiler {
+  /** See Manifest.compiledBy. */
+  readonly by: string
+  /** Takes a good document, in the order of the version. */
+  add(good: GoodDocument): void
+  /** What became of the documents since the last time, which are a chunk of this kind; undefined = not compiled. */
+  take(kind: DocumentKindName): Uint8Array | undefined
+}
+
 /** What to publish, for whom, and over which connection. */
 export interface PublishOptions {
   /** Connected, and used by nothing else meanwhile: a transaction watches keys on it. */
@@ -42,6 +52,8 @@ export interface PublishOptions {
   readonly documents: AsyncIterable<PublishRecord> | Iterable<PublishRecord>
   /** Publish the good records although there are bad ones. */
   readonly allowBad?: boolean
+  /** Stores its compilation beside the records. */
+  readonly compiler?: ChunkCompiler
   readonly onProgress?: (progress: PublishProgress) => void
   readonly clock?: Clock
 }
@@ -79,20 +91,21 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
   const { report, writer } = await writeChunks(options, keys, version)
   const bad = Object.values(report.counts).some(count => count.bad > 0)
   const refusal = !report.usable ? 'unusable' : bad && options.allowBad !== true ? 'bad-records' : undefined
-  const manifest: Manifest = { schema: 1, version, createdAt, kinds: writer.kinds }
+  const by = options.compiler === undefined ? {} : { compiledBy: options.compiler.by }
+  const manifest: Manifest = { schema: 1, version, createdAt, ...by, kinds: writer.kinds }
   if (refusal !== undefined) {
     await options.redis.unlink(keysOfVersion(keys, version, chunkCounts(manifest)))
     return { kind: 'refused', because: refusal, report }
   }
   const announcement = await announce(options.redis, keys, manifest)
   const removed = await removeOldVersions(options.redis, keys)
-  const { records, bytes } = summaryOf(manifest)
+  const { records, bytes } = summaryOf(manifest, false)
   return { kind: 'published', announcement, records, bytes, totalMs: clock.monotonicMs() - startMs, report, removed }
 }
 
 /** Validates all records; writes the good ones until it is known that they will not be published. */
 async function writeChunks(
-  { redis, documents, allowBad, onProgress }: PublishOptions,
+  { redis, documents, allowBad, compiler, onProgress }: PublishOptions,
   keys: StateKeys,
   version: string,
 ): Promise<{ report: ReadReport; writer: ChunkWriter }> {
@@ -104,15 +117,23 @@ async function writeChunks(
   let [records, bytes, writing] = [0, 0, true]
   const store = async (chunk: Chunk | undefined) => {
     if (chunk === undefined) return
-    await redis.set(keys.chunk(version, chunk.kind, chunk.index), chunk.bytes, 'PX', UNANNOUNCED_MS)
+    const { kind, index } = chunk
+    await redis.set(keys.chunk(version, kind, index), chunk.bytes, 'PX', UNANNOUNCED_MS)
     bytes += chunk.bytes.length
+    const compiled = compiler?.take(kind)
+    if (compiled === undefined) return
+    await redis.set(keys.compiled(version, kind, index), Buffer.from(compiled), 'PX', UNANNOUNCED_MS)
+    writer.noteCompiled(chunk, compiled)
   }
   for await (const { kind, value, where } of documents) {
     good = undefined
     if (!reader.read(kind, value, where)) writing &&= allowBad === true
     else if (writing) {
-      const chunk = writer.add(kind, (good as GoodDocument | undefined)?.document)
+      const document = good as GoodDocument | undefined
+      const chunk = writer.add(kind, document?.document)
       if (chunk !== undefined) await store(chunk)
+      // After the chunk before it is stored, to which it does not belong.
+      if (document !== undefined) compiler?.add(document)
     }
     records++
     if (records % PROGRESS_RECORDS === 0) onProgress?.({ records, bytes })
@@ -130,8 +151,13 @@ function chunkCounts(manifest: Manifest): VersionRecord['chunks'] {
 async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Promise<Announcement> {
   const { version, createdAt } = manifest
   const chunks = chunkCounts(manifest)
-  const [manifestKey, ...chunkKeys] = keysOfVersion(keys, version, chunks)
-  assert(manifestKey !== undefined && chunkKeys.length <= LIMITS.chunksMax, 'a version has a bounded number of chunks')
+  const possible = keysOfVersion(keys, version, chunks)
+  const [manifestKey, ...chunkKeys] =
+    manifest.compiledBy === undefined ? possible.filter(key => !key.endsWith(':compiled')) : possible
+  assert(
+    manifestKey !== undefined && chunkKeys.length <= 2 * LIMITS.chunksMax,
+    'a version has a bounded number of chunks',
+  )
   for (let tries = 0; tries < ANNOUNCE_TRIES_MAX; tries++) {
     // Watched: another publish moves the number, and a full cache may evict a chunk before it is announced.
     await redis.watch(keys.announced, ...chunkKeys)
@@ -151,7 +177,7 @@ async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Prom
 }
 
 function recordsAndBytes(manifest: Manifest): { records: number; bytes: number } {
-  const { records, bytes } = summaryOf(manifest)
+  const { records, bytes } = summaryOf(manifest, false)
   return { records, bytes }
 }
 

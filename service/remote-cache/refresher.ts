@@ -4,7 +4,7 @@ import type { Clock } from '../foundation/clock.ts'
 import type { PickIndex } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { type BatchReader, type LoadProgress, type LoadReport, loadVersion } from './loader.ts'
-import { type Announcement, SourceError, type SourceErrorCode, type StateSource } from './source.ts'
+import { type Announcement, type ReadFrom, SourceError, type SourceErrorCode, type StateSource } from './source.ts'
 
 /** What to do about an announcement; decided before anything happens. */
 export type UpdatePlan =
@@ -48,6 +48,8 @@ export type RefreshEvent =
   | { readonly kind: 'cache-back'; readonly awayMs: number }
   | { readonly kind: 'nothing-announced' }
   | { readonly kind: 'version-loading'; readonly announcement: Announcement; readonly because: LoadCause }
+  /** It is read again, from its records. */
+  | { readonly kind: 'compiled-unusable'; readonly announcement: Announcement; readonly message: string }
   | { readonly kind: 'version-progress'; readonly announcement: Announcement; readonly progress: LoadProgress }
   | {
       readonly kind: 'version-loaded'
@@ -154,14 +156,25 @@ export class Refresher<R extends BatchReader> {
 
   /** @throws SourceError that allows a retry; everything else refuses the version. */
   async #load(announcement: Announcement, because: LoadCause): Promise<void> {
+    const { onEvent } = this.#parts
+    onEvent({ kind: 'version-loading', announcement, because })
+    try {
+      await this.#loadFrom('compiled', announcement)
+    } catch (error) {
+      if (!(error instanceof SourceError) || error.code !== 'compiled-unusable') throw error
+      onEvent({ kind: 'compiled-unusable', announcement, message: error.message })
+      await this.#loadFrom('records', announcement)
+    }
+  }
+
+  async #loadFrom(from: ReadFrom, announcement: Announcement): Promise<void> {
     const { source, clock, openReader, onLoaded, onEvent } = this.#parts
     const { signal } = this.#abort
-    onEvent({ kind: 'version-loading', announcement, because })
     let report: LoadReport | undefined
     const reader = openReader(this.#held === undefined)
     try {
       const onProgress = this.#progressTeller(announcement)
-      report = await loadVersion(source, announcement, reader, { clock, onProgress, signal })
+      report = await loadVersion(source, announcement, reader, { clock, from, onProgress, signal })
       if (!report.usable) {
         this.#refuse(announcement, 'documents-unusable', { message: 'the settings are missing or bad', report })
         return

@@ -8,6 +8,21 @@ export interface Announcement {
   readonly version: string
 }
 
+/**
+ * What to read of a version: its records, or, where the version has it, what its publisher made of most of them.
+ * `compiled` where there is none means the records, as does nothing said.
+ */
+export type ReadFrom = 'records' | 'compiled'
+
+/** A chunk as its publisher compiled it, instead of its records. */
+export class CompiledRecords {
+  readonly bytes: Uint8Array<ArrayBuffer>
+
+  constructor(bytes: Uint8Array<ArrayBuffer>) {
+    this.bytes = bytes
+  }
+}
+
 /** What a version holds, known before any of it is read: for admission and progress. */
 export interface VersionSummary {
   readonly version: string
@@ -16,6 +31,8 @@ export interface VersionSummary {
   /** Of all kinds. 0 where the source cannot know before it reads. */
   readonly records: number
   readonly bytes: number
+  /** Whether reading it gives CompiledRecords. */
+  readonly compiled: boolean
 }
 
 /** Some records of one kind, in the order in which they were published. */
@@ -23,10 +40,9 @@ export interface RecordBatch {
   readonly kind: DocumentKindName
   /**
    * Not validated: a chunk as it is stored, which recordsOf parses, on whichever thread; or values already parsed,
-   * where
-   * an UnreadableRecord stands for text that is not JSON.
+   * where an UnreadableRecord stands for text that is not JSON. Or validated and compiled.
    */
-  readonly records: Uint8Array<ArrayBuffer> | readonly unknown[]
+  readonly records: Uint8Array<ArrayBuffer> | readonly unknown[] | CompiledRecords
   /** How many records there are. */
   readonly count: number
   /** For people: what to look into. */
@@ -44,9 +60,9 @@ export interface RecordBatch {
 export interface StateSource {
   /** @returns undefined when nothing was ever announced. */
   announced(): Promise<Announcement | undefined>
-  summary(version: string): Promise<VersionSummary>
+  summary(version: string, from?: ReadFrom): Promise<VersionSummary>
   /** Reads ahead while the caller works, within LIMITS.chunksInFlightMax. Each batch has its right checksum. */
-  read(version: string): AsyncIterable<RecordBatch>
+  read(version: string, from?: ReadFrom): AsyncIterable<RecordBatch>
 }
 
 /** A source with something to let go of, such as a connection. */
@@ -69,6 +85,7 @@ const SOURCE_ERRORS = {
   'version-missing': { retry: false, meaning: 'the announced version is not there' },
   'version-incomplete': { retry: false, meaning: 'a part of the version is not there' },
   'manifest-invalid': { retry: false, meaning: 'the manifest of the version is not of our layout' },
+  'compiled-unusable': { retry: true, meaning: 'what the publisher compiled cannot be used; the records can' },
   'chunk-corrupt': { retry: false, meaning: 'a part of the version differs from its manifest' },
 } as const satisfies Record<string, { readonly retry: boolean; readonly meaning: string }>
 

@@ -288,6 +288,8 @@ export const DOCUMENT_KINDS = {
 export type DocumentKindName = keyof typeof DOCUMENT_KINDS
 /** The names in reading order. */
 export const DOCUMENT_KIND_NAMES = Object.keys(DOCUMENT_KINDS) as readonly DocumentKindName[]
+/** Kinds that are nearly all of a version, and to whose records no other record of the same kind refers. */
+export const DIVIDED_KINDS: ReadonlySet<DocumentKindName> = new Set(['creatives', 'lineItems'])
 
 /** A tenant's documents after validation: every record is good and everything it refers to is there. */
 export interface TenantDocuments {

@@ -66,8 +66,8 @@ function idOf(value: unknown): string | undefined {
   return typeof id === 'string' ? id : undefined
 }
 
-/** What other records ask about this one: whose it is. */
-function ownerOf(value: unknown): string {
+/** What other records ask about this one: the advertiser whose it is, '' for records that have none. */
+export function ownerOf(value: unknown): string {
   const owner = typeof value === 'object' && value !== null && 'advertiserId' in value ? value.advertiserId : ''
   return typeof owner === 'string' ? owner : ''
 }

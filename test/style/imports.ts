@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'remote-cache': ['state', 'limits.ts', 'foundation'],
   telemetry: ['decision', 'limits.ts', 'foundation'],
   'thread-messages.ts': ['state', 'telemetry'],
+  'compiled-chunks.ts': ['remote-cache', 'openrtb', 'state', 'foundation'],
 }
 const WIRING: readonly string[] = [
   'main.ts',

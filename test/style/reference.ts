@@ -3,6 +3,7 @@ import { type Expression, Visitor } from 'oxc-parser'
 import { SETTINGS } from '../../service/config.ts'
 import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
 import { type StateKeys, stateKeys } from '../../service/remote-cache/layout.ts'
+import type { DocumentKindName } from '../../service/state/documents.ts'
 import { EVENTS, type EventCode, remedyOf } from '../../service/telemetry/events.ts'
 import { COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES } from '../../service/telemetry/signals.ts'
 import { coverageRows } from '../stories/coverage.ts'
@@ -21,6 +22,7 @@ const STATE_KEY_MEANINGS: Readonly<Record<keyof StateKeys, readonly [type: strin
   versions: ['hash', 'Version → its record as JSON: what is stored, for listing and removal.'],
   manifest: ['string', 'Manifest of a version as JSON: its chunks with their checksums. Written last.'],
   chunk: ['string', 'Chunk i of one kind of document: one JSON record per line.'],
+  compiled: ['string', 'What the publisher made of chunk i, for tasks of its very release. May be missing.'],
 }
 
 function cell(text: string): string {
@@ -67,11 +69,13 @@ function eventsTable(): string {
 
 function keysTable(): string {
   const keys = stateKeys('<tenant>')
+  const anyKind = '<kind>' as DocumentKindName
   const named: Readonly<Record<keyof StateKeys, string>> = {
     announced: keys.announced,
     versions: keys.versions,
     manifest: keys.manifest('<version>'),
-    chunk: keys.chunk('<version>', '<kind>' as Parameters<StateKeys['chunk']>[1], 0).replace(/0$/, '<i>'),
+    chunk: keys.chunk('<version>', anyKind, 0).replace(/0$/, '<i>'),
+    compiled: keys.compiled('<version>', anyKind, 0).replace(':0:', ':<i>:'),
   }
   const names = Object.keys(named) as (keyof StateKeys)[]
   return table(
