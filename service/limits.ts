@@ -48,6 +48,12 @@ export const LIMITS = {
   /** One record as JSON, and its lists. */
   recordBytesMax: 256 * KIB,
   targetingValuesMax: 10_000,
+  /** Values that a request must have all at once: each is a part of the line item's program. */
+  targetingAllMax: 100,
+  /** Expressions: deep enough for any that a person can read; a running program's stack is 32 bits. */
+  expressionDepthMax: 16,
+  expressionPartsMax: 256,
+  expressionValuesMax: 1_000,
   creativesPerLineItemMax: 50,
   dealsPerLineItemMax: 1_000,
   markupCharsMax: 64 * KIB,
@@ -125,4 +131,5 @@ assert(LIMITS.chunkBytesMax >= 4 * LIMITS.recordBytesMax, 'a chunk must hold sev
 assert(LIMITS.recordBytesMax >= 2 * LIMITS.markupCharsMax, 'a record must hold the longest markup, escaped')
 assert(LIMITS.logBufferBytesMax >= 16 * LIMITS.logLineBytesMax, 'the buffer must hold several of the longest lines')
 assert(LIMITS.embeddedValuesMax > LIMITS.bidThreadsMax, 'a gauge of every thread must fit one embedded metric')
+assert(LIMITS.expressionDepthMax + 2 <= 32, 'every level of an expression keeps one bit, and two are joined')
 assert(LIMITS.inflateSyncBytesMax <= LIMITS.bodyBytesMax, 'the synchronous part is a part')

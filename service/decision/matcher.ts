@@ -4,6 +4,7 @@
  * seen.
  */
 import type { Catalog } from '../state/catalog.ts'
+import { Conditions } from './conditions.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
 import { ADD, REMOVE, Terms } from './terms.ts'
 
@@ -16,6 +17,8 @@ const BLOCK_WORDS = 32
 export class Matcher {
   readonly #catalog: Catalog
   readonly #terms: Terms
+  /** Undefined when the index answers all targeting of all line items. */
+  readonly #conditions: Conditions | undefined
   readonly #block = new Int32Array(BLOCK_WORDS)
   readonly #patched = new Int32Array(BLOCK_WORDS)
   #blockStart = 0
@@ -25,16 +28,19 @@ export class Matcher {
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog
-    this.#terms = new Terms(catalog)
+    this.#conditions = catalog.columns.programWords.length > 0 ? new Conditions(catalog) : undefined
+    this.#terms = new Terms(catalog, this.#conditions)
   }
 
   /** Looks up what all impressions of a request have in common. Cost: O(values of the request). */
   prepare(facts: Facts): void {
+    this.#conditions?.beginRequest(facts.userId)
     this.#terms.prepare(facts)
   }
 
   /** Starts over for one impression of the prepared request. Cost: O(its values, slots and deals). */
   begin(opportunity: Opportunity): void {
+    this.#conditions?.beginImpression()
     this.#terms.begin(opportunity)
     this.seek(0)
   }
@@ -48,7 +54,8 @@ export class Matcher {
       }
       const word = this.#word
       this.#word = word & (word - 1)
-      return ((this.#blockStart + this.#wordIndex) << 5) + 31 - Math.clz32(word & -word)
+      const ordinal = ((this.#blockStart + this.#wordIndex) << 5) + 31 - Math.clz32(word & -word)
+      if (this.#conditions === undefined || this.#conditions.take(ordinal)) return ordinal
     }
   }
 

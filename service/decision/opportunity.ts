@@ -11,6 +11,8 @@ export interface Facts {
    * above them (subdomain and domain), else a text. Those that no line item targets need not be filled.
    */
   readonly values: readonly FactValue[]
+  /** The user's id, '' when unknown or not to be used. */
+  readonly userId: string
   /** Domains of advertisers that the publisher does not want. */
   readonly blockedDomains: readonly string[]
   readonly blockedCategories: readonly string[]

@@ -1,22 +1,54 @@
 /** The naive engine's targeting: reads rules and facts as they are written. Shares no code with the index. */
 import { hoursOfDaypart } from '../state/dayparts.ts'
-import { type DimensionName, IMPRESSION_DIMENSIONS, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
+import { DIMENSION_NAMES, type DimensionName, IMPRESSION_DIMENSIONS, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
 import type { Targeting } from '../state/documents.ts'
+import type { Expression } from '../state/expressions.ts'
+import { splitHash, splitPart, type UserSplit } from '../state/user-split.ts'
 import type { Facts, FactValue, Opportunity } from './opportunity.ts'
 
 /** Whether the targeting takes the opportunity. Pure. Cost: O(values of the targeting × values of the request). */
 export function targets(targeting: Targeting, facts: Facts, opportunity: Opportunity): boolean {
-  for (const name of Object.keys(targeting) as DimensionName[]) {
-    const rule: { include?: readonly unknown[]; exclude?: readonly unknown[] } | undefined = targeting[name]
-    const fact = factOf(name, facts, opportunity)
+  const asked = { facts, opportunity }
+  if (targeting.userSplit !== undefined && !isInSplit(targeting.userSplit, facts)) return false
+  if (targeting.expression !== undefined && !holds(targeting.expression, asked)) return false
+  return DIMENSION_NAMES.every(name => {
+    const rule: Rule | undefined = targeting[name]
+    const fact = factOf(name, asked)
     const has = (value: unknown) => factHas(name, fact, String(value))
     if (rule?.include !== undefined && !rule.include.some(has)) return false
-    if (rule?.exclude?.some(has)) return false
-  }
-  return true
+    if (rule?.all !== undefined && !rule.all.every(has)) return false
+    return !rule?.exclude?.some(has)
+  })
 }
 
-function factOf(name: DimensionName, facts: Facts, opportunity: Opportunity): FactValue {
+interface Rule {
+  readonly include?: readonly unknown[]
+  readonly all?: readonly unknown[]
+  readonly exclude?: readonly unknown[]
+}
+
+interface Asked {
+  readonly facts: Facts
+  readonly opportunity: Opportunity
+}
+
+function holds(expression: Expression, asked: Asked): boolean {
+  if ('and' in expression) return expression.and.every(part => holds(part, asked))
+  if ('or' in expression) return expression.or.some(part => holds(part, asked))
+  if ('not' in expression) return !holds(expression.not, asked)
+  if ('userSplit' in expression) return isInSplit(expression.userSplit, asked.facts)
+  return (Object.entries(expression) as [DimensionName, readonly unknown[]][]).every(([name, values]) =>
+    values.some(value => factHas(name, factOf(name, asked), String(value))),
+  )
+}
+
+function isInSplit({ salt, from, to }: UserSplit, { userId }: Facts): boolean {
+  if (userId === '') return false
+  const part = splitPart(splitHash(salt), splitHash(userId))
+  return from <= part && part <= to
+}
+
+function factOf(name: DimensionName, { facts, opportunity }: Asked): FactValue {
   const position = (REQUEST_DIMENSIONS as readonly string[]).indexOf(name)
   if (position >= 0) return facts.values[position] ?? ''
   return opportunity.values[(IMPRESSION_DIMENSIONS as readonly string[]).indexOf(name)] ?? ''

@@ -12,6 +12,7 @@ import {
 } from '../state/dimensions.ts'
 import { findText } from '../state/text-table.ts'
 import { versionNumber } from '../state/version-ranges.ts'
+import type { Conditions } from './conditions.ts'
 import type { Facts, FactValue, Opportunity } from './opportunity.ts'
 
 const TERMS_MAX = INDEX_DIMENSIONS.length
@@ -26,7 +27,7 @@ export const REMOVE = 1
 interface Place {
   readonly position: number
   readonly space: number
-  /** Row of the line items that include nothing in it. */
+  /** Row of the line items that include nothing in it; −1 when only programs ask for its values. */
   readonly base: number
   readonly many: boolean
   readonly match: Dimension['match']
@@ -35,6 +36,8 @@ interface Place {
 /** The terms of one opportunity. Scratch of one bid thread for one catalog; holds no reference to a request. */
 export class Terms {
   readonly #catalog: Catalog
+  /** Is told of every value of the request that is found; undefined when no line item asks. */
+  readonly #conditions: Conditions | undefined
   readonly #requestPlaces: readonly Place[]
   readonly #impressionPlaces: readonly Place[]
   /** Terms: a base row (−1 = no line item) and a run of parts. */
@@ -56,8 +59,9 @@ export class Terms {
   parts = 0
   #preparedParts = 0
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, conditions: Conditions | undefined) {
     this.#catalog = catalog
+    this.#conditions = conditions
     this.#requestPlaces = placesOf(catalog, REQUEST_DIMENSIONS)
     this.#impressionPlaces = placesOf(catalog, IMPRESSION_DIMENSIONS)
   }
@@ -103,6 +107,8 @@ export class Terms {
   #single({ space, base }: Place, key: string): void {
     const { columns } = this.#catalog
     const value = key === '' ? -1 : findText(columns, space, key)
+    if (value >= 0) this.#conditions?.hold(value)
+    if (base < 0) return
     const row = value < 0 ? base : columns.valueRow[value]!
     if (row >= 0) {
       this.#addTerm(row, this.parts, columns.rowCount[row]!)
@@ -132,7 +138,7 @@ export class Terms {
   }
 
   #closeMany(base: number, partStart: number): void {
-    this.#addTerm(base, partStart, this.#catalog.columns.rowCount[base]! + this.#partWeight(partStart))
+    if (base >= 0) this.#addTerm(base, partStart, this.#catalog.columns.rowCount[base]! + this.#partWeight(partStart))
   }
 
   /** Ranges around a version such as `ios 15.2`. Cost: O(ranges of the system). */
@@ -179,6 +185,7 @@ export class Terms {
 
   #addValue(value: number): void {
     const { columns } = this.#catalog
+    this.#conditions?.hold(value)
     const include = columns.valueIncludeRow[value]!
     const exclude = columns.valueExcludeRow[value]!
     const middle = columns.postingStart[value * 2 + 1]!
@@ -234,9 +241,9 @@ export class Terms {
 
 function placesOf({ header }: Catalog, names: readonly DimensionName[]): readonly Place[] {
   return names.flatMap((name, position) => {
-    const base = header.baseRows[name]
     const { many = false, match } = dimensionOf(name)
-    return base < 0 ? [] : [{ position, space: SPACE[name], base, many, match }]
+    const place = { position, space: SPACE[name], base: header.baseRows[name], many, match }
+    return header.targeted.includes(name) ? [place] : []
   })
 }
 

@@ -3,7 +3,7 @@ import type { Facts, FactValue } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
 import { type DimensionName, dimensionOf, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
 import { CONTENT_CATEGORY_1, FACT_READERS, type FactSource } from './fact-readers.ts'
-import { isObject, type Json, numberOf, objectOf, textsOf } from './json.ts'
+import { isObject, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import type { Agent, ReadAgent } from './user-agent.ts'
 
 /** What reading facts needs to know beside the request. */
@@ -41,6 +41,7 @@ export function readFacts(request: Json, terms: FactTerms): Facts {
   }
   return {
     values,
+    userId: terms.personal ? userIdOf(source) : '',
     blockedDomains: lowerCase(textsOf(request.badv, LIMITS.blockedItemsMax)),
     blockedCategories: textsOf(request.bcat, LIMITS.blockedItemsMax),
   }
@@ -67,6 +68,15 @@ function sourceOf(request: Json, terms: FactTerms): FactSource {
     ...{ device, geo: objectOf(device.geo ?? user.geo), user, sua: objectOf(device.sua) },
     agent: new AgentText(device.ua, terms.readAgent),
   }
+}
+
+/** A device without an advertising id sends zeros. */
+const NO_IFA = /^[0-]*$/
+
+/** The id that is the most lasting here: ours at this exchange, the exchange's own, the device's. */
+function userIdOf({ user, device }: FactSource): string {
+  const ifa = textOf(device.ifa)
+  return textOf(user.buyeruid) || textOf(user.id) || (NO_IFA.test(ifa) ? '' : ifa)
 }
 
 /** Reads the user agent when it is asked for, which most requests are not. */

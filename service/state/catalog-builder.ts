@@ -4,9 +4,11 @@ import { ArenaWriter, type Layout, viewColumns } from './arena.ts'
 import { CATALOG_COLUMNS, type Catalog, type CatalogColumns, SPACE } from './catalog.ts'
 import { type CatalogPart, type CreativeTable, PartCollector, type RenderCreative } from './catalog-part.ts'
 import { CreativeColumns, writeStarts } from './creative-columns.ts'
+import { DIMENSION_NAMES } from './dimensions.ts'
 import { type Growing, growingU32 } from './growing.ts'
 import { buildIndex, indexSizes, planRows } from './index-builder.ts'
 import { LineItemColumns } from './line-item-columns.ts'
+import { programSizes, writePrograms } from './targeting-columns.ts'
 import { TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
 import { sortedVersionRanges, writeVersionRanges } from './version-ranges.ts'
@@ -100,11 +102,12 @@ export class CatalogBuilder {
     assert(settings !== undefined, 'a catalog has settings')
     const writer = new ArenaWriter(slab)
     const order = this.#lineItems.winningOrder()
-    const { references } = this.#lineItems
+    const { references } = this.#lineItems.targeting
+    const programs = this.#lineItems.targeting.planPrograms(this.#texts)
     const plan = planRows(references, this.#texts, order.length)
     const versions = sortedVersionRanges(this.#texts.textsOf(SPACE.osVersion))
     const sizes: Record<keyof typeof CATALOG_COLUMNS, number> = {
-      ...{ ...this.#sizes(), ...indexSizes(plan) },
+      ...{ ...this.#sizes(), ...indexSizes(plan), ...programSizes(programs) },
       ...{ versionFrom: versions.length, versionTo: versions.length, versionValue: versions.length },
     }
     const layout = Object.fromEntries(
@@ -120,6 +123,7 @@ export class CatalogBuilder {
     writeStarts(columns.campaignIdStart, this.#own.campaignIdStart.view(), this.#own.campaignIds.length)
     columns.campaignIds.set(this.#own.campaignIds.view())
     this.#lineItems.write(columns, order)
+    writePrograms(columns, programs, order)
     const index = buildIndex(columns, plan, references, order)
     const rates = new Map(Object.entries(this.#own.rates?.rates ?? {}))
     rates.set(settings.currency, 1)
@@ -133,6 +137,7 @@ export class CatalogBuilder {
         lineItems: order.length,
         words: plan.words,
         ...index,
+        targeted: DIMENSION_NAMES.filter(name => index.baseRows[name] >= 0 || programs.names.includes(name)),
         versionSystems: writeVersionRanges(columns, versions),
         blockValues: this.#blockValues ?? this.#texts.count,
         bytes: writer.bytesUsed,

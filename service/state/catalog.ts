@@ -77,6 +77,18 @@ const INDEX_COLUMNS = {
   postings: 'u32',
 } as const satisfies ColumnKinds
 
+const PROGRAM_COLUMNS = {
+  /** Per line item 0 = the index answers all of its targeting, else program + 1. */
+  lineItemProgram: 'u32',
+  /** CSR: words of program p, see conditions.ts, are programWords[start[p] .. start[p + 1]]. */
+  programStart: 'u32',
+  programWords: 'u32',
+  /** Per split: the hash of its salt, and its first and last part. */
+  splitSalt: 'u32',
+  splitFrom: 'u16',
+  splitTo: 'u16',
+} as const satisfies ColumnKinds
+
 /** All columns of a catalog, in the order in which they lie in the slab. */
 export const CATALOG_COLUMNS = {
   ...TEXT_COLUMNS,
@@ -86,6 +98,7 @@ export const CATALOG_COLUMNS = {
   ...CAMPAIGN_COLUMNS,
   ...INDEX_COLUMNS,
   ...VERSION_COLUMNS,
+  ...PROGRAM_COLUMNS,
 } as const
 
 /** Views of a catalog's columns. */
@@ -101,6 +114,7 @@ export const SPACE = {
   ...(Object.fromEntries(INDEX_DIMENSIONS.map((name, space) => [name, space])) as Record<IndexDimension, number>),
   blockedCategory: INDEX_DIMENSIONS.length,
   blockedDomain: INDEX_DIMENSIONS.length + 1,
+  userSplit: INDEX_DIMENSIONS.length + 2,
 } as const
 
 /** Creative formats by OpenRTB's `mtype` codes. */

@@ -2,7 +2,8 @@
  * The targeting dimensions. One table gives the documents' fields, the index's rows and the request's facts their
  * names: one more dimension is a row here, and a reader of it in openrtb/.
  * A line item that says nothing about a dimension takes every request; `include` takes only requests with one of its
- * values; `exclude` takes none with one of its values. A request in which the value is unknown has none of the values.
+ * values; `exclude` takes none with one of its values; `all` takes only requests with every one. A request in which the
+ * value is unknown has none of the values.
  */
 import { DAYPART, daypartKeys, isDaypart } from './dayparts.ts'
 import { type Field, number, oneOf, text } from './fields.ts'
@@ -16,6 +17,8 @@ export interface Dimension {
   readonly of?: 'impression'
   /** One request can have several values at once (a page's categories), and not one at most (its country). */
   readonly many?: true
+  /** Line items can ask for several values at once, with `all`. */
+  readonly all?: true
   /** It tells about the person: unknown unless user data may be used. */
   readonly personal?: true
   /** How a request's value finds the documents' values: they say the same, or theirs is a range around it. */
@@ -174,9 +177,14 @@ export const DIMENSIONS = {
   category: { many: true, value: category('the site or app') },
   pageCategory: { many: true, value: category('this page or view, its section included') },
   contentCategory: { many: true, value: category('the content that is watched, heard or read') },
-  keyword: { many: true, value: lowerCase('keyword of the site, app, content or user', 'like "trail running"') },
+  keyword: {
+    many: true,
+    all: true,
+    value: lowerCase('keyword of the site, app, content or user', 'like "trail running"'),
+  },
   segment: {
     many: true,
+    all: true,
     personal: true,
     value: text({
       about: 'audience segment of the user: provider (user.data.id) and id',

@@ -1,7 +1,9 @@
 /** A tenant's documents: what ad operations write, what the cache holds, what the catalog is compiled from. */
 import { LIMITS } from '../limits.ts'
-import { DIMENSION_NAMES, DIMENSIONS, type DimensionName } from './dimensions.ts'
+import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
+import { EXPRESSION } from './expressions.ts'
 import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text, variant } from './fields.ts'
+import { USER_SPLIT } from './user-split.ts'
 import { CURRENCIES, MIMES } from './vocabulary.ts'
 
 const id = (about: string) =>
@@ -106,10 +108,31 @@ function rule<T>(value: Field<T>) {
   return optional(record({ include: optional(values), exclude: optional(values) }, 'what to take and what to leave', 1))
 }
 
-type Rules = { [D in DimensionName]: ReturnType<typeof rule<TypeOf<(typeof DIMENSIONS)[D]['value']>>> }
+/** The same for a dimension in which a line item can ask for several values at once. */
+function ruleWithAll<T>(value: Field<T>) {
+  const values = list(value, { min: 1, max: LIMITS.targetingValuesMax })
+  const all = optional(list(value, { min: 1, max: LIMITS.targetingAllMax }))
+  return optional(record({ include: optional(values), all, exclude: optional(values) }, 'any of, all of, none of', 1))
+}
+
+type ValueOf<D extends DimensionName> = TypeOf<(typeof DIMENSIONS)[D]['value']>
+type Rules = {
+  [D in DimensionName]: (typeof DIMENSIONS)[D] extends { readonly all: true }
+    ? ReturnType<typeof ruleWithAll<ValueOf<D>>>
+    : ReturnType<typeof rule<ValueOf<D>>>
+}
 
 const TARGETING = record(
-  Object.fromEntries(DIMENSION_NAMES.map(each => [each, rule(DIMENSIONS[each].value as Field<unknown>)])) as Rules,
+  {
+    ...(Object.fromEntries(
+      DIMENSION_NAMES.map(name => {
+        const { value, all } = dimensionOf(name)
+        return [name, (all === true ? ruleWithAll : rule)(value as Field<unknown>)]
+      }),
+    ) as Rules),
+    userSplit: optional(USER_SPLIT),
+    expression: optional(EXPRESSION),
+  },
   'which opportunities it takes; a dimension that is left out takes all',
 )
 

@@ -1,7 +1,7 @@
 /** Compiles which line items take which values into bit rows and posting lists. */
 import type { Column } from './arena.ts'
 import { type CatalogColumns, INDEX_DIMENSIONS, type IndexDimension, SPACE } from './catalog.ts'
-import { DIMENSION_NAMES, dimensionOf } from './dimensions.ts'
+import { dimensionOf } from './dimensions.ts'
 import type { growingU32 } from './growing.ts'
 import type { TextTableBuilder } from './text-table.ts'
 
@@ -98,8 +98,7 @@ export function buildIndex(columns: CatalogColumns, plan: RowPlan, references: R
   for (let value = 0; value < plan.values; value++) writeValueRows(columns, plan, value)
   for (let row = 0; row < plan.rows; row++)
     columns.rowCount[row] = countBits(columns.rows, row * plan.words, plan.words)
-  const targeted = DIMENSION_NAMES.filter(name => plan.baseRows[name] >= 0)
-  return { baseRows: plan.baseRows, slotValues: plan.slotValues, targeted }
+  return { baseRows: plan.baseRows, slotValues: plan.slotValues }
 }
 
 /** Lists get their ordinals in growing order because line items are visited in growing order. */

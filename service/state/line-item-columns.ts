@@ -2,10 +2,9 @@
 import { nanosFromCpm } from '../foundation/units.ts'
 import type { Column, ElementKind } from './arena.ts'
 import { type CatalogColumns, SPACE } from './catalog.ts'
-import { DIMENSION_NAMES, type DimensionName, dimensionOf } from './dimensions.ts'
-import type { Campaign, LineItem, Targeting } from './documents.ts'
+import type { Campaign, LineItem } from './documents.ts'
 import { type Growing, GrowingText, growingF64, growingU32, mapColumns } from './growing.ts'
-import { INCLUDE_WORDS, type References } from './index-builder.ts'
+import { TargetingColumns, type TargetingPart } from './targeting-columns.ts'
 import type { TextTableBuilder } from './text-table.ts'
 
 const OPEN_START_MS = 0
@@ -41,9 +40,7 @@ export interface LineItemsPart {
   readonly creatives: Uint32Array
   readonly dealStart: Uint32Array
   readonly deals: Uint32Array
-  readonly referenceStart: Uint32Array
-  readonly referenceLists: Uint32Array
-  readonly includes: Uint32Array
+  readonly targeting: TargetingPart
 }
 
 /** Line items of one build. Texts are numbers, of whoever adds. */
@@ -65,16 +62,7 @@ export class LineItemColumns {
   readonly #creatives = growingU32()
   readonly #dealStart = growingU32()
   readonly #deals = growingU32()
-  readonly #referenceStart = growingU32()
-  readonly #referenceLists = growingU32()
-  readonly #includes = growingU32()
-  /** Of the line item at hand. */
-  readonly #includeMask = new Uint32Array(INCLUDE_WORDS)
-
-  /** What the index is built from. */
-  get references(): References {
-    return { start: this.#referenceStart, lists: this.#referenceLists, includes: this.#includes }
-  }
+  readonly targeting = new TargetingColumns()
 
   /** Takes one active line item with its active creatives, at least one. Cost: O(what it targets). */
   add(
@@ -97,44 +85,7 @@ export class LineItemColumns {
     for (const { ordinal } of creatives) this.#creatives.push(ordinal)
     this.#dealStart.push(this.#deals.length)
     for (const deal of document.deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
-    this.#addReferences(document, creatives, texts)
-  }
-
-  /** Notes which values the line item includes and excludes, per dimension of the index. */
-  #addReferences(document: LineItem, creatives: readonly ActiveCreative[], texts: TextTableBuilder): void {
-    const lists = this.#referenceLists
-    this.#referenceStart.push(lists.length)
-    this.#includeMask.fill(0)
-    for (const name of DIMENSION_NAMES) {
-      const rule: Targeting[typeof name] = document.targeting[name]
-      if (rule === undefined) continue
-      if (rule.include !== undefined) {
-        this.#includesIn(SPACE[name])
-        this.#refer(name, rule.include, 0, texts)
-      }
-      if (rule.exclude !== undefined) this.#refer(name, rule.exclude, 1, texts)
-    }
-    for (const { slot } of creatives) lists.push(texts.add(SPACE.slot, String(slot)) * 2)
-    for (const deal of document.deals ?? []) lists.push(texts.add(SPACE.deal, deal) * 2)
-    if (document.deals !== undefined) this.#includesIn(SPACE.deal)
-    this.#includesIn(SPACE.slot)
-    this.#includes.append(this.#includeMask)
-  }
-
-  #includesIn(space: number): void {
-    this.#includeMask[space >>> 5]! |= 1 << (space & 31)
-  }
-
-  /** One list of one dimension. A value that comes twice, as dayparts can overlap, does no harm: bits are only set. */
-  #refer(name: DimensionName, values: readonly (string | number)[], exclude: 0 | 1, texts: TextTableBuilder): void {
-    const { keys } = dimensionOf(name)
-    const lists = this.#referenceLists
-    const space = SPACE[name]
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i]!
-      if (keys === undefined) lists.push(texts.add(space, String(value)) * 2 + exclude)
-      else for (const key of keys(value)) lists.push(texts.add(space, key) * 2 + exclude)
-    }
+    this.targeting.add(document.targeting, { slots: creatives.map(each => each.slot), deals: document.deals }, texts)
   }
 
   /** Hands over all line items and has none any more. Cost: O(bytes). */
@@ -148,9 +99,7 @@ export class LineItemColumns {
       creatives: this.#creatives.take(),
       dealStart: this.#dealStart.take(),
       deals: this.#deals.take(),
-      referenceStart: this.#referenceStart.take(),
-      referenceLists: this.#referenceLists.take(),
-      includes: this.#includes.take(),
+      targeting: this.targeting.take(),
     }
   }
 
@@ -164,10 +113,7 @@ export class LineItemColumns {
     this.#creatives.append(part.creatives)
     this.#dealStart.append(part.dealStart, this.#deals.length)
     this.#deals.appendMapped(part.deals, numberOf)
-    this.#referenceStart.append(part.referenceStart, this.#referenceLists.length)
-    const lists = part.referenceLists
-    for (let i = 0; i < lists.length; i++) this.#referenceLists.push(numberOf.at(lists[i]! >>> 1) * 2 + (lists[i]! & 1))
-    this.#includes.append(part.includes)
+    this.targeting.append(part.targeting, numberOf)
   }
 
   /** Positions of line items as they were added, best first: priority, then price, then as added. */

@@ -17,6 +17,9 @@ const BEYOND_THE_SCHEMA = [
   /split what passes midnight/, // a daypart's order
   /^must be lower case/,
   /^must be a system and a version/, // from before to
+  /^must not be less than from/,
+  /^must be at most \d+ levels deep/,
+  /^must have at most \d+ parts altogether/,
   /^must be an ISO 3166-1 alpha-3 country and a code/,
   /^must have \d+ to \d+ characters/, // the schema counts code points, the limit is in UTF-16 units
 ]

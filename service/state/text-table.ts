@@ -80,6 +80,10 @@ export class TextTableBuilder {
     return this.#texts.flatMap((text, number) => (this.#spaces[number] === space ? [[text, number] as const] : []))
   }
 
+  space(index: number): number {
+    return this.#spaces[index]!
+  }
+
   text(index: number): string {
     return this.#texts[index]!
   }

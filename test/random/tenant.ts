@@ -5,6 +5,7 @@ import type { Nanos } from '../../service/foundation/units.ts'
 import { bannerSlot, VIDEO_SLOT } from '../../service/state/catalog.ts'
 import {
   categoryWithParents,
+  DIMENSION_NAMES,
   type DimensionName,
   dimensionOf,
   domainWithParents,
@@ -14,6 +15,8 @@ import {
   type RequestDimension,
 } from '../../service/state/dimensions.ts'
 import type { Creative, LineItem, Targeting, TenantDocuments } from '../../service/state/documents.ts'
+import type { Expression } from '../../service/state/expressions.ts'
+import type { UserSplit } from '../../service/state/user-split.ts'
 import { mimeBit } from '../../service/state/vocabulary.ts'
 
 const VALUES = {
@@ -74,7 +77,26 @@ function randomTargeting(random: Random): Targeting {
       ...(exclude.length > 0 ? { exclude } : {}),
     }
   }
+  if (random.chance(0.08)) targeting.userSplit = randomSplit(random)
+  if (random.chance(0.15)) targeting.expression = randomExpression(random, 3)
+  for (const name of ['keyword', 'segment'] as const)
+    if (random.chance(0.06)) targeting[name] = { all: some<unknown>(random, VALUES[name], 3) }
   return targeting as Targeting
+}
+
+function randomSplit(random: Random): UserSplit {
+  return { salt: random.pick(['one', 'two']), from: random.between(0, 3_000), to: random.between(3_000, 9_999) }
+}
+
+function randomExpression(random: Random, depth: number): Expression {
+  const way = depth === 0 ? 0 : random.pickIndex(5)
+  const parts = () => Array.from({ length: random.between(1, 3) }, () => randomExpression(random, depth - 1))
+  if (way === 1) return { and: parts() }
+  if (way === 2) return { or: parts() }
+  if (way === 3) return { not: randomExpression(random, depth - 1) }
+  if (random.chance(0.1)) return { userSplit: randomSplit(random) }
+  const name = random.pick(DIMENSION_NAMES)
+  return { [name]: some<unknown>(random, VALUES[name], 3) } as unknown as Expression
 }
 
 function randomCreative(random: Random, index: number, alike: boolean): Creative {
@@ -214,9 +236,10 @@ export function randomFacts(random: Random, { empty = false } = {}): Facts {
     const { many, match } = dimensionOf(name)
     return many === true && match === undefined ? [] : ''
   }
-  if (empty) return { values: REQUEST_DIMENSIONS.map(unknown), blockedDomains: [], blockedCategories: [] }
+  if (empty) return { values: REQUEST_DIMENSIONS.map(unknown), userId: '', blockedDomains: [], blockedCategories: [] }
   return {
     values: REQUEST_DIMENSIONS.map(name => FACTS[name]?.(random) ?? randomValue(random, name)),
+    userId: random.chance(0.2) ? '' : `user-${random.pickIndex(1_000)}`,
     blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
     blockedCategories: random.chance(0.3) ? some(random, VALUES.category, 2) : [],
   }

@@ -1,0 +1,186 @@
+/** Collects what line items target, as references for the index and programs for what it cannot answer. */
+import { type CatalogColumns, SPACE } from './catalog.ts'
+import { addProgram, divideTargeting, HAS, keysOf, type PlainRule, SPLIT, WORD_BITS } from './conditions.ts'
+import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
+import type { Targeting } from './documents.ts'
+import { type Growing, growingU32, mapColumns } from './growing.ts'
+import { INCLUDE_WORDS, type References } from './index-builder.ts'
+import type { TextTableBuilder } from './text-table.ts'
+import { splitHash } from './user-split.ts'
+
+/** What a line item has beside its targeting that the index selects by. */
+export interface Selected {
+  readonly slots: readonly number[]
+  readonly deals: readonly string[] | undefined
+}
+
+/** Targeting as one collector has it, texts by its own numbers. Lists lie one after another, as in LineItemsPart. */
+export interface TargetingPart {
+  readonly start: Uint32Array
+  readonly lists: Uint32Array
+  readonly includes: Uint32Array
+  readonly programStart: Uint32Array
+  readonly programs: Uint32Array
+}
+
+/** Distinct programs of a catalog, and which line items have which. */
+interface ProgramPlan {
+  /** Per line item as added: 0 = none, else program + 1. */
+  readonly ofLineItem: Uint32Array
+  readonly starts: readonly number[]
+  readonly words: readonly number[]
+  readonly splits: readonly (readonly [salt: string, from: number, to: number])[]
+  /** Dimensions whose values a program asks for. */
+  readonly names: readonly DimensionName[]
+}
+
+/** Targeting of one build's line items. Texts are numbers, of whoever adds. */
+export class TargetingColumns {
+  readonly #columns = {
+    start: growingU32(),
+    lists: growingU32(),
+    includes: growingU32(),
+    programStart: growingU32(),
+    programs: growingU32(),
+  }
+  /** Of the line item at hand. */
+  readonly #includeMask = new Uint32Array(INCLUDE_WORDS)
+
+  /** What the index is built from. */
+  get references(): References {
+    return this.#columns
+  }
+
+  /** Takes the targeting of one line item. Cost: O(its values). */
+  add(targeting: Targeting, { slots, deals }: Selected, texts: TextTableBuilder): void {
+    const { start, lists, includes, programStart, programs } = this.#columns
+    const { rules, demands } = divideTargeting(targeting)
+    start.push(lists.length)
+    this.#includeMask.fill(0)
+    for (const rule of rules) this.#addRule(rule, texts)
+    for (const slot of slots) lists.push(texts.add(SPACE.slot, String(slot)) * 2)
+    for (const deal of deals ?? []) lists.push(texts.add(SPACE.deal, deal) * 2)
+    if (deals !== undefined) this.#includesIn(SPACE.deal)
+    this.#includesIn(SPACE.slot)
+    includes.append(this.#includeMask)
+    programStart.push(programs.length)
+    addProgram(demands, texts, programs)
+  }
+
+  #addRule({ name, include, exclude }: PlainRule, texts: TextTableBuilder): void {
+    if (include !== undefined) {
+      this.#includesIn(SPACE[name])
+      this.#refer(name, include, 0, texts)
+    }
+    this.#refer(name, exclude, 1, texts)
+  }
+
+  #includesIn(space: number): void {
+    this.#includeMask[space >>> 5]! |= 1 << (space & 31)
+  }
+
+  /** One list of one dimension. A value that comes twice, as dayparts can overlap, does no harm: bits are only set. */
+  #refer(name: DimensionName, values: readonly (string | number)[], exclude: 0 | 1, texts: TextTableBuilder): void {
+    const { lists } = this.#columns
+    const space = SPACE[name]
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i]!
+      if (typeof value === 'string' && name !== 'daypart' && name !== 'viewerDaypart')
+        lists.push(texts.add(space, value) * 2 + exclude)
+      else for (const key of keysOf(name, value)) lists.push(texts.add(space, key) * 2 + exclude)
+    }
+  }
+
+  /** Hands over everything and has nothing any more. Cost: O(bytes). */
+  take(): TargetingPart {
+    return mapColumns(this.#columns, column => column.take())
+  }
+
+  /** Adds what another one handed over; `numberOf` are its texts' numbers here. Cost: O(bytes). */
+  append(part: TargetingPart, numberOf: Growing<Uint32Array>): void {
+    const { start, lists, includes, programStart, programs } = this.#columns
+    start.append(part.start, lists.length)
+    for (let i = 0; i < part.lists.length; i++) lists.push(numberOf.at(part.lists[i]! >>> 1) * 2 + (part.lists[i]! & 1))
+    includes.append(part.includes)
+    programStart.append(part.programStart, programs.length)
+    for (let i = 0; i < part.programs.length; i++) {
+      const word = part.programs[i]!
+      const operation = word & ((1 << WORD_BITS) - 1)
+      const named = operation === HAS || operation === SPLIT
+      programs.push(named ? (numberOf.at(word >>> WORD_BITS) << WORD_BITS) | operation : word)
+    }
+  }
+
+  /** Line items that say the same have one program, which a request runs at most once. Cost: O(words). */
+  planPrograms(texts: TextTableBuilder): ProgramPlan {
+    const { programStart, programs } = this.#columns
+    const ofLineItem = new Uint32Array(programStart.length)
+    const known = new Map<string, number>()
+    const splitNumbers = new Map<number, number>()
+    const plan = { starts: [0], words: [] as number[], splits: [] as (readonly [string, number, number])[] }
+    const spaces = new Set<number>()
+    for (let at = 0; at < ofLineItem.length; at++) {
+      const end = at + 1 < programStart.length ? programStart.at(at + 1) : programs.length
+      const words = programs.view().subarray(programStart.at(at), end)
+      if (words.length === 0) continue
+      const key = words.join()
+      let program = known.get(key)
+      if (program === undefined) {
+        program = known.size
+        known.set(key, program)
+        for (const word of words) plan.words.push(this.#linked(word, texts, { ...plan, splitNumbers, spaces }))
+        plan.starts.push(plan.words.length)
+      }
+      ofLineItem[at] = program + 1
+    }
+    return { ...plan, ofLineItem, names: DIMENSION_NAMES.filter(name => spaces.has(SPACE[name])) }
+  }
+
+  /** A word as the catalog has it: splits by their own numbers. Notes the spaces that are asked for. */
+  #linked(word: number, texts: TextTableBuilder, link: Link): number {
+    const number = word >>> WORD_BITS
+    const operation = word & ((1 << WORD_BITS) - 1)
+    if (operation === HAS) link.spaces.add(texts.space(number))
+    if (operation !== SPLIT) return word
+    let split = link.splitNumbers.get(number)
+    if (split === undefined) {
+      split = link.splits.length
+      link.splitNumbers.set(number, split)
+      const [salt = '', from, to] = texts.text(number).split(' ')
+      link.splits.push([salt, Number(from), Number(to)])
+    }
+    return (split << WORD_BITS) | SPLIT
+  }
+}
+
+interface Link {
+  readonly splits: (readonly [salt: string, from: number, to: number])[]
+  readonly splitNumbers: Map<number, number>
+  readonly spaces: Set<number>
+}
+
+/** Lengths of the programs' columns, in elements. */
+export function programSizes(plan: ProgramPlan) {
+  return {
+    lineItemProgram: plan.ofLineItem.length,
+    programStart: plan.starts.length,
+    programWords: plan.words.length,
+    splitSalt: plan.splits.length,
+    splitFrom: plan.splits.length,
+    splitTo: plan.splits.length,
+  }
+}
+
+/** Writes programs into columns of those lengths. Cost: O(line items + words). */
+export function writePrograms(columns: CatalogColumns, plan: ProgramPlan, order: Uint32Array): void {
+  for (let ordinal = 0; ordinal < order.length; ordinal++)
+    columns.lineItemProgram[ordinal] = plan.ofLineItem[order[ordinal]!]!
+  columns.programStart.set(plan.starts)
+  columns.programWords.set(plan.words)
+  for (let i = 0; i < plan.splits.length; i++) {
+    const [salt, from, to] = plan.splits[i]!
+    columns.splitSalt[i] = splitHash(salt)
+    columns.splitFrom[i] = from
+    columns.splitTo[i] = to
+  }
+}
