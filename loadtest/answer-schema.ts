@@ -38,9 +38,7 @@ function implies(condition: Schema, consequence: Schema): Schema {
  */
 export function answerSchema(request: Json, money: Money): Schema {
   const currencies = textsFrom(request.cur)
-  const imps = objectsFrom(request.imp).filter(imp => textFrom(imp.id) !== undefined)
-  const byId = new Map<string, Json[]>()
-  for (const imp of imps) byId.set(imp.id as string, [...(byId.get(imp.id as string) ?? []), imp])
+  const imps = grouped(objectsFrom(request.imp).filter(imp => textFrom(imp.id) !== undefined))
   return {
     properties: {
       // 4.2.1: the id of the request; and 3.2.1: the currencies that it allows, US dollars where it names none.
@@ -55,13 +53,14 @@ export function answerSchema(request: Json, money: Money): Schema {
 
   function bidSchema(): Schema {
     return {
-      properties: { impid: { enum: [...byId.keys(), UNNAMED] }, ...wordsOf(request) },
+      properties: { impid: { enum: [...imps.map(([imp]) => imp?.id), UNNAMED] }, ...wordsOf(request) },
       // An empty list would be no schema. Only a malformed request has an id twice: then one of the two is enough.
       allOf: [
         {},
-        ...[...byId].map(([id, sameId]) =>
-          implies({ properties: { impid: { const: id } } }, { anyOf: sameId.map(imp => impSchema(imp, money)) }),
-        ),
+        ...imps.map(sameId => {
+          const isOfIt = { properties: { impid: { const: sameId[0]?.id } } }
+          return implies(isOfIt, { anyOf: sameId.map(imp => impSchema(imp, money)) })
+        }),
       ],
       ...(dsaIsNeeded(request) ? { required: ['ext'] } : {}),
     }
@@ -126,7 +125,7 @@ function impSchema(imp: Json, money: Money): Schema {
     required: ['mtype', ...(pmp.private_auction === 1 ? ['dealid'] : [])],
     allOf: [
       implies({ not: { required: ['dealid'] } }, floorSchema(imp, money)),
-      ...deals.map(deal => dealSchema(deal, imp, money)),
+      ...grouped(deals).map(sameId => dealSchema(sameId, imp, money)),
       ...offered.map(([format, mtype]) =>
         implies({ properties: { mtype: { const: mtype } } }, formatSchema(format, objectFrom(imp[format]))),
       ),
@@ -134,12 +133,17 @@ function impSchema(imp: Json, money: Money): Schema {
   }
 }
 
-/** 3.2.12: a deal's own floor, and its advertisers. A deal without a floor is under the impression's (guide, 7.11). */
-function dealSchema(deal: Json, imp: Json, money: Money): Schema {
-  const domains = textsFrom(deal.wadomain).map(domain => `(^|\\.)${RegExp.escape(domain.toLowerCase())}$`)
-  const wanted = domains.length > 0 ? { properties: { adomain: { contains: patternOf(domains) } } } : {}
-  const floor = floorSchema(numberFrom(deal.bidfloor) === undefined ? imp : deal, money)
-  return implies({ required: ['dealid'], properties: { dealid: { const: deal.id } } }, { allOf: [floor, wanted] })
+/**
+ * 3.2.12: a deal's own floor, and its advertisers; one without a floor is under the impression's (guide, 7.11). An id
+ * that comes twice, which it should not, may stand for either.
+ */
+function dealSchema(sameId: readonly Json[], imp: Json, money: Money): Schema {
+  const terms = sameId.map(deal => {
+    const domains = textsFrom(deal.wadomain).map(domain => `(^|\\.)${RegExp.escape(domain.toLowerCase())}$`)
+    const wanted = domains.length > 0 ? { properties: { adomain: { contains: patternOf(domains) } } } : {}
+    return { allOf: [floorSchema(numberFrom(deal.bidfloor) === undefined ? imp : deal, money), wanted] }
+  })
+  return implies({ required: ['dealid'], properties: { dealid: { const: sameId[0]?.id } } }, { anyOf: terms })
 }
 
 /** A floor by length comes before it (guide, 7.11), and is left to the first judge. */
@@ -201,4 +205,15 @@ function protocolSchema({ protocols, protocol }: Json): Schema {
 
 function patternOf(alternatives: readonly string[]): Schema {
   return { type: 'string', pattern: alternatives.map(each => `(?:${each})`).join('|') }
+}
+
+/** Objects with the same id together, in the order in which the ids come first. Cost: O(objects). */
+function grouped(objects: readonly Json[]): readonly (readonly Json[])[] {
+  const byId = new Map<unknown, Json[]>()
+  for (const object of objects) {
+    const same = byId.get(object.id)
+    if (same === undefined) byId.set(object.id, [object])
+    else if (!same.some(other => JSON.stringify(other) === JSON.stringify(object))) same.push(object)
+  }
+  return [...byId.values()]
 }

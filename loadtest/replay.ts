@@ -1,4 +1,4 @@
-/** `npm run replay -- FILE.ndjson`: sends recorded bid requests and judges every answer as an exchange would. */
+/** `npm run replay -- FILE.ndjson`: sends recorded and drawn requests and judges every answer as an exchange would. */
 
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,8 +13,10 @@ import {
   table,
 } from '../service/commands/terminal.ts'
 import { tenantIdProblem } from '../service/config.ts'
+import { Random } from '../service/foundation/random.ts'
 import { TenantDirectoryError } from '../service/remote-cache/tenant-directory.ts'
 import { addedCounts, Client, noBidCounts } from './client.ts'
+import { diverseRequests } from './diverse-traffic.ts'
 import { summaryOf } from './histogram.ts'
 import { TargetRefused } from './loopback.ts'
 import { MALFORMED_WAYS } from './malformed.ts'
@@ -28,6 +30,7 @@ interface Options {
   readonly adminUrl?: string
   readonly tenantDir: string
   readonly exchange?: string
+  readonly drawn: string
   readonly variants: boolean
   readonly seed: string
   readonly explain: boolean
@@ -91,18 +94,27 @@ async function serve({ url, adminUrl, tenantDir }: Options): Promise<Served> {
   return { url: service.url, adminUrl: service.adminUrl, isAlive: async () => service.isAlive(), stop: service.stop }
 }
 
-async function replay(file: string, options: Options): Promise<void> {
+async function replay(file: string | undefined, options: Options): Promise<void> {
   if (!/^\d{1,9}$/.test(options.seed)) throw new CommandProblem('--seed must be a whole number from 0 to 999999999')
-  const recorded = await readAll(file)
+  if (!/^\d{1,6}$/.test(options.drawn)) throw new CommandProblem('--drawn must be a whole number from 0 to 999999')
+  const count = Number(options.drawn)
+  if (file === undefined && count === 0) throw new CommandProblem('give a file, or --drawn with a number of requests')
+  const recorded = file === undefined ? [] : [...(await readAll(file))]
   const records = await readDocuments(options.tenantDir)
   const exchange = exchangeOf(records, options.exchange)
+  const drawn = diverseRequests(records, { count, exchange, random: new Random(Number(options.seed)) })
+  recorded.push(...drawn)
   const served = await serve(options).catch((error: unknown) => {
     throw error instanceof TargetRefused ? new CommandProblem(error.message) : error
   })
   const client = new Client(served.url, { connections: PARALLEL, timeoutMs: TIMEOUT_MS })
   const settings = { client, path: `/openrtb2/${exchange}`, rates: ratesOf(records), parallel: PARALLEL }
   try {
-    console.log(`${recorded.length} recorded requests to ${served.url}${settings.path}`)
+    const sources = [
+      file === undefined ? '' : `${recorded.length - count} recorded requests`,
+      count === 0 ? '' : `${count} drawn ones (seed ${options.seed})`,
+    ]
+    console.log(`${sources.filter(text => text !== '').join(' and ')} to ${served.url}${settings.path}`)
     let good = await replayOnce(recorded, settings, served, options.explain)
     if (options.variants) good = (await variants(recorded, settings, Number(options.seed))) && good
     if (!(await served.isAlive())) {
@@ -209,13 +221,14 @@ function offenceText({ source, broken, faults, failure }: Offence): string {
 }
 
 const command = newCommand('replay', 'Sends recorded bid requests and judges every answer as an exchange would.')
-  .argument('<file>', 'one JSON object a line: a bid request, or {"source", "request"}')
+  .argument('[file]', 'one JSON object a line: a bid request, or {"source", "request"}')
+  .option('--drawn <number>', "so many requests more, drawn around the tenant's line items in many dialects", '0')
   .option('--url <url>', "the tenant's URL of a running service, like http://127.0.0.1:8080/acme; else one is started")
   .option('--admin-url <url>', 'admin port of that service, to tell no-bid reasons')
   .option('--tenant-dir <dir>', 'tenant documents: what a started service loads, and the rates for floors', SAMPLE)
   .option('--exchange <id>', 'exchange in whose name they are sent (prebid when the tenant has it, else the first)')
   .option('--variants', 'send malformed variants of each, too: 400 or a valid answer is right', false)
-  .option('--seed <number>', 'for the variants', '1')
+  .option('--seed <number>', 'for the variants and what is drawn', '1')
   .option('--explain', 'tell the reasons for each request that had enough to bid on and got no bid', false)
   .addHelpText('after', '\nExit codes: 0 every answer good, 1 an invalid bid, a 5xx or no answer, 2 usage.')
   .action(replay)

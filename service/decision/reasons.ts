@@ -11,6 +11,10 @@ export const NO_BID_REASONS = {
     alarm: false,
     meaning: 'tmax less the network allowance and the loop lag leaves too little time.',
   },
+  'transparency-required': {
+    alarm: false,
+    meaning: 'regs.ext.dsa asks a bid to say who pays for it, which ours do not say.',
+  },
   'currency-not-accepted': {
     alarm: false,
     meaning: 'The request takes no currency that we can bid in, or a rate is missing.',

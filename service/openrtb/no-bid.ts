@@ -7,6 +7,7 @@ export const NBR: Readonly<Record<NoBidReason, number>> = {
   'exchange-paused': 0,
   'seat-not-allowed': 0,
   'deadline-too-short': 15,
+  'transparency-required': 0,
   'currency-not-accepted': 0,
   'no-supported-format': 0,
   'no-eligible-line-item': 0,

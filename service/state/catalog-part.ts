@@ -90,7 +90,9 @@ export class PartCollector {
   #addAdvertiser(document: Advertiser): void {
     this.#advertisers.set(document.id, { document, index: this.advertiserDomainStart.length })
     this.advertiserDomainStart.push(this.advertiserDomains.length)
-    for (const domain of domainWithParents(document.domain))
+    // A publisher may block a whole top-level domain.
+    const topLevel = document.domain.slice(document.domain.lastIndexOf('.') + 1)
+    for (const domain of [...domainWithParents(document.domain), topLevel])
       this.advertiserDomains.push(this.#texts.add(SPACE.blockedDomain, domain))
   }
 
