@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { bad, EXIT, newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
+import { VersionCompiler } from '../service/compiled-chunks.ts'
 import { stateKeys } from '../service/remote-cache/layout.ts'
 import { publishTenant } from '../service/remote-cache/publisher.ts'
 import { DOCUMENT_KIND_NAMES, type LineItem, type TenantDocuments } from '../service/state/documents.ts'
@@ -61,7 +62,8 @@ async function publishBoth(redis: Redis, documents: TenantDocuments): Promise<re
   const other = { ...documents, lineItems: documents.lineItems.map(changed) }
   const versions: string[] = []
   for (const each of [documents, other]) {
-    const outcome = await publishTenant({ redis, tenantId: TENANT, documents: recordsOf(each) })
+    const compiler = new VersionCompiler()
+    const outcome = await publishTenant({ redis, tenantId: TENANT, documents: recordsOf(each), compiler })
     if (outcome.kind !== 'published') throw new Error(`not published: ${outcome.because}`)
     versions.push(outcome.announcement.version)
   }
