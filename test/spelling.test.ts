@@ -1,0 +1,57 @@
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { diverseRequests } from '../loadtest/diverse-traffic.ts'
+import { readTenantRecords } from '../loadtest/tenant-records.ts'
+import { Random } from '../service/foundation/random.ts'
+import { BidPath } from '../service/http/bid-path.ts'
+import { Serving } from '../service/http/serving.ts'
+import type { Exchange } from '../service/state/documents.ts'
+import { createRecorderBlock, Recorder } from '../service/telemetry/recorder.ts'
+import { FREEDOMS, spelt } from './random/spelling.ts'
+import { compiledTenant, sampleTenant } from './sample-catalog.ts'
+
+const SEED = Number(process.env.SEED ?? 20_261_121)
+const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
+const REQUESTS = 600
+
+const serving = new Serving(compiledTenant(sampleTenant()), NOW_MS)
+const exchange = serving.exchange('prebid') as Exchange
+const recorder = new Recorder(createRecorderBlock())
+const records = await readTenantRecords(fileURLToPath(new URL('tenants/acme-outdoor', import.meta.url)))
+const requests = diverseRequests(records, { count: REQUESTS, exchange: 'prebid', random: new Random(SEED) })
+
+/** The answer of a bid path that has answered nothing before, by the same chance each time. */
+function answerTo(text: string): string {
+  const alarms: string[] = []
+  const path = new BidPath({
+    recorder,
+    pickIndex: new Random(SEED).pickIndex,
+    bidIdPrefix: 'b-',
+    alarm: (code, detail) => alarms.push(`${code}: ${detail}`),
+  })
+  const { status, body } = path.answer(text, exchange, serving, { nowMs: NOW_MS, loopLagMs: 0 })
+  return [status, body, ...alarms].join(' ')
+}
+
+describe(`the answer to a bid request (seed ${SEED})`, () => {
+  const plain = requests.map(({ request }) => answerTo(JSON.stringify(request)))
+
+  test('is a bid often enough for the rest to mean something', () => {
+    expect(plain.filter(answer => answer.startsWith('200 ')).length).toBeGreaterThan(REQUESTS / 3)
+    expect(new Set(plain).size).toBeGreaterThan(REQUESTS / 3)
+  })
+
+  test.each([...FREEDOMS.map(freedom => [freedom]), FREEDOMS])('is the same whatever the %s', (...freedoms) => {
+    const random = new Random(SEED + 1)
+    for (const [i, { request, source }] of requests.entries()) {
+      const text = spelt(request, freedoms, random)
+      expect(answerTo(text), `${source}: ${text.slice(0, 2_000)}`).toBe(plain[i])
+    }
+  })
+
+  test('changes with what the request says, so that the tests above can fail', () => {
+    const request = { id: 'r', imp: [{ id: '1', banner: { w: 300, h: 250 } }] }
+    const other = { ...request, imp: [{ id: '1', banner: { w: 300, h: 600 } }] }
+    expect(answerTo(spelt(other, FREEDOMS, new Random(1)))).not.toBe(answerTo(JSON.stringify(request)))
+  })
+})
