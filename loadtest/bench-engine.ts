@@ -82,7 +82,7 @@ function readAll(documents: TenantDocuments, catalog: Catalog, traffic: readonly
     const exchange = documents.exchanges.find(each => each.id === id)
     if (exchange === undefined) continue
     const { rates, targeted } = catalog.header
-    const terms = { exchange, rates, targeted, daypart: '37', nowMs: 0, loopLagMs: 0, readAgent }
+    const terms = { exchange, rates, targeted, daypart: '37', nowMs: 0, waitedMs: 0, readAgent }
     const read = readRequest(JSON.parse(body.toString()), terms)
     if (read.kind !== 'request') continue
     const opportunities = read.impressions.map(each => each.opportunity).filter(each => each !== undefined)

@@ -8,9 +8,9 @@ import { BidPath } from './http/bid-path.ts'
 import { BidRoute } from './http/bid-route.ts'
 import { createPublicServer } from './http/public-server.ts'
 import { Serving } from './http/serving.ts'
-import { LIMITS } from './limits.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
 import { type CatalogHeader, openCatalog } from './state/catalog.ts'
+import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
 import { logLossCounter } from './telemetry/signals.ts'
 import { ThreadLog } from './telemetry/thread-log.ts'
@@ -24,7 +24,7 @@ const post = (message: FromBidThread): void => control.postMessage(message)
 
 const recorder = new Recorder(data.recorderBlock)
 const watch = startThreadWatch(recorder)
-const heartbeats = new Float64Array(data.heartbeats)
+const heartbeats = new Heartbeats(data.heartbeats)
 const random = new Random(randomInt(2 ** 31))
 const log = new ThreadLog({
   post,
@@ -39,7 +39,7 @@ const bidPath = new BidPath({
   recorder,
   pickIndex: random.pickIndex,
   bidIdPrefix: `${randomBytes(6).toString('hex')}-`,
-  alarm: (code, detail) => log.write('error', code, detail),
+  alarm: (code, detail, error) => log.write('error', code, detail, error === undefined ? {} : { error }),
 })
 
 const route = new BidRoute({
@@ -59,10 +59,7 @@ const app = createPublicServer({
   keepAliveMs: data.keepAliveMs,
   health: {
     isReady: () => serving !== undefined && !draining,
-    isLive: () => {
-      const oldestMs = systemClock.monotonicMs() - LIMITS.heartbeatAgeMsMax
-      return heartbeats.every(beatMs => beatMs === 0 || beatMs >= oldestMs)
-    },
+    isLive: () => heartbeats.areFresh(systemClock.monotonicMs()),
   },
 })
 
@@ -79,7 +76,7 @@ function selfBidProblem(next: Serving): string {
   })
   const exchange = next.catalog.header.exchanges[0]
   if (exchange === undefined) return 'the tenant has no exchange'
-  const moment = { nowMs: systemClock.nowMs(), loopLagMs: 0 }
+  const moment = { nowMs: systemClock.nowMs(), waitedMs: 0 }
   const { status } = probe.answer(selfBidRequest(next.catalog), exchange, next, moment)
   return problem !== '' || status !== 400 ? problem : 'the self-bid was answered 400'
 }
@@ -98,7 +95,7 @@ function take(header: CatalogHeader, slot: 0 | 1): void {
 }
 
 function beat(): void {
-  heartbeats[data.thread] = systemClock.monotonicMs()
+  heartbeats.beat(data.thread, systemClock.monotonicMs())
   serving?.turnClock(systemClock.nowMs())
 }
 
@@ -117,7 +114,7 @@ control.on('message', (message: ToBidThread) => {
 })
 
 beat()
-const heart = setInterval(beat, 1_000)
+const heart = setInterval(beat, HEARTBEAT_MS)
 await app.listen({ host: data.host, port: data.port, ...(data.reusePort ? { reusePort: true } : {}) })
 const address = app.server.address()
 post({ kind: 'listening', port: typeof address === 'object' && address !== null ? address.port : data.port })

@@ -1,9 +1,11 @@
 /** The bid threads of a task, as the control thread sees them: started, given catalogs, replaced, drained, stopped. */
 import { Worker } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
+import { systemClock } from './foundation/clock.ts'
 import { LIMITS } from './limits.ts'
 import { ArenaPool } from './state/arena.ts'
 import type { Catalog, CatalogHeader } from './state/catalog.ts'
+import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 import type { BidThreadData, FromBidThread, ToBidThread } from './thread-messages.ts'
 
@@ -38,7 +40,9 @@ type Acknowledge = (problem: string) => void
 export class BidThreads {
   readonly #options: BidThreadsOptions
   readonly #arena: ArenaPool
-  readonly #heartbeats: SharedArrayBuffer
+  readonly #heartbeatMemory: SharedArrayBuffer
+  readonly #heartbeats: Heartbeats
+  #heart: NodeJS.Timeout | undefined
   readonly #workers = new Map<number, Worker>()
   /** Per thread, in the order in which it was given catalogs: a thread answers in this order. */
   readonly #waiting = new Map<number, Acknowledge[]>()
@@ -50,7 +54,8 @@ export class BidThreads {
   constructor(options: BidThreadsOptions) {
     this.#options = options
     this.#arena = new ArenaPool(options.slabBytes)
-    this.#heartbeats = new SharedArrayBuffer((options.threads + 1) * Float64Array.BYTES_PER_ELEMENT)
+    this.#heartbeatMemory = createHeartbeats(options.threads)
+    this.#heartbeats = new Heartbeats(this.#heartbeatMemory)
   }
 
   /** The public port, once started. */
@@ -69,6 +74,9 @@ export class BidThreads {
 
   /** Starts all threads; they listen when this resolves, and answer no-bid until there is a catalog. */
   async start(): Promise<void> {
+    const beat = (): void => this.#heartbeats.beat(CONTROL_THREAD, systemClock.monotonicMs())
+    beat()
+    this.#heart = setInterval(beat, HEARTBEAT_MS).unref()
     this.#port = await this.#startThread(1, this.#options.port)
     const others = Array.from({ length: this.#options.threads - 1 }, (_, i) => this.#startThread(i + 2, this.#port))
     await Promise.all(others)
@@ -109,6 +117,7 @@ export class BidThreads {
   /** Closes the port; resolves when open requests are answered and all threads have ended. */
   async stop(): Promise<void> {
     this.#stopping = true
+    clearInterval(this.#heart)
     const ends = [...this.#workers.values()].map(
       worker => new Promise<void>(resolve => worker.once('exit', () => resolve())),
     )
@@ -147,7 +156,7 @@ export class BidThreads {
       keepAliveMs,
       slabs: this.#arena.slabs,
       recorderBlock,
-      heartbeats: this.#heartbeats,
+      heartbeats: this.#heartbeatMemory,
     }
     const worker = new Worker(new URL('./bid-thread.ts', import.meta.url), {
       workerData,
@@ -185,7 +194,7 @@ export class BidThreads {
     if (this.#workers.get(thread) !== worker) return
     this.#workers.delete(thread)
     this.#arena.release(thread)
-    new Float64Array(this.#heartbeats)[thread] = 0
+    this.#heartbeats.forget(thread)
     for (const acknowledge of this.#waiting.get(thread) ?? []) acknowledge('')
     this.#waiting.delete(thread)
     rejectStart(error)

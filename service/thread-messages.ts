@@ -18,7 +18,7 @@ export interface BidThreadData {
   readonly keepAliveMs: number
   readonly slabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
   readonly recorderBlock: SharedArrayBuffer
-  /** One 64-bit float per thread: when its event loop last turned, monotonic ms. */
+  /** See Heartbeats. */
   readonly heartbeats: SharedArrayBuffer
 }
 

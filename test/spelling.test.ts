@@ -29,7 +29,7 @@ function answerTo(text: string): string {
     bidIdPrefix: 'b-',
     alarm: (code, detail) => alarms.push(`${code}: ${detail}`),
   })
-  const { status, body } = path.answer(text, exchange, serving, { nowMs: NOW_MS, loopLagMs: 0 })
+  const { status, body } = path.answer(text, exchange, serving, { nowMs: NOW_MS, waitedMs: 0 })
   return [status, body, ...alarms].join(' ')
 }
 

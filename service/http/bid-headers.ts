@@ -40,6 +40,16 @@ export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
   return { refusal, isGzip, takesGzip }
 }
 
+/** More than one Host: two servers could read the request as two different ones (RFC 9112, section 3.2). */
+export function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string
+    if (name.length === 4 && isNamed(name, 'host')) hosts++
+  }
+  return hosts > 1
+}
+
 function isNamed(name: string, lowerCase: string): boolean {
   return name === lowerCase || name.toLowerCase() === lowerCase
 }

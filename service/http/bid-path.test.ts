@@ -12,12 +12,13 @@ import { Serving } from './serving.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
-const MOMENT = { nowMs: NOW_MS, loopLagMs: 0 }
+const MOMENT = { nowMs: NOW_MS, waitedMs: 0 }
 const RATES: NonNullable<AcceptanceOptions['rates']> = sampleTenant().rates.rates
 
 /** A bid path over a whole tenant, and what it was alarmed about. */
 class Bench {
   readonly alarms: string[] = []
+  readonly errors: unknown[] = []
   readonly serving: Serving
   readonly path: BidPath
   readonly #block = createRecorderBlock()
@@ -28,7 +29,10 @@ class Bench {
       recorder: new Recorder(this.#block),
       pickIndex: new Random(seed).pickIndex,
       bidIdPrefix: 'test-',
-      alarm: (code, detail) => this.alarms.push(`${code}: ${detail}`),
+      alarm: (code, detail, error) => {
+        this.alarms.push(`${code}: ${detail}`)
+        this.errors.push(error)
+      },
     })
   }
 
@@ -217,6 +221,7 @@ describe('the bid path', () => {
     const exchange = bench.serving.exchange('adx') as Exchange
     expect(bench.path.answer(JSON.stringify(REQUEST), exchange, broken, MOMENT)).toEqual({ status: 204, body: '' })
     expect(bench.alarms).toEqual(['internal-error: Error: broken'])
+    expect((bench.errors[0] as Error).stack).toContain('fragmentOf')
     expect(bench.noBids('internal-error')).toBe(1)
     expect(bench.answer(REQUEST).status).toBe(200)
   })

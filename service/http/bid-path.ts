@@ -31,13 +31,14 @@ export interface BidPathDeps {
   /** Distinct for every thread of every task, in characters that need no escape. */
   readonly bidIdPrefix: string
   /** Told of what must not happen: a broken assertion, a bid that an exchange would refuse. */
-  readonly alarm: (code: 'internal-error' | 'bid-refused', detail: string) => void
+  readonly alarm: (code: 'internal-error' | 'bid-refused', detail: string, error?: unknown) => void
 }
 
 /** When and how late a request is answered. */
 export interface Moment {
   readonly nowMs: number
-  readonly loopLagMs: number
+  /** Since the request's head came, and behind other work of this thread before: it counts against tmax. */
+  readonly waitedMs: number
 }
 
 const REASON_COUNTERS = Object.fromEntries(
@@ -59,16 +60,16 @@ export class BidPath {
     try {
       return this.#answer(bodyText, exchange, serving, moment)
     } catch (error) {
-      this.#deps.alarm('internal-error', String(error))
+      this.#deps.alarm('internal-error', String(error), error)
       this.#noBid('internal-error')
       return EMPTY
     }
   }
 
-  #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, loopLagMs }: Moment): Answer {
+  #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, waitedMs }: Moment): Answer {
     const body = parse(bodyText)
     const { rates, targeted } = serving.catalog.header
-    const terms = { exchange, rates, targeted, nowMs, loopLagMs, daypart: serving.daypart, readAgent: this.#readAgent }
+    const terms = { exchange, rates, targeted, nowMs, waitedMs, daypart: serving.daypart, readAgent: this.#readAgent }
     const read = readRequest(body, terms)
     if (read.kind === 'malformed') return MALFORMED
     this.#deps.recorder.count(COUNTER.bidRequests)

@@ -160,7 +160,7 @@ export class BidRoute {
       this.refuse(req, res, 400)
       return
     }
-    const moment = { nowMs: nowMs(), loopLagMs: loopLagMs() }
+    const moment = { nowMs: nowMs(), waitedMs: performance.now() - startedMs + loopLagMs() }
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
     if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
     else this.#send(res, answer.status, answer.body)

@@ -1,10 +1,11 @@
 /** The public port of one bid thread: the bid route on the bare server, every other path by Fastify. */
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, responseCounter } from '../telemetry/signals.ts'
+import { hasTwoHosts } from './bid-headers.ts'
 import { BidMessage } from './bid-message.ts'
 import type { BidRoute } from './bid-route.ts'
 
@@ -29,8 +30,11 @@ export interface PublicServerDeps {
 /** Headers and body together must have arrived by then; see faults such as Slowloris. */
 const REQUEST_MS_MAX = 5_000
 const CONNECTION_CHECK_MS = 500
-/** A connection that is not idle between requests and on which no byte moves for so long is cut. */
-const SOCKET_STALL_MS_MAX = 6_000
+/**
+ * Half of the time after which a connection is cut on which no byte moves though we have something to send or have
+ * ended it: Node gives it another turn when something went out in the first.
+ */
+const SOCKET_STALL_MS = 2_500
 
 /** @returns a Fastify instance that does not listen yet. */
 export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
@@ -56,11 +60,12 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
           connectionsCheckingInterval: CONNECTION_CHECK_MS,
         },
         (req, res) => {
-          if (!route.take(req, res)) fallback(req, res)
+          if (hasTwoHosts(req.rawHeaders)) refuse(req, res, recorder)
+          else if (!route.take(req, res)) fallback(req, res)
         },
       )
-      // For whoever does not read the answer, or does not close after it was refused; idle ones have keepAliveTimeout.
-      server.timeout = SOCKET_STALL_MS_MAX
+      server.timeout = SOCKET_STALL_MS
+      server.on('timeout', cutStalled)
       server.on('connection', () => recorder.count(COUNTER.connections))
       return server
     },
@@ -81,6 +86,23 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
   return app
 }
 
+/**
+ * For whoever does not read the answer, or does not close after it was refused. Who is slow to send has requestTimeout
+ * and its 408; who is idle between requests has keepAliveTimeout, which is told by its length.
+ */
+function cutStalled(socket: Socket): void {
+  const isSending = socket.writableLength > 0 || socket.writableEnded
+  if (isSending || socket.timeout !== SOCKET_STALL_MS) socket.destroy()
+}
+
+/** 400, and the connection ends: what follows may be meant for another server. */
+function refuse(req: IncomingMessage, res: ServerResponse, recorder: Recorder): void {
+  recorder.count(responseCounter(400))
+  req.resume()
+  res.shouldKeepAlive = false
+  res.writeHead(400, { 'Content-Length': 0 }).end()
+}
+
 const CLIENT_ERRORS: Readonly<Record<string, string>> = {
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
@@ -95,4 +117,6 @@ function refuseSocket(error: Error & { code?: string }, socket: Socket, recorder
   const line = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request'
   recorder.count(responseCounter(Number(line.slice(0, 3))))
   socket.end(`HTTP/1.1 ${line}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`)
+  // Who was too slow to send may be too slow to close. (For others that would be a reset that overtakes the answer.)
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') socket.destroySoon()
 }

@@ -15,7 +15,7 @@ const RATES = new Map([
   ['JPY', 0.006712],
 ])
 const TERMS: ReadTerms = {
-  ...{ exchange: EXCHANGE, rates: RATES, daypart: '5', nowMs: Date.parse('2026-11-21T22:30:00Z'), loopLagMs: 0 },
+  ...{ exchange: EXCHANGE, rates: RATES, daypart: '5', nowMs: Date.parse('2026-11-21T22:30:00Z'), waitedMs: 0 },
   ...{ targeted: REQUEST_DIMENSIONS, readAgent },
 }
 const BANNER = { id: '1', banner: { w: 300, h: 250 } }
@@ -81,8 +81,8 @@ describe('the time that is left', () => {
   })
 
   test('is shorter by the lag of the event loop', () => {
-    expect(read({ tmax: 100 }, { loopLagMs: 72 }).reason).toBeUndefined()
-    expect(read({ tmax: 100 }, { loopLagMs: 73 }).reason).toBe('deadline-too-short')
+    expect(read({ tmax: 100 }, { waitedMs: 72 }).reason).toBeUndefined()
+    expect(read({ tmax: 100 }, { waitedMs: 73 }).reason).toBe('deadline-too-short')
   })
 })
 

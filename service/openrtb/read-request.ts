@@ -21,8 +21,8 @@ export interface ReadTerms {
   /** The dimensions that any line item restricts: only these are read. */
   readonly targeted: readonly DimensionName[]
   readonly readAgent: ReadAgent
-  /** Time that the answer waits behind other work of this thread. */
-  readonly loopLagMs: number
+  /** Time since the request's head came, and that it lay behind other work of this thread before. */
+  readonly waitedMs: number
 }
 
 /** One impression: what the engine decides on, or why there is nothing to decide. */
@@ -105,7 +105,7 @@ function reasonFor(request: Json, currency: string, terms: ReadTerms): NoBidReas
   const seat = exchange.seat ?? ''
   const wanted = textsOf(request.wseat)
   if ((wanted.length > 0 && !wanted.includes(seat)) || textsOf(request.bseat).includes(seat)) return 'seat-not-allowed'
-  const leftMs = numberOf(request.tmax, Number.POSITIVE_INFINITY) - exchange.networkAllowanceMs - terms.loopLagMs
+  const leftMs = numberOf(request.tmax, Number.POSITIVE_INFINITY) - exchange.networkAllowanceMs - terms.waitedMs
   if (leftMs < WORK_MS_MIN) return 'deadline-too-short'
   if (requiresTransparency(request)) return 'transparency-required'
   if (currency === '') return 'currency-not-accepted'

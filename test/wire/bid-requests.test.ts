@@ -57,6 +57,20 @@ describe('a bid request', () => {
     expect(answer?.headers).not.toHaveProperty('content-length')
   })
 
+  test('whose body was long on its way has so much less of its tmax', async () => {
+    const answerAfterMs = async (tmax: number): Promise<number | undefined> => {
+      const bytes = rawPost({ path: PATH, body: JSON.stringify({ ...REQUEST, tmax }) })
+      const connection = await RawConnection.open(port)
+      connection.write(bytes.subarray(0, bytes.length - 10))
+      await new Promise(resolve => setTimeout(resolve, 300))
+      connection.write(bytes.subarray(bytes.length - 10))
+      const answer = await connection.answer()
+      connection.close()
+      return answer?.status
+    }
+    expect(await Promise.all([answerAfterMs(250), answerAfterMs(5_000)])).toEqual([204, 200])
+  })
+
   test('of an exchange that wants reasons gets 200 with the reason', async () => {
     const body = JSON.stringify({ ...REQUEST, imp: [{ id: '1', banner: { w: 7, h: 7 } }] })
     const answer = await post({ path: `/${TENANT}/openrtb2/magnite`, body })

@@ -202,6 +202,8 @@ describe('a request that two servers could read differently', () => {
     ['a space before the colon', `${head}Host: x\r\nContent-Length : 2\r\n\r\n{}${inner}`],
     ['a bare carriage return', `${head}Host: x\r\nX-A: a\rb\r\nContent-Length: 2\r\n\r\n{}${inner}`],
     ['a zero byte in a header', `${head}Host: x\r\nX-A: a\0b\r\nContent-Length: 2\r\n\r\n{}${inner}`],
+    ['two hosts', `${head}Host: x\r\nHost: y\r\nContent-Length: 2\r\n\r\n{}${inner}`],
+    ['two hosts, alike', `${head}Host: x\r\nContent-Length: 2\r\nhost: x\r\n\r\n{}${inner}`],
     ['no host', `${head}Content-Length: 2\r\n\r\n{}${inner}`],
     ['an unknown coding', `${head}Host: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n${inner}`],
     ['chunks twice', `${head}Host: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n${inner}`],
@@ -250,6 +252,21 @@ describe('a client that is too slow', () => {
       expect(seconds, String(index)).toBeLessThan(SECONDS_MAX)
       expect(seconds, String(index)).toBeGreaterThan(3)
     }
+  })
+
+  test.concurrent('to read its answers loses its connection', { timeout: 20_000 }, async () => {
+    const connection = await RawConnection.open(port)
+    connection.pause()
+    const startMs = performance.now()
+    // More answers than the two sides' buffers hold. What is written after the cut is reset.
+    const request = rawPost({ path: PATH, body: GOOD })
+    connection.write(Buffer.concat(Array.from({ length: 4_000 }, () => request)))
+    const drip = setInterval(() => connection.isClosed || connection.write(request), 100)
+    await connection.closed
+    clearInterval(drip)
+    const seconds = (performance.now() - startMs) / 1e3
+    expect(seconds).toBeGreaterThan(2)
+    expect(seconds).toBeLessThan(6)
   })
 
   test.concurrent('may be idle between two requests', { timeout: 20_000 }, async () => {
