@@ -73,6 +73,9 @@ export const LIMITS = {
   /** Bad records that are kept with their reasons; more are only counted. */
   problemsKeptMax: 1_000,
 
+  /** Operations on the ledger that a task can repeat for a ledger that went back in time: some 300 bytes each. */
+  operationsKeptMax: 20_000,
+
   /** Markup of often winning creatives as text, per bid thread: one byte per character. */
   fragmentCacheCharsMax: 16 * MIB,
 

@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   spend: ['state', 'limits.ts', 'foundation'],
   // The recorder, its signals and the metrics' content type are leaves: they count, and know nothing of what is served.
   http: ['openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
-  'remote-cache': ['state', 'limits.ts', 'foundation'],
+  'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
   telemetry: ['decision', 'limits.ts', 'foundation'],
   'thread-messages.ts': ['state', 'telemetry'],
   'compiled-chunks.ts': ['remote-cache', 'openrtb', 'state', 'foundation'],

@@ -1,0 +1,155 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ALL_BUCKETS, type Done, type Ledger, type Operation } from '../spend/ledger.ts'
+
+/** One kind of ledger under test. */
+export interface LedgerHarness {
+  readonly ledger: Ledger
+  /** What `account` has in the ledger's memory, in nanos. */
+  account(name: string): Promise<{ spent: number; leased: number; late: number; excess: number }>
+  close(): Promise<void>
+}
+
+const ACCOUNTS = ['li:1:total', 'c:1:total']
+
+/** What every ledger promises. */
+export function describeLedger(name: string, makeHarness: () => Promise<LedgerHarness>): void {
+  describe(`${name} keeps the contract of a ledger`, () => {
+    let harness: LedgerHarness
+    let epoch = ''
+    let names = 0
+
+    beforeAll(async () => {
+      harness = await makeHarness()
+    })
+    afterAll(() => harness.close())
+
+    const apply = (operation: Operation, told = 0) => harness.ledger.apply({ task: 'a', epoch, told }, operation)
+    const done = async (operation: Operation): Promise<Done> => {
+      const answer = await apply(operation)
+      if (answer.kind !== 'done') throw new Error(`refused: ${JSON.stringify(answer)}`)
+      return answer
+    }
+    const leaseOf = (wantedNanos: number, limits: readonly number[], accounts = ACCOUNTS): Operation => ({
+      kind: 'lease',
+      lease: `lease-${++names}`,
+      accounts: accounts.map((account, i) => ({ account, limitNanos: limits[i] ?? Number.MAX_SAFE_INTEGER })),
+      wantedNanos,
+      leastNanos: 10,
+      abandonedAfterMs: 60_000,
+      again: false,
+    })
+    const settle = (lease: string, closedThrough: number, amountNanos: number, accounts = ACCOUNTS): Operation => {
+      return { kind: 'settle', lease, accounts, closedThrough, amountNanos }
+    }
+    const book = (key: string, lease: string, bucket: number, amountNanos: number): Operation => {
+      return { kind: 'book', key, lease, bucket, accounts: ACCOUNTS, amountNanos, rememberMs: 60_000 }
+    }
+
+    test('without an epoch it does nothing, and the first task begins one', async () => {
+      expect(await apply(leaseOf(100, [1_000, 1_000]))).toEqual({ kind: 'lost', epoch: '' })
+      const nothing = { spent: new Map(), leases: [], keys: new Map() }
+      const first = await harness.ledger.rebuild({ lostEpoch: '', newEpoch: 'e1', opensAfterMs: 0, ...nothing })
+      const second = await harness.ledger.rebuild({ lostEpoch: '', newEpoch: 'e2', opensAfterMs: 0, ...nothing })
+      expect([first.epoch, second.epoch]).toEqual(['e1', 'e1'])
+      epoch = 'e1'
+      expect(await harness.account('li:1:total')).toEqual({ spent: 0, leased: 0, late: 0, excess: 0 })
+    })
+
+    test('a lease takes from every account, the narrowest decides, and asking again changes nothing', async () => {
+      const lease = leaseOf(800, [1_000, 500])
+      const answer = await done(lease)
+      expect([answer.nanos, answer.leftNanos]).toEqual([500, 0])
+      expect((await done(lease)).nanos).toBe(500)
+      expect((await harness.account('c:1:total')).leased).toBe(500)
+      expect((await done(leaseOf(800, [1_000, 500]))).nanos).toBe(0)
+      expect((await done(settle(lease.lease, ALL_BUCKETS, 0))).nanos).toBe(0)
+      expect((await done(settle(lease.lease, ALL_BUCKETS, 0))).nanos).toBe(-1)
+      expect((await harness.account('c:1:total')).leased).toBe(0)
+    })
+
+    test('a grant that is less than the least is none', async () => {
+      expect((await done(leaseOf(800, [9, 500]))).nanos).toBe(0)
+      expect((await done(leaseOf(800, [10, 500]))).nanos).toBe(10)
+    })
+
+    test('a booking counts once, is covered by its lease, and is late once its bucket is closed', async () => {
+      const [before, lease] = [await harness.account('c:1:total'), leaseOf(100, [10_000, 10_000])]
+      await done(lease)
+      expect((await done(book('k1', lease.lease, 1, 30))).nanos).toBe(0)
+      expect((await done(book('k1', lease.lease, 1, 30))).nanos).toBe(-1)
+      await done(book('k2', lease.lease, 2, 20))
+      expect((await done(settle(lease.lease, 1, 100))).nanos).toBe(30)
+      expect((await done(book('k3', lease.lease, 1, 25))).nanos).toBe(25)
+      const { spent, leased, late } = await harness.account('c:1:total')
+      expect([spent - before.spent, leased - before.leased, late - before.late]).toEqual([75, 50, 25])
+      await done(settle(lease.lease, ALL_BUCKETS, 0))
+      const { leased: after } = await harness.account('c:1:total')
+      expect(after).toBe(before.leased)
+    })
+
+    test('what is booked in time beyond the lease is excess', async () => {
+      const [before, lease] = [await harness.account('c:1:total'), leaseOf(100, [10_000, 10_000])]
+      await done(lease)
+      await done(book('x1', lease.lease, 1, 70))
+      expect((await done(book('x2', lease.lease, 1, 70))).nanos).toBe(40)
+      const { leased, excess } = await harness.account('c:1:total')
+      expect([leased - before.leased, excess - before.excess]).toEqual([0, 40])
+    })
+
+    test('amounts up to the largest whole number are exact', async () => {
+      const huge = Number.MAX_SAFE_INTEGER - 2
+      const lease = leaseOf(huge, [huge + 1], ['huge'])
+      expect((await done(lease)).nanos).toBe(huge)
+      expect((await harness.account('huge')).leased).toBe(huge)
+      const answer = await done({ ...book('h', lease.lease, 1, huge), accounts: ['huge'] } as Operation)
+      expect(answer.spentNanos).toEqual([huge])
+    })
+
+    test('an abandoned lease is named to whoever leases next', async () => {
+      const lease = { ...leaseOf(10, [], ['z']), abandonedAfterMs: 0 } as Operation
+      await done(lease)
+      expect((await done(leaseOf(10, [], ['z']))).abandoned).toEqual([{ lease: lease.lease, accounts: ['z'] }])
+      await done(settle(lease.lease, ALL_BUCKETS, 0, ['z']))
+      expect((await done(leaseOf(10, [], ['z']))).abandoned).toEqual([])
+    })
+
+    test('a task that knows more of its operations than the ledger is told how many it remembers', async () => {
+      const { count } = await done(leaseOf(1, [1, 1]))
+      expect(await apply(leaseOf(1, [1, 1]), count + 1)).toEqual({ kind: 'behind', count })
+      expect(await apply(leaseOf(1, [1, 1]), count)).toMatchObject({ kind: 'done', count: count + 1 })
+    })
+
+    test('a lost epoch is rebuilt from witnesses, whose totals and keys count once', async () => {
+      const before = (await harness.account('li:1:total')).spent
+      const witness = {
+        lostEpoch: 'e1',
+        newEpoch: 'e3',
+        opensAfterMs: 0,
+        spent: new Map([['li:1:total', before + 1_000]]),
+        leases: [
+          { lease: 'held', accounts: ACCOUNTS, heldNanos: 77, closedThrough: 3, abandonedAfterMs: 60_000 },
+          { lease: 'none', accounts: ACCOUNTS, heldNanos: 0, closedThrough: 3, abandonedAfterMs: 60_000 },
+        ],
+        keys: new Map([['seen', 60_000]]),
+      }
+      const { leased } = await harness.account('li:1:total')
+      expect((await harness.ledger.rebuild(witness)).epoch).toBe('e3')
+      expect(await apply(book('k9', '', 1, 1))).toEqual({ kind: 'lost', epoch: 'e3' })
+      epoch = 'e3'
+      await done(book('new', '', 1, 5))
+      await harness.ledger.rebuild(witness)
+      expect((await done(book('seen', '', 1, 5))).nanos).toBe(-1)
+      const after = await harness.account('li:1:total')
+      expect([after.spent, after.leased]).toEqual([before + 1_005, leased + 77])
+      expect((await done(book('held-1', 'held', 3, 7))).nanos).toBe(7)
+      expect((await done(book('held-2', 'held', 4, 7))).nanos).toBe(0)
+    })
+
+    test('while it is rebuilt it takes witnesses and nothing else', async () => {
+      const nothing = { spent: new Map(), leases: [], keys: new Map() }
+      await harness.ledger.rebuild({ lostEpoch: 'e3', newEpoch: 'e4', opensAfterMs: 60_000, ...nothing })
+      epoch = 'e4'
+      expect((await apply(book('k', '', 1, 1))).kind).toBe('rebuilding')
+    })
+  })
+}

@@ -1,0 +1,97 @@
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type RedisServer, startRedis } from '../../test/redis-server.ts'
+import { Random } from '../foundation/random.ts'
+import { ALL_BUCKETS, type Caller, type Operation } from '../spend/ledger.ts'
+import { applyToLedger, emptyLedger, rebuildLedger, spentNanos } from '../spend/ledger-memory.ts'
+import { describeLedger } from './ledger.contract.ts'
+import { RedisLedger } from './redis-ledger.ts'
+
+const { pickIndex } = new Random(3)
+
+function openLedger(url: string, tenantId: string): RedisLedger {
+  return new RedisLedger({ url, tenantId, timeoutMs: 2_000, pickIndex, rememberTaskMs: 60_000, onConnected: () => {} })
+}
+
+async function accountIn(redis: Redis, tenantId: string, name: string) {
+  const fields = await redis.hgetall(`t:{${tenantId}}:spend:account:${name}`)
+  const number = (field: string) => Number(fields[field] ?? 0)
+  const { leased, late, excess } = { leased: number('leased'), late: number('late'), excess: number('excess') }
+  return { spent: number('base') + number('booked'), leased, late, excess }
+}
+
+describeLedger('the remote cache', async () => {
+  const server = await startRedis()
+  const redis = new Redis(server.url)
+  const ledger = openLedger(server.url, 'acme')
+  return {
+    ledger,
+    account: name => accountIn(redis, 'acme', name),
+    close: async () => {
+      ledger.close()
+      redis.disconnect()
+      await server.stop()
+    },
+  }
+})
+
+describe('the scripts follow the rules', () => {
+  let server: RedisServer
+  let redis: Redis
+  beforeAll(async () => {
+    server = await startRedis()
+    redis = new Redis(server.url)
+  })
+  afterAll(async () => {
+    redis.disconnect()
+    await server.stop()
+  })
+
+  const names = (random: Random, kinds: readonly string[]) => kinds.map(kind => `${kind}${random.pickIndex(3)}`)
+
+  function randomOperation(random: Random): Operation {
+    const accounts = names(random, ['li', 'c'])
+    const lease = `l${accounts.join('')}-${random.pickIndex(4)}`
+    const bucket = 1 + random.pickIndex(6)
+    const kind = random.pick(['lease', 'settle', 'book', 'book'] as const)
+    if (kind === 'book') {
+      const key = `k${random.pickIndex(2_000)}`
+      const amountNanos = random.pickIndex(300)
+      return { kind, key, lease: random.chance(0.1) ? '' : lease, bucket, accounts, amountNanos, rememberMs: 600_000 }
+    }
+    if (kind === 'settle') {
+      const closedThrough = random.chance(0.3) ? ALL_BUCKETS : bucket
+      return { kind, lease, accounts, closedThrough, amountNanos: random.chance(0.5) ? 0 : random.pickIndex(1_000) }
+    }
+    return {
+      kind,
+      lease,
+      accounts: accounts.map(account => ({ account, limitNanos: 2_000 + random.pickIndex(20_000) })),
+      wantedNanos: 1 + random.pickIndex(1_000),
+      leastNanos: random.pickIndex(100),
+      abandonedAfterMs: 600_000,
+      again: random.chance(0.1),
+    }
+  }
+
+  test.each([1, 2, 3])('after random operations both say and hold the same (seed %i)', async seed => {
+    const random = new Random(seed)
+    const tenantId = `tenant-${seed}`
+    const ledger = openLedger(server.url, tenantId)
+    const state = emptyLedger()
+    const begin = { lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, spent: new Map(), leases: [], keys: new Map() }
+    await ledger.rebuild(begin)
+    rebuildLedger(state, begin, 1)
+    for (let step = 0; step < 1_500; step++) {
+      const operation = randomOperation(random)
+      const caller: Caller = { task: `t${random.pickIndex(3)}`, epoch: 'e', told: random.pickIndex(100) }
+      const expected = applyToLedger(state, caller, operation, 2)
+      expect(await ledger.apply(caller, operation), `step ${step}: ${JSON.stringify(operation)}`).toEqual(expected)
+    }
+    for (const [name, account] of state.accounts) {
+      const { leasedNanos: leased, lateNanos: late, excessNanos: excess } = account
+      expect(await accountIn(redis, tenantId, name)).toEqual({ spent: spentNanos(account), leased, late, excess })
+    }
+    ledger.close()
+  })
+})

@@ -1,0 +1,135 @@
+/** The spend ledger in the remote cache. */
+import { createHash } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import type { AbandonedLease, Caller, Done, Ledger, Operation, Refused, Witness } from '../spend/ledger.ts'
+import { CacheConnection, type ConnectionOptions } from './connection.ts'
+import {
+  BEGIN_SCRIPT,
+  BEHIND,
+  BOOK_SCRIPT,
+  LEASE_SCRIPT,
+  LOST,
+  REBUILDING,
+  SETTLE_SCRIPT,
+  WITNESS_ACCOUNT_SCRIPT,
+  WITNESS_LEASE_SCRIPT,
+} from './ledger-scripts.ts'
+
+/** How to reach the ledger. */
+export interface RedisLedgerOptions extends ConnectionOptions {
+  readonly tenantId: string
+  /** How long a task's count is remembered after its last operation: far longer than a task is cut off. */
+  readonly rememberTaskMs: number
+  /** Before the first operation of every new connection. */
+  readonly onConnected: () => void
+}
+
+type Script = readonly [text: string, sha1: string]
+/** count or a negative code, nanos, left, totals, abandoned leases as pairs of id and accounts. */
+type Reply = readonly [number, number | string, number | string, readonly string[], readonly string[]]
+
+function script(text: string): Script {
+  // Redis names scripts by SHA-1; nothing secret depends on it.
+  return [text, createHash('sha1').update(text).digest('hex')]
+}
+
+const LEASE = script(LEASE_SCRIPT)
+const SETTLE = script(SETTLE_SCRIPT)
+const BOOK = script(BOOK_SCRIPT)
+const BEGIN = script(BEGIN_SCRIPT)
+const WITNESS_ACCOUNT = script(WITNESS_ACCOUNT_SCRIPT)
+const WITNESS_LEASE = script(WITNESS_LEASE_SCRIPT)
+
+/** Every operation is one script, sent once: what failed may have happened, and is sent again by whoever asked. */
+export class RedisLedger implements Ledger {
+  readonly #connection: CacheConnection
+  readonly #prefix: string
+  readonly #rememberTaskMs: number
+
+  constructor(options: RedisLedgerOptions) {
+    this.#connection = new CacheConnection(options)
+    this.#connection.redis.on('connect', options.onConnected)
+    this.#prefix = `t:{${options.tenantId}}:spend:`
+    this.#rememberTaskMs = options.rememberTaskMs
+  }
+
+  /** @throws SourceError when the outcome is not known */
+  async apply(caller: Caller, operation: Operation): Promise<Done | Refused> {
+    const keys = [this.#key('epoch'), this.#key('task', caller.task)]
+    const about = [caller.epoch, caller.told, this.#rememberTaskMs, operation.lease]
+    const { lease } = operation
+    if (operation.kind === 'lease') {
+      const { accounts, wantedNanos, leastNanos, abandonedAfterMs, again } = operation
+      const names = accounts.map(({ account }) => account)
+      keys.push(this.#key('abandoned'), this.#key('lease', lease), ...this.#accounts(names))
+      const limits = accounts.map(({ limitNanos }) => limitNanos)
+      about.push(wantedNanos, leastNanos, abandonedAfterMs, again ? '1' : '0', JSON.stringify(names), ...limits)
+      return answerOf(await this.#run<Reply>(LEASE, keys, about))
+    }
+    if (operation.kind === 'settle') {
+      keys.push(this.#key('abandoned'), this.#key('lease', lease), ...this.#accounts(operation.accounts))
+      about.push(operation.closedThrough, operation.amountNanos)
+      return answerOf(await this.#run<Reply>(SETTLE, keys, about))
+    }
+    keys.push(this.#key('key', operation.key), this.#key('lease', lease), ...this.#accounts(operation.accounts))
+    about.push(operation.bucket, operation.amountNanos, operation.rememberMs)
+    return answerOf(await this.#run<Reply>(BOOK, keys, about))
+  }
+
+  /** @throws SourceError when the outcome is not known. Cost: O(witness) commands, sent in one go. */
+  async rebuild(witness: Witness): Promise<{ epoch: string; opensInMs: number }> {
+    const epochKey = this.#key('epoch')
+    const begin = [witness.lostEpoch, witness.newEpoch, witness.opensAfterMs]
+    const [epoch, opensInMs] = await this.#run<[string, number]>(BEGIN, [epochKey], begin)
+    const told = [...witness.spent].map(([name, nanos]) =>
+      this.#run<number>(WITNESS_ACCOUNT, [epochKey, ...this.#accounts([name])], [epoch, nanos]),
+    )
+    const leases = witness.leases.map(({ lease, accounts, heldNanos, closedThrough, abandonedAfterMs }) => {
+      const keys = [epochKey, this.#key('abandoned'), this.#key('lease', lease), ...this.#accounts(accounts)]
+      const args = [epoch, lease, heldNanos, closedThrough, abandonedAfterMs, JSON.stringify(accounts)]
+      return this.#run<number>(WITNESS_LEASE, keys, args)
+    })
+    const keys = [...witness.keys].map(([key, rememberMs]) =>
+      this.#connection.run(redis => redis.set(this.#key('key', key), '1', 'PX', Math.ceil(rememberMs))),
+    )
+    await Promise.all([...told, ...leases, ...keys])
+    return { epoch, opensInMs }
+  }
+
+  /** Closes the connection at once. May be called twice. */
+  close(): void {
+    this.#connection.close()
+  }
+
+  #key(kind: string, name?: string): string {
+    return name === undefined ? this.#prefix + kind : `${this.#prefix}${kind}:${name}`
+  }
+
+  #accounts(names: readonly string[]): string[] {
+    return names.map(name => this.#key('account', name))
+  }
+
+  /** By its name; with its text when the server does not know it, as after every restart. */
+  #run<T>([text, sha1]: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<T> {
+    const all = [...keys, ...args]
+    return this.#connection.run(async (redis: Redis) => {
+      try {
+        return (await redis.evalsha(sha1, keys.length, ...all)) as T
+      } catch (error) {
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+        return (await redis.eval(text, keys.length, ...all)) as T
+      }
+    })
+  }
+}
+
+function answerOf([first, second, left, totals, pairs]: Reply): Done | Refused {
+  if (first === LOST) return { kind: 'lost', epoch: String(second) }
+  if (first === REBUILDING) return { kind: 'rebuilding', opensInMs: Number(second) }
+  if (first === BEHIND) return { kind: 'behind', count: Number(second) }
+  const abandoned: AbandonedLease[] = []
+  for (let i = 0; i + 1 < pairs.length; i += 2)
+    abandoned.push({ lease: pairs[i] as string, accounts: JSON.parse(pairs[i + 1] as string) as string[] })
+  const spentNanos = totals.map(Number)
+  return { kind: 'done', count: first, nanos: Number(second), leftNanos: Number(left), spentNanos, abandoned }
+}

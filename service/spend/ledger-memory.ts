@@ -1,0 +1,226 @@
+/**
+ * The ledger's rules as a synchronous value in memory: what the scripts of the remote cache do, in our own words. The
+ * embedded ledger and the simulator run it; a random test holds the scripts against it.
+ */
+import { assert } from '../foundation/assert.ts'
+import {
+  ABANDONED_NAMED_MAX,
+  type AbandonedLease,
+  type BookOperation,
+  type Caller,
+  type Done,
+  type LeaseOperation,
+  type Operation,
+  type Refused,
+  type SettleOperation,
+  type Witness,
+} from './ledger.ts'
+
+const FORGOTTEN_AT_ONCE = 8
+
+/** One account. Its total spend is base + booked; `late` and `excess` are the parts of it that no lease covered. */
+export interface Account {
+  /** Spend of earlier epochs, as witnesses were told it. */
+  baseNanos: number
+  bookedNanos: number
+  /** Permission that is out: of every lease its amount less what was booked on it in time. */
+  leasedNanos: number
+  /** Booked after its bucket was closed. */
+  lateNanos: number
+  /** Booked in time beyond the lease's amount: smooth budgets hold less than the full price. */
+  excessNanos: number
+}
+
+/** One lease. */
+export interface LeaseRecord {
+  readonly accounts: readonly string[]
+  amountNanos: number
+  /** Booked in time, all buckets. */
+  bookedNanos: number
+  /** Of that, in closed buckets. */
+  closedNanos: number
+  closedThrough: number
+  readonly buckets: Map<number, number>
+  readonly abandonedMs: number
+}
+
+/** All of a ledger's memory. Plain, so that it can be copied and compared. */
+export interface LedgerState {
+  epoch: string
+  opensMs: number
+  readonly accounts: Map<string, Account>
+  readonly leases: Map<string, LeaseRecord>
+  /** Booked keys, with the instant at which they are forgotten. */
+  readonly keys: Map<string, number>
+  readonly counts: Map<string, number>
+}
+
+/** A ledger without memory. */
+export function emptyLedger(): LedgerState {
+  return { epoch: '', opensMs: 0, accounts: new Map(), leases: new Map(), keys: new Map(), counts: new Map() }
+}
+
+/** Total spend of an account, in nanos. */
+export function spentNanos({ baseNanos, bookedNanos }: Account): number {
+  return baseNanos + bookedNanos
+}
+
+/** The account, which is made when it is not there yet. */
+function accountOf(state: LedgerState, name: string): Account {
+  const found = state.accounts.get(name)
+  if (found !== undefined) return found
+  const made = { baseNanos: 0, bookedNanos: 0, leasedNanos: 0, lateNanos: 0, excessNanos: 0 }
+  state.accounts.set(name, made)
+  return made
+}
+
+/** Applies one operation. Changes the state. @param nowMs the ledger's own clock. Cost: O(accounts + open buckets). */
+export function applyToLedger(state: LedgerState, caller: Caller, operation: Operation, nowMs: number): Done | Refused {
+  if (state.epoch === '' || caller.epoch !== state.epoch) return { kind: 'lost', epoch: state.epoch }
+  if (nowMs < state.opensMs) return { kind: 'rebuilding', opensInMs: state.opensMs - nowMs }
+  const count = state.counts.get(caller.task) ?? 0
+  if (count < caller.told) return { kind: 'behind', count }
+  state.counts.set(caller.task, count + 1)
+  const done = { kind: 'done', count: count + 1, leftNanos: 0, abandoned: [] } as const
+  if (operation.kind === 'lease') {
+    const granted = grant(state, operation, nowMs)
+    const names = operation.accounts.map(({ account }) => account)
+    return { ...done, ...granted, spentNanos: totals(state, names), abandoned: abandonedLeases(state, nowMs) }
+  }
+  const nanos = operation.kind === 'settle' ? settle(state, operation) : book(state, operation, nowMs)
+  return { ...done, nanos, spentNanos: totals(state, operation.accounts) }
+}
+
+function totals(state: LedgerState, accounts: readonly string[]): number[] {
+  return accounts.map(name => spentNanos(accountOf(state, name)))
+}
+
+function grant(state: LedgerState, operation: LeaseOperation, nowMs: number): Pick<Done, 'nanos' | 'leftNanos'> {
+  const { lease, accounts, wantedNanos, leastNanos, abandonedAfterMs, again } = operation
+  let left = Number.MAX_SAFE_INTEGER
+  for (const { account: name, limitNanos } of accounts) {
+    const account = accountOf(state, name)
+    left = Math.min(left, limitNanos - spentNanos(account) - account.leasedNanos)
+  }
+  const known = state.leases.get(lease)
+  if (known !== undefined) return { nanos: known.amountNanos, leftNanos: Math.max(0, left) }
+  const nanos = again ? wantedNanos : Math.min(wantedNanos, left)
+  if (nanos <= 0 || (!again && nanos < leastNanos)) return { nanos: 0, leftNanos: Math.max(0, left) }
+  for (const { account } of accounts) accountOf(state, account).leasedNanos += nanos
+  state.leases.set(lease, {
+    accounts: accounts.map(({ account }) => account),
+    amountNanos: nanos,
+    bookedNanos: 0,
+    closedNanos: 0,
+    closedThrough: 0,
+    buckets: new Map(),
+    abandonedMs: nowMs + abandonedAfterMs,
+  })
+  return { nanos, leftNanos: Math.max(0, left - nanos) }
+}
+
+/** Leases that anyone may return, the longest abandoned first. Cost: O(leases). */
+function abandonedLeases(state: LedgerState, nowMs: number): AbandonedLease[] {
+  return [...state.leases]
+    .filter(([, { abandonedMs }]) => abandonedMs <= nowMs)
+    .sort(([, left], [, right]) => left.abandonedMs - right.abandonedMs)
+    .slice(0, ABANDONED_NAMED_MAX)
+    .map(([lease, { accounts }]) => ({ lease, accounts }))
+}
+
+/** Of a lease, the permission that is still out. */
+function openNanos({ amountNanos, bookedNanos }: LeaseRecord): number {
+  return Math.max(0, amountNanos - bookedNanos)
+}
+
+function settle(state: LedgerState, { lease, closedThrough, amountNanos }: SettleOperation): number {
+  const record = state.leases.get(lease)
+  if (record === undefined) return -1
+  const before = openNanos(record)
+  record.closedThrough = Math.max(record.closedThrough, closedThrough)
+  for (const [bucket, nanos] of record.buckets) {
+    if (bucket > record.closedThrough) continue
+    record.closedNanos += nanos
+    record.buckets.delete(bucket)
+  }
+  record.amountNanos = Math.min(record.amountNanos, amountNanos)
+  const after = openNanos(record)
+  for (const name of record.accounts) accountOf(state, name).leasedNanos -= before - after
+  // All is closed and nothing is out: whatever comes is late, which is what a missing lease means.
+  if (record.buckets.size === 0 && after === 0 && record.closedThrough >= Number.MAX_SAFE_INTEGER)
+    state.leases.delete(lease)
+  return record.closedNanos
+}
+
+function book(state: LedgerState, operation: BookOperation, nowMs: number): number {
+  const { key, lease, bucket, accounts, amountNanos, rememberMs } = operation
+  assert(Number.isSafeInteger(amountNanos) && amountNanos >= 0, 'an amount is whole nanos', { amountNanos })
+  if ((state.keys.get(key) ?? 0) > nowMs) return -1
+  state.keys.delete(key)
+  state.keys.set(key, nowMs + rememberMs)
+  forgetKeys(state, nowMs)
+  const record = state.leases.get(lease)
+  const inTime = record !== undefined && bucket > record.closedThrough
+  let covered = 0
+  if (inTime) {
+    covered = Math.min(amountNanos, openNanos(record))
+    record.bookedNanos += amountNanos
+    record.buckets.set(bucket, (record.buckets.get(bucket) ?? 0) + amountNanos)
+  }
+  const uncovered = lease === '' ? 0 : amountNanos - covered
+  for (const name of accounts) {
+    const account = accountOf(state, name)
+    account.bookedNanos += amountNanos
+    account.leasedNanos -= covered
+    if (inTime) account.excessNanos += uncovered
+    else account.lateNanos += uncovered
+  }
+  return uncovered
+}
+
+/** Forgets some of the oldest keys whose time is over: more than are added, so that they cannot pile up. */
+function forgetKeys(state: LedgerState, nowMs: number): void {
+  let looked = 0
+  for (const [key, untilMs] of state.keys) {
+    if (untilMs > nowMs || ++looked > FORGOTTEN_AT_ONCE) return
+    state.keys.delete(key)
+  }
+}
+
+/** Takes what a task knows into a ledger that has lost its memory. Changes the state. Cost: O(witness). */
+export function rebuildLedger(
+  state: LedgerState,
+  witness: Witness,
+  nowMs: number,
+): { epoch: string; opensInMs: number } {
+  if (state.epoch === '' || state.epoch === witness.lostEpoch) {
+    state.epoch = witness.newEpoch
+    state.opensMs = nowMs + witness.opensAfterMs
+    state.counts.clear()
+    // An older memory: its totals are one more witness, and its leases are out until they are abandoned.
+    for (const account of state.accounts.values()) {
+      account.baseNanos += account.bookedNanos
+      account.bookedNanos = 0
+    }
+  }
+  for (const [name, nanos] of witness.spent) {
+    const account = accountOf(state, name)
+    account.baseNanos = Math.max(account.baseNanos, nanos)
+  }
+  for (const [key, rememberMs] of witness.keys)
+    state.keys.set(key, Math.max(state.keys.get(key) ?? 0, nowMs + rememberMs))
+  for (const { lease, accounts, heldNanos, closedThrough, abandonedAfterMs } of witness.leases) {
+    if (heldNanos <= 0 || state.leases.has(lease)) continue
+    for (const name of accounts) accountOf(state, name).leasedNanos += heldNanos
+    state.leases.set(lease, {
+      accounts,
+      amountNanos: heldNanos,
+      bookedNanos: 0,
+      closedNanos: 0,
+      closedThrough,
+      buckets: new Map(),
+      abandonedMs: nowMs + abandonedAfterMs,
+    })
+  }
+  return { epoch: state.epoch, opensInMs: Math.max(0, state.opensMs - nowMs) }
+}
