@@ -45,6 +45,11 @@ export const LIMITS = {
   exchangesMax: 100,
   /** A .json file of documents is parsed as one text, and V8's longest string has 512 Mi units. */
   documentFileBytesMax: 256 * MIB,
+  /** Lists of values that line items refer to, and their parts: two million values, some 100 bytes each at load. */
+  listsMax: 1_000,
+  listPartsMax: 200,
+  listPartValuesMax: 10_000,
+  listsPerRuleMax: 100,
   /** One record as JSON, and its lists. */
   recordBytesMax: 256 * KIB,
   targetingValuesMax: 10_000,

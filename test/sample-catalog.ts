@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { creativeFragment } from '../service/openrtb/creative-fragment.ts'
 import { type Catalog, openCatalog } from '../service/state/catalog.ts'
 import { CatalogBuilder } from '../service/state/catalog-builder.ts'
@@ -10,8 +10,8 @@ const SLAB_BYTES = 16 * 1024 * 1024
 /** All documents of a sample tenant in test/tenants. */
 export function sampleTenant(name = 'acme-outdoor'): TenantDocuments {
   const entries = DOCUMENT_KIND_NAMES.map(kind => {
-    const text = readFileSync(new URL(`tenants/${name}/${kind}.json`, import.meta.url), 'utf8')
-    return [kind, JSON.parse(text)]
+    const file = new URL(`tenants/${name}/${kind}.json`, import.meta.url)
+    return [kind, existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : []]
   })
   return Object.fromEntries(entries)
 }

@@ -37,7 +37,7 @@ describe('validate', () => {
   test('exits 0 for a good tenant, with a table and without colour or progress', async () => {
     const { code, stdout, stderr } = await run('validate', ACME)
     expect([code, stderr]).toEqual([0, ''])
-    expect(stdout).toMatch(/lineItems +41 +0/)
+    expect(stdout).toMatch(/lineItems +45 +0/)
     expect(stdout).toContain('All records are good.')
     expect(stdout).not.toMatch(CONTROL)
   })
@@ -52,7 +52,7 @@ describe('validate', () => {
     expect(stdout).toContain(
       'lineItems.json[0] (li-1001) priority: 17: must be a whole number from 1 to 16 (1 wins before 2)',
     )
-    expect(stdout).toMatch(/lineItems +40 +1/)
+    expect(stdout).toMatch(/lineItems +44 +1/)
     expect(stdout).toContain('The service would load the good records only.')
   })
 
@@ -75,7 +75,9 @@ describe('schema', () => {
   test('exits 2 for a kind that is not there and names the known ones', async () => {
     const { code, stderr } = await run('schema', 'lineitem')
     expect(code).toBe(2)
-    expect(stderr).toContain('settings, rates, exchanges, advertisers, campaigns, creatives, lineItems')
+    expect(stderr).toContain(
+      'settings, rates, exchanges, advertisers, campaigns, creatives, lists, listParts, lineItems',
+    )
   })
 })
 
@@ -88,7 +90,7 @@ describe('generate', () => {
     expect(written.stdout).toContain('300 of them line items')
     await run('generate', '--line-items', '300', '--seed', '5', '--out', second)
     const files = await readdir(first)
-    expect(files).toHaveLength(7)
+    expect(files).toHaveLength(9)
     for (const file of files) expect(await readFile(join(first, file))).toEqual(await readFile(join(second, file)))
     expect(await run('validate', first)).toMatchObject({ code: 0 })
   })

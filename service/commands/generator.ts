@@ -8,6 +8,7 @@ import { LIMITS } from '../limits.ts'
 import type { Advertiser, Campaign, DocumentKindName, Exchange, LineItem, Rates, Settings } from '../state/documents.ts'
 import type { DocumentOf } from '../state/rules.ts'
 import { type CreativeOwner, makeCreative } from './generator-creatives.ts'
+import { GENERATED_LISTS, LIST_PARTS, makeLists } from './generator-lists.ts'
 import { makeTargeting } from './generator-targeting.ts'
 import { CATEGORIES, DEALS_PER_EXCHANGE, dealAt, EXCHANGE_IDS } from './generator-world.ts'
 
@@ -34,6 +35,8 @@ export function generatedCounts(lineItems: number): Readonly<Record<DocumentKind
     advertisers,
     campaigns: Math.max(advertisers, Math.ceil(lineItems / 20)),
     creatives: advertisers * creativesPerAdvertiser(lineItems, advertisers),
+    lists: GENERATED_LISTS.length,
+    listParts: GENERATED_LISTS.length * LIST_PARTS,
     lineItems,
   }
 }
@@ -67,6 +70,7 @@ export function* generateTenant({ lineItems, seed }: TenantRequest): Generator<G
     const owner = ownerAt(Math.floor(i / perAdvertiser))
     yield { kind: 'creatives', value: makeCreative(random, creativeId(i), owner, format) }
   }
+  yield* makeLists(random)
   for (let i = 0; i < lineItems; i++) yield { kind: 'lineItems', value: makeLineItem(random, i, counts) }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { randomFacts, randomOpportunity, randomTenant } from '../../test/random/tenant.ts'
+import { randomFacts } from '../../test/random/targeting.ts'
+import { randomOpportunity, randomTenant } from '../../test/random/tenant.ts'
 import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { type Catalog, idAt, openCatalog } from '../state/catalog.ts'
@@ -16,7 +17,7 @@ function compile(documents: TenantDocuments): Catalog {
   const builder = new CatalogBuilder(creative => `"crid":"${creative.id}"`)
   builder.add({ kind: 'settings', document: documents.settings })
   builder.add({ kind: 'rates', document: documents.rates })
-  for (const kind of ['exchanges', 'advertisers', 'campaigns', 'creatives', 'lineItems'] as const)
+  for (const kind of ['exchanges', 'advertisers', 'campaigns', 'creatives', 'lists', 'listParts', 'lineItems'] as const)
     for (const document of documents[kind]) builder.add({ kind, document } as GoodDocument)
   const slab = new SharedArrayBuffer(32 * 1024 * 1024)
   const built = builder.finish(slab, { version: 'v1', announcement: 1 })

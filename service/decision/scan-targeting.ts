@@ -7,17 +7,19 @@ import { splitHash, splitPart, type UserSplit } from '../state/user-split.ts'
 import type { Facts, FactValue, Opportunity } from './opportunity.ts'
 
 /** Whether the targeting takes the opportunity. Pure. Cost: O(values of the targeting × values of the request). */
-export function targets(targeting: Targeting, facts: Facts, opportunity: Opportunity): boolean {
-  const asked = { facts, opportunity }
+export function targets(targeting: Targeting, asked: Asked): boolean {
+  const { facts } = asked
   if (targeting.userSplit !== undefined && !isInSplit(targeting.userSplit, facts)) return false
   if (targeting.expression !== undefined && !holds(targeting.expression, asked)) return false
   return DIMENSION_NAMES.every(name => {
     const rule: Rule | undefined = targeting[name]
     const fact = factOf(name, asked)
     const has = (value: unknown) => factHas(name, fact, String(value))
-    if (rule?.include !== undefined && !rule.include.some(has)) return false
+    const isIn = (list: string) => isInList(list, asked)
+    const includes = [...(rule?.include ?? []).map(has), ...(rule?.includeLists ?? []).map(isIn)]
+    if (includes.length > 0 && !includes.includes(true)) return false
     if (rule?.all !== undefined && !rule.all.every(has)) return false
-    return !rule?.exclude?.some(has)
+    return !rule?.exclude?.some(has) && !rule?.excludeLists?.some(isIn)
   })
 }
 
@@ -25,11 +27,29 @@ interface Rule {
   readonly include?: readonly unknown[]
   readonly all?: readonly unknown[]
   readonly exclude?: readonly unknown[]
+  readonly includeLists?: readonly string[]
+  readonly excludeLists?: readonly string[]
 }
 
-interface Asked {
+/** What targeting is asked about. */
+export interface Asked {
+  /** By their ids. */
+  readonly lists: ReadonlyMap<string, NamedList>
   readonly facts: Facts
   readonly opportunity: Opportunity
+}
+
+/** A list with the values of all its parts. */
+export interface NamedList {
+  readonly dimension: DimensionName
+  readonly values: readonly string[]
+}
+
+function isInList(id: string, asked: Asked): boolean {
+  const list = asked.lists.get(id)
+  if (list === undefined) return false
+  const fact = factOf(list.dimension, asked)
+  return list.values.some(value => factHas(list.dimension, fact, value))
 }
 
 function holds(expression: Expression, asked: Asked): boolean {
@@ -37,6 +57,7 @@ function holds(expression: Expression, asked: Asked): boolean {
   if ('or' in expression) return expression.or.some(part => holds(part, asked))
   if ('not' in expression) return !holds(expression.not, asked)
   if ('userSplit' in expression) return isInSplit(expression.userSplit, asked.facts)
+  if ('list' in expression) return expression.list.some(id => isInList(id, asked))
   return (Object.entries(expression) as [DimensionName, readonly unknown[]][]).every(([name, values]) =>
     values.some(value => factHas(name, factOf(name, asked), String(value))),
   )
@@ -55,9 +76,50 @@ function factOf(name: DimensionName, { facts, opportunity }: Asked): FactValue {
 }
 
 function factHas(name: DimensionName, fact: FactValue, value: string): boolean {
-  if (typeof fact !== 'string') return fact.includes(value)
+  if (typeof fact !== 'string') return fact.some(one => MATCHES[name]?.(one, value) ?? one === value)
   if (name === 'daypart' || name === 'viewerDaypart') return hoursOfDaypart(value).map(String).includes(fact)
-  return name === 'osVersion' ? isInVersions(fact, value) : fact === value
+  return fact === value
+}
+
+/** Dimensions in which a request's value lies in a document's. */
+const MATCHES: Partial<Record<DimensionName, (fact: string, value: string) => boolean>> = {
+  osVersion: isInVersions,
+  near: isInCircle,
+  ip: isInRange,
+}
+
+/** As the crow flies: the angle between two directions from the centre of the earth. */
+function isInCircle(fact: string, circle: string): boolean {
+  const [place = '', radius = ''] = circle.split(' ')
+  const direction = (text: string) => {
+    const [lat = 0, lon = 0] = text.split(',').map(degrees => (Number(degrees) * Math.PI) / 180)
+    return [Math.cos(lat) * Math.cos(lon), Math.cos(lat) * Math.sin(lon), Math.sin(lat)] as const
+  }
+  const [a, b] = [direction(fact), direction(place)]
+  const angle = 2 * Math.asin(Math.min(1, Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]) / 2))
+  return angle * 6_371.0088 <= Number(radius.replace('km', ''))
+}
+
+/** Addresses as whole numbers of 128 bits. */
+function isInRange(fact: string, range: string): boolean {
+  const [first = '', length] = range.split('/')
+  const spared = BigInt((first.includes(':') ? 128 : 32) - Number(length ?? (first.includes(':') ? 128 : 32)))
+  return addressNumber(fact) >> spared === addressNumber(first) >> spared
+}
+
+function addressNumber(text: string): bigint {
+  if (!text.includes(':'))
+    return (0xffffn << 32n) + text.split('.').reduce((sum, part) => sum * 256n + BigInt(part), 0n)
+  const dotted = /[\d.]+$/.exec(text)?.[0] ?? ''
+  if (dotted.includes('.')) {
+    const low = addressNumber(dotted) & 0xffff_ffffn
+    return addressNumber(`${text.slice(0, -dotted.length)}${(low >> 16n).toString(16)}:${(low & 0xffffn).toString(16)}`)
+  }
+  const [head = '', tail] = text.split('::')
+  const before = head.split(':').filter(part => part !== '')
+  const after = (tail ?? '').split(':').filter(part => part !== '')
+  const gap = new Array<string>(8 - before.length - after.length).fill('0')
+  return [...before, ...gap, ...after].reduce((sum, part) => sum * 65_536n + BigInt(`0x${part}`), 0n)
 }
 
 /** `ios 17.2` in `ios 15+`, `ios 17` or `ios 15-17`: part by part. */

@@ -10,7 +10,7 @@ import { mimeBit } from '../state/vocabulary.ts'
 import { STAGES } from './decide.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
 import type { NoBidReason } from './reasons.ts'
-import { targets } from './scan-targeting.ts'
+import { type NamedList, targets } from './scan-targeting.ts'
 
 /** All line items that the best rank holds, or the reason why there is none. */
 export type ScanResult =
@@ -23,6 +23,7 @@ export interface ScanTables {
   readonly campaigns: ReadonlyMap<string, Campaign>
   readonly creatives: ReadonlyMap<string, Creative>
   readonly advertisers: ReadonlyMap<string, TenantDocuments['advertisers'][number]>
+  readonly lists: ReadonlyMap<string, NamedList>
 }
 
 /** Looks documents up by id for scan. Cost: O(documents). */
@@ -32,6 +33,12 @@ export function scanTables(documents: TenantDocuments): ScanTables {
     campaigns: new Map(documents.campaigns.map(campaign => [campaign.id, campaign])),
     creatives: new Map(documents.creatives.map(creative => [creative.id, creative])),
     advertisers: new Map(documents.advertisers.map(advertiser => [advertiser.id, advertiser])),
+    lists: new Map(
+      documents.lists.map(({ id, dimension }) => {
+        const values = documents.listParts.flatMap(part => (part.listId === id ? part.values : []))
+        return [id, { dimension, values }]
+      }),
+    ),
   }
 }
 
@@ -75,7 +82,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     .filter(creative => creative?.status === 'active')
     .filter(creative => creative !== undefined && opportunity.slots.includes(slotOf(creative))) as Creative[]
   const deals = opportunity.deals.filter(deal => lineItem.deals?.includes(deal.id))
-  if (creatives.length === 0 || !targets(lineItem.targeting, facts, opportunity)) return 0
+  if (creatives.length === 0 || !targets(lineItem.targeting, { facts, opportunity, lists: tables.lists })) return 0
   if (lineItem.deals === undefined ? opportunity.privateAuction : deals.length === 0) return 0
   for (const flight of [campaign.flight, lineItem.flight]) {
     if (flight?.start !== undefined && nowMs < Date.parse(flight.start)) return STAGES.indexOf('outside-flight')

@@ -2,7 +2,9 @@
  * What an opportunity asks of the index: a term per dimension that restricts, each a bit row with what the request's
  * values add to it and take from it. matcher.ts applies them.
  */
+import { findAddressRange, readAddress } from '../state/addresses.ts'
 import { type Catalog, INDEX_DIMENSIONS, SPACE } from '../state/catalog.ts'
+import { eachCircleAround, placeOf } from '../state/circles.ts'
 import {
   type Dimension,
   type DimensionName,
@@ -29,7 +31,6 @@ interface Place {
   readonly space: number
   /** Row of the line items that include nothing in it; −1 when only programs ask for its values. */
   readonly base: number
-  readonly many: boolean
   readonly match: Dimension['match']
 }
 
@@ -57,6 +58,7 @@ export class Terms {
   partFirst = new Int32Array(PARTS_FIRST)
   partLast = new Int32Array(PARTS_FIRST)
   parts = 0
+  readonly #address = new Uint32Array(4)
   #preparedParts = 0
 
   constructor(catalog: Catalog, conditions: Conditions | undefined) {
@@ -89,9 +91,8 @@ export class Terms {
     for (let i = 0; i < places.length; i++) {
       const place = places[i]!
       const value = values[place.position]!
-      if (typeof value !== 'string') this.#many(place, value)
-      else if (place.many) this.#ranges(place, value)
-      else this.#single(place, value)
+      if (typeof value === 'string') this.#single(place, value)
+      else this.#many(place, value)
     }
   }
 
@@ -120,25 +121,19 @@ export class Terms {
   }
 
   /** A dimension in which a request can have several values: what includes any of them, less what excludes any. */
-  #many({ space, base }: Place, keys: readonly string[]): void {
+  #many({ space, base, match }: Place, keys: readonly string[]): void {
     const { columns } = this.#catalog
     const partStart = this.parts
     for (let i = 0; i < keys.length; i++) {
-      const value = findText(columns, space, keys[i]!)
-      if (value >= 0) this.#addValue(value)
+      const key = keys[i]!
+      if (match === undefined) {
+        const value = findText(columns, space, key)
+        if (value >= 0) this.#addFound(value)
+      } else if (match === 'version') this.#addVersions(key)
+      else if (match === 'address') this.#addAddresses(key)
+      else this.#addCircles(key)
     }
-    this.#closeMany(base, partStart)
-  }
-
-  /** A dimension whose values are ranges: the request's one value can lie in several. */
-  #ranges({ base, match }: Place, text: string): void {
-    const partStart = this.parts
-    if (text !== '' && match === 'version') this.#addVersions(text)
-    this.#closeMany(base, partStart)
-  }
-
-  #closeMany(base: number, partStart: number): void {
-    if (base >= 0) this.#addTerm(base, partStart, this.#catalog.columns.rowCount[base]! + this.#partWeight(partStart))
+    if (base >= 0) this.#addTerm(base, partStart, columns.rowCount[base]! + this.#partWeight(partStart))
   }
 
   /** Ranges around a version such as `ios 15.2`. Cost: O(ranges of the system). */
@@ -149,7 +144,27 @@ export class Terms {
     if (ranges === undefined) return
     const version = versionNumber(text.slice(space + 1))
     for (let i = ranges.start; i < ranges.end && columns.versionFrom[i]! <= version; i++)
-      if (version <= columns.versionTo[i]!) this.#addValue(columns.versionValue[i]!)
+      if (version <= columns.versionTo[i]!) this.#addFound(columns.versionValue[i]!)
+  }
+
+  #addAddresses(text: string): void {
+    const { columns } = this.#catalog
+    if (!readAddress(text, this.#address)) return
+    for (let range = findAddressRange(columns, this.#address); range >= 0; range = columns.addressParent[range]!)
+      this.#addFound(columns.addressValue[range]!)
+  }
+
+  #addCircles(text: string): void {
+    const place = placeOf(text)
+    if (place !== undefined) eachCircleAround(this.#catalog.columns, place, this.#addFound)
+  }
+
+  /** A value that the request has, and the lists that it is in. A field, so that it can be called back. */
+  readonly #addFound = (value: number): void => {
+    this.#addValue(value)
+    const { memberStart, memberLists } = this.#catalog.columns
+    if (memberLists.length === 0) return
+    for (let i = memberStart[value]!; i < memberStart[value + 1]!; i++) this.#addValue(memberLists[i]!)
   }
 
   #addSlots(opportunity: Opportunity): void {
@@ -241,8 +256,7 @@ export class Terms {
 
 function placesOf({ header }: Catalog, names: readonly DimensionName[]): readonly Place[] {
   return names.flatMap((name, position) => {
-    const { many = false, match } = dimensionOf(name)
-    const place = { position, space: SPACE[name], base: header.baseRows[name], many, match }
+    const place = { position, space: SPACE[name], base: header.baseRows[name], match: dimensionOf(name).match }
     return header.targeted.includes(name) ? [place] : []
   })
 }

@@ -40,6 +40,11 @@ export const FACT_READERS: Readonly<Record<RequestDimension, Reader>> = {
   metro: ({ geo }) => textOf(geo.metro).toUpperCase(),
   city: ({ geo }) => wordOf(geo.city),
   postal: postalOf,
+  near: ({ geo }) =>
+    typeof geo.lat === 'number' && typeof geo.lon === 'number'
+      ? [`${geo.lat.toFixed(6)},${geo.lon.toFixed(6)}`]
+      : NO_TEXTS,
+  ip: ({ device }) => [textOf(device.ip), textOf(device.ipv6)].filter(each => each !== ''),
   deviceType: ({ device }) => codeOf(device.devicetype),
   make: ({ device }) => wordOf(device.make),
   model: ({ device }) => wordOf(device.model),
@@ -47,7 +52,7 @@ export const FACT_READERS: Readonly<Record<RequestDimension, Reader>> = {
   osVersion: source => {
     const os = systemOf(source)
     const version = textOf(source.device.osv) || systemOfHints(source.sua).osVersion || source.agent.get().osVersion
-    return os === '' || !/^\d/.test(version) ? '' : `${os} ${version}`
+    return os === '' || !/^\d/.test(version) ? NO_TEXTS : [`${os} ${version}`]
   },
   browser: ({ sua, agent }) => browserOfHints(sua) || agent.get().browser,
   language: ({ device }) => languageOf(textOf(device.language) || textOf(device.langb)),
@@ -55,7 +60,10 @@ export const FACT_READERS: Readonly<Record<RequestDimension, Reader>> = {
   carrier: ({ device }) => [wordOf(device.mccmnc), wordOf(device.carrier)].filter(each => each !== ''),
   inventory: ({ inventory }) => inventory,
   domain: ({ site }) => domainWithParents(domainOf(site)),
-  app: ({ app }) => textOf(app.bundle) || textOf(app.id),
+  app: ({ app }) => {
+    const id = textOf(app.bundle) || textOf(app.id)
+    return id === '' ? NO_TEXTS : [id]
+  },
   publisher: ({ place, exchangeId }) => {
     const id = textOf(objectOf(place.publisher).id)
     return id === '' ? NO_TEXTS : [id, `${exchangeId}/${id}`]

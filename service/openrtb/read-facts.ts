@@ -21,7 +21,7 @@ export interface FactTerms {
 }
 
 const UNKNOWN: readonly FactValue[] = REQUEST_DIMENSIONS.map(name =>
-  dimensionOf(name).many === true && dimensionOf(name).match === undefined ? Object.freeze([]) : '',
+  dimensionOf(name).many === true ? Object.freeze([]) : '',
 )
 const READINGS = new Map(
   REQUEST_DIMENSIONS.map((name, position) => [

@@ -173,9 +173,9 @@ describe('facts', () => {
 
   test('of an app are its bundle, else its id, and its categories', () => {
     expect(facts({ app: { bundle: 'com.a', id: '9', cat: ['IAB1-6'] } })).toMatchObject({
-      ...{ app: 'com.a', category: ['IAB1-6', 'IAB1'], domain: [] },
+      ...{ app: ['com.a'], category: ['IAB1-6', 'IAB1'], domain: [] },
     })
-    expect(facts({ app: { id: '9' }, site: null })).toMatchObject({ app: '9' })
+    expect(facts({ app: { id: '9' }, site: null })).toMatchObject({ app: ['9'] })
     expect(facts({ app: { cat: ['IAB1'] }, site: null })).toMatchObject({ category: ['IAB1'] })
   })
 

@@ -20,7 +20,7 @@ function sourceOf(changes: Partial<Record<DocumentKindName, readonly unknown[]>>
   const records = batches.reduce((total, { count }) => total + count, 0)
   return {
     announced: async () => announcement,
-    summary: async version => ({ version, createdAt: '2026-11-01T00:00:00Z', records, bytes: 7_000, compiled: false }),
+    summary: async version => ({ version, createdAt: '2026-11-01T00:00:00Z', records, bytes: 9_000, compiled: false }),
     read: async function* () {
       yield* batches
     },
@@ -30,7 +30,7 @@ function sourceOf(changes: Partial<Record<DocumentKindName, readonly unknown[]>>
 test('every good document is collected, and the report adds up', async () => {
   const load = new CatalogLoad(true)
   const report = await loadVersion(sourceOf(), announcement, load, { clock })
-  expect(report).toMatchObject({ version: 'v7', announcementNumber: 7, usable: true, problemsTotal: 0, bytes: 7_000 })
+  expect(report).toMatchObject({ version: 'v7', announcementNumber: 7, usable: true, problemsTotal: 0, bytes: 9_000 })
   expect(report.counts.lineItems).toEqual({ good: 50, bad: 0 })
   expect(report.threads).toBe(0)
   expect(report.fetchMs + report.parseMs + report.validateMs).toBeLessThanOrEqual(report.totalMs + 1)
@@ -61,7 +61,7 @@ test('progress counts up to the totals, and other work of the thread runs betwee
   await loadVersion(sourceOf(), announcement, new CatalogLoad(true), { clock, onProgress })
   clearInterval(timer)
   expect(seen).toEqual(seen.toSorted((left, right) => left - right))
-  expect(seen).toHaveLength(7)
+  expect(seen).toHaveLength(9)
   expect(turns).toBeGreaterThanOrEqual(3)
 })
 

@@ -1,13 +1,16 @@
 /** Builds a catalog in a slab from parts, which any number of collectors have made. */
 import { assert } from '../foundation/assert.ts'
+import { sortedAddressRanges, writeAddressRanges } from './addresses.ts'
 import { ArenaWriter, type Layout, viewColumns } from './arena.ts'
 import { CATALOG_COLUMNS, type Catalog, type CatalogColumns, SPACE } from './catalog.ts'
 import { type CatalogPart, type CreativeTable, PartCollector, type RenderCreative } from './catalog-part.ts'
+import { circleSizes, planCircles, writeCircles } from './circles.ts'
 import { CreativeColumns, writeStarts } from './creative-columns.ts'
 import { DIMENSION_NAMES } from './dimensions.ts'
 import { type Growing, growingU32 } from './growing.ts'
 import { buildIndex, indexSizes, planRows } from './index-builder.ts'
 import { LineItemColumns } from './line-item-columns.ts'
+import { ListMembers } from './list-members.ts'
 import { programSizes, writePrograms } from './targeting-columns.ts'
 import { TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
@@ -39,6 +42,7 @@ export class CatalogBuilder {
   readonly #creativeIds: string[] = []
   readonly #creatives = new CreativeColumns()
   #blockValues: number | undefined
+  readonly #members = new ListMembers()
   readonly #lineItems = new LineItemColumns()
 
   constructor(render: RenderCreative) {
@@ -51,6 +55,8 @@ export class CatalogBuilder {
       this.#own.learnCreatives(this.creativeTable())
       this.#ownKnowsCreatives = true
     }
+    // What the records before these say can block; it must be counted before their texts come.
+    if (good.kind === 'listParts' && this.#blockValues === undefined) this.#appendOwn()
     this.#own.add(good)
     if (++this.#ownDocuments === OWN_DOCUMENTS_MAX) this.#appendOwn()
   }
@@ -85,10 +91,11 @@ export class CatalogBuilder {
   }
 
   #append(part: CatalogPart): void {
-    if (part.lineItems.idStart.length > 0) this.#blockValues ??= this.#texts.count
+    if (part.lineItems.idStart.length + part.members.lists.length > 0) this.#blockValues ??= this.#texts.count
     const numbers = this.appendTexts(part)
     for (const id of part.creativeIds) this.#creativeIds.push(id)
     this.#creatives.append(part.creatives, numbers)
+    this.#members.append(part.members, numbers)
     this.#lineItems.append(part.lineItems, numbers)
   }
 
@@ -105,10 +112,10 @@ export class CatalogBuilder {
     const { references } = this.#lineItems.targeting
     const programs = this.#lineItems.targeting.planPrograms(this.#texts)
     const plan = planRows(references, this.#texts, order.length)
-    const versions = sortedVersionRanges(this.#texts.textsOf(SPACE.osVersion))
+    const around = planAround(this.#texts)
     const sizes: Record<keyof typeof CATALOG_COLUMNS, number> = {
       ...{ ...this.#sizes(), ...indexSizes(plan), ...programSizes(programs) },
-      ...{ versionFrom: versions.length, versionTo: versions.length, versionValue: versions.length },
+      ...this.#aroundSizes(around),
     }
     const layout = Object.fromEntries(
       Object.entries(CATALOG_COLUMNS).map(([name, kind]) => [
@@ -124,6 +131,9 @@ export class CatalogBuilder {
     columns.campaignIds.set(this.#own.campaignIds.view())
     this.#lineItems.write(columns, order)
     writePrograms(columns, programs, order)
+    this.#members.write(columns.memberStart, columns.memberLists)
+    writeCircles(columns, around.circles)
+    writeAddressRanges(columns, around.addresses)
     const index = buildIndex(columns, plan, references, order)
     const rates = new Map(Object.entries(this.#own.rates?.rates ?? {}))
     rates.set(settings.currency, 1)
@@ -138,11 +148,21 @@ export class CatalogBuilder {
         words: plan.words,
         ...index,
         targeted: DIMENSION_NAMES.filter(name => index.baseRows[name] >= 0 || programs.names.includes(name)),
-        versionSystems: writeVersionRanges(columns, versions),
+        versionSystems: writeVersionRanges(columns, around.versions),
         blockValues: this.#blockValues ?? this.#texts.count,
         bytes: writer.bytesUsed,
         layout,
       },
+    }
+  }
+
+  #aroundSizes({ versions, circles, addresses }: ReturnType<typeof planAround>) {
+    return {
+      ...{ versionFrom: versions.length, versionTo: versions.length, versionValue: versions.length },
+      ...circleSizes(circles),
+      ...{ addressWords: addresses.length * 4, addressBits: addresses.length },
+      ...{ addressParent: addresses.length, addressValue: addresses.length },
+      ...{ memberStart: this.#members.length === 0 ? 0 : this.#texts.count + 1, memberLists: this.#members.length },
     }
   }
 
@@ -166,5 +186,14 @@ export class CatalogBuilder {
     writeStarts(columns.advertiserDomainStart, starts.view(), domains.length)
     const numbers = this.#numbersOf[OWN]
     for (let i = 0; i < domains.length; i++) columns.advertiserDomains[i] = numbers!.at(domains.at(i))
+  }
+}
+
+/** Values around a request's: ranges of versions, circles and ranges of addresses. Cost: O(texts). */
+function planAround(texts: TextTableBuilder) {
+  return {
+    versions: sortedVersionRanges(texts.textsOf(SPACE.osVersion)),
+    circles: planCircles(texts.textsOf(SPACE.near)),
+    addresses: sortedAddressRanges(texts.textsOf(SPACE.ip)),
   }
 }

@@ -1,11 +1,13 @@
 /** Collects validated documents on one thread and hands them over in parts, from which one thread builds a catalog. */
 import { assert } from '../foundation/assert.ts'
 import { SPACE } from './catalog.ts'
+import type { Dictionary } from './conditions.ts'
 import { CreativeColumns, type CreativesPart } from './creative-columns.ts'
-import { domainWithParents } from './dimensions.ts'
+import { domainWithParents, type ListedDimension } from './dimensions.ts'
 import type { Advertiser, Campaign, Creative, Exchange, LineItem, Rates, Settings } from './documents.ts'
 import { GrowingText, growingU32 } from './growing.ts'
 import { type ActiveCampaign, type ActiveCreative, LineItemColumns, type LineItemsPart } from './line-item-columns.ts'
+import { ListMembers, type ListMembersPart } from './list-members.ts'
 import { type NewTexts, TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
 
@@ -21,6 +23,7 @@ export interface CatalogPart {
   /** Ids of active creatives, in the order of the columns. */
   readonly creativeIds: readonly string[]
   readonly creatives: CreativesPart
+  readonly members: ListMembersPart
   readonly lineItems: LineItemsPart
 }
 
@@ -31,9 +34,8 @@ export interface CreativeTable {
 }
 
 /**
- * Collects documents in the order of DOCUMENT_KINDS. Those that others refer to (all but creatives and line items) are
- * few: every collector of a load gets them all, and keeps them. Creatives and line items can be divided between
- * collectors.
+ * Collects documents in the order of DOCUMENT_KINDS. Those that others refer to are few: every collector of a load gets
+ * them all, and keeps them. The kinds of DIVIDED_KINDS can be divided between collectors.
  */
 export class PartCollector {
   readonly #collector: number
@@ -54,7 +56,10 @@ export class PartCollector {
   #creativeIds: string[] = []
   readonly #creatives = new CreativeColumns()
   readonly #activeCreatives = new Map<string, ActiveCreative>()
+  readonly #lists = new Map<string, ListedDimension>()
+  readonly #members = new ListMembers()
   readonly #lineItems = new LineItemColumns()
+  readonly #dictionary: Dictionary = { texts: this.#texts, dimensionOfList: id => this.#dimensionOfList(id) }
 
   constructor(collector: number, render: RenderCreative) {
     this.#collector = collector
@@ -81,6 +86,12 @@ export class PartCollector {
         return
       case 'creatives':
         this.#addCreative(good.document)
+        return
+      case 'lists':
+        this.#lists.set(good.document.id, good.document.dimension)
+        return
+      case 'listParts':
+        this.#members.add(good.document, this.#dimensionOfList(good.document.listId), this.#texts)
         return
       case 'lineItems':
         this.#addLineItem(good.document)
@@ -118,7 +129,13 @@ export class PartCollector {
     const campaign = this.#campaigns.get(document.campaignId)
     const creatives = document.creativeIds.map(id => this.#activeCreatives.get(id)).filter(each => each !== undefined)
     if (document.status !== 'active' || campaign === undefined || creatives.length === 0) return
-    this.#lineItems.add(document, campaign, creatives, this.#texts)
+    this.#lineItems.add(document, campaign, creatives, this.#dictionary)
+  }
+
+  #dimensionOfList(id: string): ListedDimension {
+    const dimension = this.#lists.get(id)
+    assert(dimension !== undefined, 'a list comes before what refers to it', { id })
+    return dimension
   }
 
   /** Tells which creatives all collectors found together; once, before the first line item. Cost: O(creatives). */
@@ -133,7 +150,7 @@ export class PartCollector {
     this.#textsTaken = this.#texts.count
     const creativeIds = this.#creativeIds
     this.#creativeIds = []
-    const [creatives, lineItems] = [this.#creatives.take(), this.#lineItems.take()]
-    return { collector: this.#collector, texts, creativeIds, creatives, lineItems }
+    const [creatives, members, lineItems] = [this.#creatives.take(), this.#members.take(), this.#lineItems.take()]
+    return { collector: this.#collector, texts, creativeIds, creatives, members, lineItems }
   }
 }

@@ -1,6 +1,9 @@
 /** One immutable version of a tenant's campaigns as the bid threads read it: columns in a slab and a small header. */
+
+import { ADDRESS_COLUMNS } from './addresses.ts'
 import { type Column, type ColumnKinds, type Columns, type Layout, viewColumns } from './arena.ts'
-import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
+import { CIRCLE_COLUMNS } from './circles.ts'
+import { DIMENSION_NAMES, type DimensionName, LISTED_DIMENSIONS, type ListedDimension } from './dimensions.ts'
 import type { Exchange, Settings } from './documents.ts'
 import { TEXT_COLUMNS } from './text-table.ts'
 import { VERSION_COLUMNS, type VersionSystems } from './version-ranges.ts'
@@ -89,6 +92,12 @@ const PROGRAM_COLUMNS = {
   splitTo: 'u16',
 } as const satisfies ColumnKinds
 
+const MEMBER_COLUMNS = {
+  /** CSR: numbers of the lists that value v is in are memberLists[start[v] .. start[v + 1]]. Empty without lists. */
+  memberStart: 'u32',
+  memberLists: 'u32',
+} as const satisfies ColumnKinds
+
 /** All columns of a catalog, in the order in which they lie in the slab. */
 export const CATALOG_COLUMNS = {
   ...TEXT_COLUMNS,
@@ -99,6 +108,9 @@ export const CATALOG_COLUMNS = {
   ...INDEX_COLUMNS,
   ...VERSION_COLUMNS,
   ...PROGRAM_COLUMNS,
+  ...MEMBER_COLUMNS,
+  ...CIRCLE_COLUMNS,
+  ...ADDRESS_COLUMNS,
 } as const
 
 /** Views of a catalog's columns. */
@@ -116,6 +128,16 @@ export const SPACE = {
   blockedDomain: INDEX_DIMENSIONS.length + 1,
   userSplit: INDEX_DIMENSIONS.length + 2,
 } as const
+
+/** The space of the ids of lists of a dimension's values. */
+export function listSpace(name: ListedDimension): number {
+  return SPACE.userSplit + 1 + LISTED_DIMENSIONS.indexOf(name)
+}
+
+/** The dimension whose values a space holds, or whose lists; undefined for other spaces. */
+export function dimensionOfSpace(space: number): IndexDimension | undefined {
+  return INDEX_DIMENSIONS[space] ?? LISTED_DIMENSIONS[space - SPACE.userSplit - 1]
+}
 
 /** Creative formats by OpenRTB's `mtype` codes. */
 export const FORMAT = { banner: 1, video: 2 } as const

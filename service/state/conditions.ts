@@ -2,8 +2,8 @@
  * What of a line item's targeting the index answers, and what is left for a program that is run on survivors: postfix
  * words over values of the text table, such as `HAS v7, HAS v9, OR, HAS v3, NOT, AND`.
  */
-import { SPACE } from './catalog.ts'
-import { DIMENSION_NAMES, type DimensionName, dimensionOf } from './dimensions.ts'
+import { listSpace, SPACE } from './catalog.ts'
+import { DIMENSION_NAMES, type DimensionName, dimensionOf, type ListedDimension } from './dimensions.ts'
 import type { Targeting } from './documents.ts'
 import { type Expression, type Term, termOf } from './expressions.ts'
 import type { TextTableBuilder } from './text-table.ts'
@@ -21,11 +21,25 @@ const OR = 3
 /** Turns the last one round. */
 export const NOT = 4
 
+/** What a program's values are looked up in. */
+export interface Dictionary {
+  readonly texts: TextTableBuilder
+  readonly dimensionOfList: (id: string) => ListedDimension
+}
+
+interface Words {
+  push(word: number): void
+}
+
 /** Values by dimension, as the index knows them. */
 export interface PlainRule {
   readonly name: DimensionName
+  /** Undefined, and no lists: it takes all but what it excludes. */
   readonly include: readonly (string | number)[] | undefined
   readonly exclude: readonly (string | number)[]
+  /** Ids of lists whose values are included and excluded too. */
+  readonly includeLists: readonly string[]
+  readonly excludeLists: readonly string[]
 }
 
 /** A part of what must hold together, the other way round when negated. */
@@ -49,6 +63,10 @@ export function divideTargeting(targeting: Targeting): DividedTargeting {
   const includes = new Map<DimensionName, readonly (string | number)[]>()
   const excludes = new Map<DimensionName, readonly (string | number)[]>()
   const all: Demand[] = []
+  const lists = (name: DimensionName) => {
+    const { includeLists = [], excludeLists = [] }: Rule = targeting[name] ?? {}
+    return { includeLists, excludeLists }
+  }
   for (const name of DIMENSION_NAMES) {
     const rule: Rule | undefined = targeting[name]
     if (rule?.include !== undefined) includes.set(name, rule.include)
@@ -60,14 +78,20 @@ export function divideTargeting(targeting: Targeting): DividedTargeting {
     const { term } = demand
     if (term.word === 'values' && demand.negated)
       excludes.set(term.name, [...(excludes.get(term.name) ?? []), ...term.values])
-    else if (term.word === 'values' && !includes.has(term.name)) includes.set(term.name, term.values)
+    else if (term.word === 'values' && !includes.has(term.name) && lists(term.name).includeLists.length === 0)
+      includes.set(term.name, term.values)
     else demands.push(demand)
   }
   if (targeting.userSplit !== undefined)
     demands.push({ term: { word: 'userSplit', split: targeting.userSplit }, negated: false })
-  const names = DIMENSION_NAMES.filter(name => includes.has(name) || excludes.has(name))
+  const names = DIMENSION_NAMES.filter(
+    name => targeting[name] !== undefined || includes.has(name) || excludes.has(name),
+  )
   return {
-    rules: names.map(name => ({ name, include: includes.get(name), exclude: excludes.get(name) ?? [] })),
+    rules: names.map(name => ({
+      ...{ name, include: includes.get(name), exclude: excludes.get(name) ?? [] },
+      ...lists(name),
+    })),
     demands,
   }
 }
@@ -76,6 +100,8 @@ interface Rule {
   readonly include?: readonly (string | number)[]
   readonly exclude?: readonly (string | number)[]
   readonly all?: readonly (string | number)[]
+  readonly includeLists?: readonly string[]
+  readonly excludeLists?: readonly string[]
 }
 
 /** Appends what must hold for the expression (or its opposite) to hold, as many parts as it falls into. */
@@ -87,35 +113,39 @@ function addDemands(expression: Expression, negated: boolean, demands: Demand[])
 }
 
 /** Appends the program of demands that must all hold; nothing when there are none. Cost: O(their values). */
-export function addProgram(
-  demands: readonly Demand[],
-  texts: TextTableBuilder,
-  words: { push(word: number): void },
-): void {
+export function addProgram(demands: readonly Demand[], dictionary: Dictionary, words: Words): void {
   for (let i = 0; i < demands.length; i++) {
     const { term, negated } = demands[i]!
-    addWords(term, texts, words)
+    addWords(term, dictionary, words)
     if (negated) words.push(NOT)
     if (i > 0) words.push(AND)
   }
 }
 
 /** Joins as it goes, so that the stack of a running program is no deeper than the expression. */
-function addWords(term: Term, texts: TextTableBuilder, words: { push(word: number): void }): void {
+function addWords(term: Term, dictionary: Dictionary, words: Words): void {
+  const { texts } = dictionary
   switch (term.word) {
     case 'and':
     case 'or':
       for (let i = 0; i < term.parts.length; i++) {
-        addWords(termOf(term.parts[i]!), texts, words)
+        addWords(termOf(term.parts[i]!), dictionary, words)
         if (i > 0) words.push(term.word === 'and' ? AND : OR)
       }
       return
     case 'not':
-      addWords(termOf(term.part), texts, words)
+      addWords(termOf(term.part), dictionary, words)
       words.push(NOT)
       return
     case 'userSplit':
       words.push((texts.add(SPACE.userSplit, splitText(term.split)) << WORD_BITS) | SPLIT)
+      return
+    case 'list':
+      for (let i = 0; i < term.ids.length; i++) {
+        const id = term.ids[i]!
+        words.push((texts.add(listSpace(dictionary.dimensionOfList(id)), id) << WORD_BITS) | HAS)
+        if (i > 0) words.push(OR)
+      }
       return
     case 'values': {
       const keys = term.values.flatMap(value => keysOf(term.name, value))

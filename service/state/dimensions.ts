@@ -5,6 +5,8 @@
  * values; `exclude` takes none with one of its values; `all` takes only requests with every one. A request in which the
  * value is unknown has none of the values.
  */
+import { isAddressRange } from './addresses.ts'
+import { CIRCLE, isCircle } from './circles.ts'
 import { DAYPART, daypartKeys, isDaypart } from './dayparts.ts'
 import { type Field, number, oneOf, text } from './fields.ts'
 import { scanDomain, scanSolid } from './text-scans.ts'
@@ -19,10 +21,12 @@ export interface Dimension {
   readonly many?: true
   /** Line items can ask for several values at once, with `all`. */
   readonly all?: true
+  /** Line items can name lists of its values, see lists.ts. */
+  readonly listed?: true
   /** It tells about the person: unknown unless user data may be used. */
   readonly personal?: true
-  /** How a request's value finds the documents' values: they say the same, or theirs is a range around it. */
-  readonly match?: 'version'
+  /** How a request's value finds the documents' values: they say the same, or theirs lie around it. */
+  readonly match?: 'version' | 'circle' | 'address'
   readonly value: Field<string> | Field<number>
   /**
    * The keys under which a document's value is indexed, as the request's facts spell them; without it the value itself,
@@ -95,6 +99,7 @@ export const DIMENSIONS = {
   city: { value: lowerCase('city of the device, as in geo.city', 'like "san francisco"') },
   postal: {
     many: true,
+    listed: true,
     personal: true,
     value: text({
       about: 'postal code of the device, or the beginning of one',
@@ -102,6 +107,32 @@ export const DIMENSIONS = {
       pattern: /^[A-Z]{3} [A-Z0-9]{1,10}\*?$/,
       test: code => countryFrom(code.slice(0, 3)) === code.slice(0, 3),
       like: 'an ISO 3166-1 alpha-3 country and a code without spaces, like "USA 94103", or its beginning: "GBR SW1A*"',
+    }),
+  },
+  near: {
+    many: true,
+    listed: true,
+    personal: true,
+    match: 'circle',
+    value: text({
+      about: 'circle around a place, in which the device is',
+      max: 40,
+      pattern: CIRCLE,
+      test: isCircle,
+      like: 'a latitude, a longitude and a radius, like "52.52,13.405 10km"',
+    }),
+  },
+  ip: {
+    many: true,
+    listed: true,
+    personal: true,
+    match: 'address',
+    value: text({
+      about: 'IP address of the device, or a range of them',
+      max: 43,
+      pattern: /^[0-9A-Fa-f.:]+(\/\d{1,3})?$/,
+      test: isAddressRange,
+      like: 'an address, or the first of a range and its length, like "203.0.113.0/24" or "2001:db8::/32"',
     }),
   },
   deviceType: {
@@ -147,6 +178,7 @@ export const DIMENSIONS = {
   inventory: { value: oneOf(['site', 'app', 'dooh'], 'where the ad is shown') },
   domain: {
     many: true,
+    listed: true,
     value: text({
       about: 'domain of the site, with its subdomains',
       max: 253,
@@ -156,6 +188,8 @@ export const DIMENSIONS = {
     }),
   },
   app: {
+    many: true,
+    listed: true,
     value: text({
       about: 'store id or bundle of the app',
       max: 256,
@@ -166,6 +200,7 @@ export const DIMENSIONS = {
   },
   publisher: {
     many: true,
+    listed: true,
     value: text({
       about: 'id of the publisher, alone or after its exchange',
       max: 160,
@@ -180,11 +215,13 @@ export const DIMENSIONS = {
   keyword: {
     many: true,
     all: true,
+    listed: true,
     value: lowerCase('keyword of the site, app, content or user', 'like "trail running"'),
   },
   segment: {
     many: true,
     all: true,
+    listed: true,
     personal: true,
     value: text({
       about: 'audience segment of the user: provider (user.data.id) and id',
@@ -233,6 +270,15 @@ export type ImpressionDimension = {
 }[DimensionName]
 /** Dimensions whose value all impressions of a request share. */
 export type RequestDimension = Exclude<DimensionName, ImpressionDimension>
+
+/** Dimensions of whose values there can be lists. */
+export type ListedDimension = {
+  [D in DimensionName]: (typeof DIMENSIONS)[D] extends { readonly listed: true } ? D : never
+}[DimensionName]
+/** Their names, in the order of the table. */
+export const LISTED_DIMENSIONS = DIMENSION_NAMES.filter(
+  name => dimensionOf(name).listed === true,
+) as readonly ListedDimension[]
 
 /** Their names, in the order of the table: the order of an opportunity's values. */
 export const IMPRESSION_DIMENSIONS = DIMENSION_NAMES.filter(

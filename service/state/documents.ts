@@ -3,17 +3,13 @@ import { LIMITS } from '../limits.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
 import { EXPRESSION } from './expressions.ts'
 import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text, variant } from './fields.ts'
+import { LIST, LIST_PART, type ListPart, type ValueList } from './lists.ts'
+import { RECORD_NAME, recordId } from './record-fields.ts'
 import { USER_SPLIT } from './user-split.ts'
 import { CURRENCIES, MIMES } from './vocabulary.ts'
 
-const id = (about: string) =>
-  text({
-    about,
-    max: 64,
-    pattern: /^[A-Za-z0-9][A-Za-z0-9._:-]*$/,
-    like: 'letters, digits and . _ : -, like "li-1001"',
-  })
-const name = text({ about: 'name for people', max: 256 })
+const id = recordId
+const name = RECORD_NAME
 const status = oneOf(['active', 'paused'], 'only active records take part')
 const currency = text({
   about: 'ISO 4217 currency',
@@ -108,28 +104,39 @@ function rule<T>(value: Field<T>) {
   return optional(record({ include: optional(values), exclude: optional(values) }, 'what to take and what to leave', 1))
 }
 
+const listIds = optional(list(id('a list'), { min: 1, max: LIMITS.listsPerRuleMax }))
+
+/** The same for a dimension of whose values there can be lists. */
+function listedRule<T>(value: Field<T>) {
+  const values = optional(list(value, { min: 1, max: LIMITS.targetingValuesMax }))
+  const lists = { includeLists: listIds, excludeLists: listIds }
+  return optional(record({ include: values, exclude: values, ...lists }, 'what to take and what to leave', 1))
+}
+
 /** The same for a dimension in which a line item can ask for several values at once. */
 function ruleWithAll<T>(value: Field<T>) {
-  const values = list(value, { min: 1, max: LIMITS.targetingValuesMax })
+  const values = optional(list(value, { min: 1, max: LIMITS.targetingValuesMax }))
   const all = optional(list(value, { min: 1, max: LIMITS.targetingAllMax }))
-  return optional(record({ include: optional(values), all, exclude: optional(values) }, 'any of, all of, none of', 1))
+  const lists = { includeLists: listIds, excludeLists: listIds }
+  return optional(record({ include: values, all, exclude: values, ...lists }, 'any of, all of, none of', 1))
 }
 
 type ValueOf<D extends DimensionName> = TypeOf<(typeof DIMENSIONS)[D]['value']>
-type Rules = {
-  [D in DimensionName]: (typeof DIMENSIONS)[D] extends { readonly all: true }
-    ? ReturnType<typeof ruleWithAll<ValueOf<D>>>
+type RuleOf<D extends DimensionName> = (typeof DIMENSIONS)[D] extends { readonly all: true }
+  ? ReturnType<typeof ruleWithAll<ValueOf<D>>>
+  : (typeof DIMENSIONS)[D] extends { readonly listed: true }
+    ? ReturnType<typeof listedRule<ValueOf<D>>>
     : ReturnType<typeof rule<ValueOf<D>>>
+
+function ruleOf(name: DimensionName) {
+  const { value, all, listed } = dimensionOf(name)
+  if (all === true) return ruleWithAll(value as Field<unknown>)
+  return listed === true ? listedRule(value as Field<unknown>) : rule(value as Field<unknown>)
 }
 
 const TARGETING = record(
   {
-    ...(Object.fromEntries(
-      DIMENSION_NAMES.map(name => {
-        const { value, all } = dimensionOf(name)
-        return [name, (all === true ? ruleWithAll : rule)(value as Field<unknown>)]
-      }),
-    ) as Rules),
+    ...(Object.fromEntries(DIMENSION_NAMES.map(name => [name, ruleOf(name)])) as { [D in DimensionName]: RuleOf<D> }),
     userSplit: optional(USER_SPLIT),
     expression: optional(EXPRESSION),
   },
@@ -304,6 +311,8 @@ export const DOCUMENT_KINDS = {
   advertisers: { count: 'many', field: ADVERTISER, max: LIMITS.advertisersMax },
   campaigns: { count: 'many', field: CAMPAIGN, max: LIMITS.campaignsMax },
   creatives: { count: 'many', field: CREATIVE, max: LIMITS.creativesMax },
+  lists: { count: 'many', field: LIST, max: LIMITS.listsMax },
+  listParts: { count: 'many', field: LIST_PART, max: LIMITS.listPartsMax },
   lineItems: { count: 'many', field: LINE_ITEM, max: LIMITS.lineItemsMax },
 } as const satisfies Record<string, DocumentKind>
 
@@ -312,7 +321,7 @@ export type DocumentKindName = keyof typeof DOCUMENT_KINDS
 /** The names in reading order. */
 export const DOCUMENT_KIND_NAMES = Object.keys(DOCUMENT_KINDS) as readonly DocumentKindName[]
 /** Kinds that are nearly all of a version, and to whose records no other record of the same kind refers. */
-export const DIVIDED_KINDS: ReadonlySet<DocumentKindName> = new Set(['creatives', 'lineItems'])
+export const DIVIDED_KINDS: ReadonlySet<DocumentKindName> = new Set(['creatives', 'listParts', 'lineItems'])
 
 /** A tenant's documents after validation: every record is good and everything it refers to is there. */
 export interface TenantDocuments {
@@ -322,5 +331,7 @@ export interface TenantDocuments {
   readonly advertisers: readonly Advertiser[]
   readonly campaigns: readonly Campaign[]
   readonly creatives: readonly Creative[]
+  readonly lists: readonly ValueList[]
+  readonly listParts: readonly ListPart[]
   readonly lineItems: readonly LineItem[]
 }

@@ -1,10 +1,12 @@
 /**
  * Expressions over targeting dimensions: `and`, `or`, `not`, and at their ends a dimension with values of which the
- * request must have one, such as `{ "or": [{ "country": ["USA"] }, { "not": { "keyword": ["golf"] } }] }`.
+ * request must have one, or lists in which it must have one, such as
+ * `{ "or": [{ "country": ["USA"] }, { "not": { "keyword": ["golf"] } }] }`.
  */
 import { LIMITS } from '../limits.ts'
 import { DIMENSION_NAMES, type DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
 import { type Field, type JsonSchema, list, type Path, type Problem, problem, type TypeOf } from './fields.ts'
+import { recordId } from './record-fields.ts'
 import { USER_SPLIT, type UserSplit } from './user-split.ts'
 
 /** A dimension and values; one of them must be the request's. */
@@ -18,6 +20,7 @@ export type Expression =
   | { readonly or: readonly Expression[] }
   | { readonly not: Expression }
   | { readonly userSplit: UserSplit }
+  | { readonly list: readonly string[] }
   | Leaf
 
 /** An expression with its one word and what stands there, told apart. */
@@ -25,6 +28,7 @@ export type Term =
   | { readonly word: 'and' | 'or'; readonly parts: readonly Expression[] }
   | { readonly word: 'not'; readonly part: Expression }
   | { readonly word: 'userSplit'; readonly split: UserSplit }
+  | { readonly word: 'list'; readonly ids: readonly string[] }
   | { readonly word: 'values'; readonly name: DimensionName; readonly values: readonly (string | number)[] }
 
 /** Takes a good expression apart by one level. */
@@ -33,8 +37,17 @@ export function termOf(expression: Expression): Term {
   if ('or' in expression) return { word: 'or', parts: expression.or }
   if ('not' in expression) return { word: 'not', part: expression.not }
   if ('userSplit' in expression) return { word: 'userSplit', split: expression.userSplit }
+  if ('list' in expression) return { word: 'list', ids: expression.list }
   const [name, values] = Object.entries(expression)[0] as [DimensionName, readonly (string | number)[]]
   return { word: 'values', name, values }
+}
+
+/** Ids of all lists that an expression names. Cost: O(its parts). */
+export function listIdsOf(expression: Expression): readonly string[] {
+  const term = termOf(expression)
+  if (term.word === 'and' || term.word === 'or') return term.parts.flatMap(listIdsOf)
+  if (term.word === 'not') return listIdsOf(term.part)
+  return term.word === 'list' ? term.ids : []
 }
 
 const LEAVES: ReadonlyMap<string, Field<unknown>> = new Map([
@@ -43,6 +56,7 @@ const LEAVES: ReadonlyMap<string, Field<unknown>> = new Map([
     return [name, list(value, { min: 1, max: LIMITS.expressionValuesMax }) as Field<unknown>] as const
   }),
   ['userSplit', USER_SPLIT],
+  ['list', list(recordId('a list'), { min: 1, max: LIMITS.listsPerRuleMax })],
 ])
 
 /** An embedded schema of its own, so that it can refer to itself from wherever it stands. */
@@ -86,7 +100,7 @@ function checkPart(value: unknown, path: Path, found: Problem[], { depth, budget
   const leaf = LEAVES.get(word)
   const isInner = word === 'and' || word === 'or' || word === 'not'
   if (words.length !== 1 || (leaf === undefined && !isInner)) {
-    found.push(problem(path, value, 'must be an object with one field: and, or, not, userSplit or a dimension'))
+    found.push(problem(path, value, 'must be an object with one field: and, or, not, userSplit, list or a dimension'))
     return
   }
   if (depth > LIMITS.expressionDepthMax) {

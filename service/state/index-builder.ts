@@ -1,6 +1,6 @@
 /** Compiles which line items take which values into bit rows and posting lists. */
 import type { Column } from './arena.ts'
-import { type CatalogColumns, INDEX_DIMENSIONS, type IndexDimension, SPACE } from './catalog.ts'
+import { type CatalogColumns, dimensionOfSpace, INDEX_DIMENSIONS, type IndexDimension, SPACE } from './catalog.ts'
 import { dimensionOf } from './dimensions.ts'
 import type { growingU32 } from './growing.ts'
 import type { TextTableBuilder } from './text-table.ts'
@@ -34,8 +34,7 @@ interface RowPlan {
   readonly slotValues: ReadonlyMap<number, number>
 }
 
-const isMany = (space: number): boolean => {
-  const name = INDEX_DIMENSIONS[space]!
+const isMany = (name: IndexDimension): boolean => {
   return name === 'slot' || name === 'deal' || dimensionOf(name).many === true
 }
 
@@ -59,13 +58,14 @@ export function planRows(references: References, texts: TextTableBuilder, lineIt
     const space = spaces[value]!
     const includes = listCount[value * 2]!
     const excludes = listCount[value * 2 + 1]!
-    if (space >= INDEX_DIMENSIONS.length || includes + excludes === 0) continue
-    const name = INDEX_DIMENSIONS[space]!
+    const name = dimensionOfSpace(space)
+    if (name === undefined || includes + excludes === 0) continue
+    const many = isMany(name)
     if (baseRows[name] < 0) baseRows[name] = rows++
     if (name === 'slot') slotValues.set(Number(texts.text(value)), value)
-    if (!isMany(space) && includes + excludes > words) valueRow[value] = rows++
-    if (isMany(space) && includes > words) valueIncludeRow[value] = rows++
-    if (isMany(space) && excludes > words) valueExcludeRow[value] = rows++
+    if (!many && includes + excludes > words) valueRow[value] = rows++
+    if (many && includes > words) valueIncludeRow[value] = rows++
+    if (many && excludes > words) valueExcludeRow[value] = rows++
   }
   const plan = { lineItems, words, values, references: references.lists.length, rows, spaces, listCount }
   return { ...plan, valueRow, valueIncludeRow, valueExcludeRow, baseRows, slotValues }

@@ -2,10 +2,10 @@
 import { nanosFromCpm } from '../foundation/units.ts'
 import type { Column, ElementKind } from './arena.ts'
 import { type CatalogColumns, SPACE } from './catalog.ts'
+import type { Dictionary } from './conditions.ts'
 import type { Campaign, LineItem } from './documents.ts'
 import { type Growing, GrowingText, growingF64, growingU32, mapColumns } from './growing.ts'
 import { TargetingColumns, type TargetingPart } from './targeting-columns.ts'
-import type { TextTableBuilder } from './text-table.ts'
 
 const OPEN_START_MS = 0
 const OPEN_END_MS = Number.MAX_SAFE_INTEGER
@@ -69,8 +69,9 @@ export class LineItemColumns {
     document: LineItem,
     campaign: ActiveCampaign,
     creatives: readonly ActiveCreative[],
-    texts: TextTableBuilder,
+    dictionary: Dictionary,
   ): void {
+    const { texts } = dictionary
     const flights = [campaign.document.flight, document.flight]
     this.#u32.priority.push(document.priority)
     this.#f64.priceNanos.push(nanosFromCpm(document.price.cpm, 'down'))
@@ -85,7 +86,11 @@ export class LineItemColumns {
     for (const { ordinal } of creatives) this.#creatives.push(ordinal)
     this.#dealStart.push(this.#deals.length)
     for (const deal of document.deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
-    this.targeting.add(document.targeting, { slots: creatives.map(each => each.slot), deals: document.deals }, texts)
+    this.targeting.add(
+      document.targeting,
+      { slots: creatives.map(each => each.slot), deals: document.deals },
+      dictionary,
+    )
   }
 
   /** Hands over all line items and has none any more. Cost: O(bytes). */

@@ -2,9 +2,11 @@
  * What the fields alone cannot say: rules between the fields of one record, and between records. Each rule appends
  * problems with their remedies and changes nothing else. JSON Schema cannot express these.
  */
-import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
+import { DIMENSION_NAMES, type DimensionName, LISTED_DIMENSIONS, type ListedDimension } from './dimensions.ts'
 import type { Campaign, Creative, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targeting } from './documents.ts'
+import { listIdsOf } from './expressions.ts'
 import { type Problem, problem, type TypeOf } from './fields.ts'
+import { checkListValues, type ListPart } from './lists.ts'
 
 /** The TypeScript type of one record of a kind. */
 export type DocumentOf<K extends DocumentKindName> = TypeOf<(typeof DOCUMENT_KINDS)[K]['field']>
@@ -13,7 +15,7 @@ export type DocumentOf<K extends DocumentKindName> = TypeOf<(typeof DOCUMENT_KIN
 export interface KnownRecords {
   /** The tenant's currency, '' while its settings are missing or refused. */
   readonly currency: string
-  /** Good records: id → advertiser id for campaigns and creatives, '' for other kinds. */
+  /** Good records: id → advertiser id for campaigns and creatives, dimension for lists, '' for other kinds. */
   readonly good: { readonly [K in DocumentKindName]: ReadonlyMap<string, string> }
   /** Refused records: id → where they are, such as `campaigns.json[3]`. */
   readonly refused: { readonly [K in DocumentKindName]: ReadonlyMap<string, string> }
@@ -29,6 +31,8 @@ export const RULES: { readonly [K in DocumentKindName]: Rule<K> } = {
   advertisers: () => {},
   campaigns: checkCampaign,
   creatives: checkCreative,
+  lists: () => {},
+  listParts: checkListPart,
   lineItems: checkLineItem,
 }
 
@@ -56,6 +60,8 @@ const SINGULAR: Readonly<Record<DocumentKindName, string>> = {
   advertisers: 'advertiser',
   campaigns: 'campaign',
   creatives: 'creative',
+  lists: 'list',
+  listParts: 'part of a list',
   lineItems: 'line item',
 }
 
@@ -123,12 +129,36 @@ function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]
   }
 }
 
+function checkListPart({ listId, values }: ListPart, known: KnownRecords, found: Problem[]): void {
+  if (!checkReference({ kind: 'lists', id: listId, path: 'listId' }, known, found)) return
+  checkListValues(values, known.good.lists.get(listId) as ListedDimension, found)
+}
+
+/** Lists in a rule are of the rule's dimension; those in an expression may be of any. */
+function checkLists(targeting: Targeting, known: KnownRecords, found: Problem[]): void {
+  for (const name of LISTED_DIMENSIONS)
+    for (const side of ['includeLists', 'excludeLists'] as const) {
+      const ids = targeting[name]?.[side] ?? []
+      for (let i = 0; i < ids.length; i++) {
+        const [id, path] = [ids[i] ?? '', `targeting.${name}.${side}[${i}]`]
+        const dimension = known.good.lists.get(id)
+        if (dimension === undefined) checkReference({ kind: 'lists', id, path }, known, found)
+        else if (dimension !== name)
+          found.push(problem(path, id, `must be a list of ${name}; this one is of ${dimension}`))
+      }
+    }
+  if (targeting.expression === undefined) return
+  for (const id of listIdsOf(targeting.expression))
+    checkReference({ kind: 'lists', id, path: 'targeting.expression' }, known, found)
+}
+
 function checkTargeting(targeting: Targeting, known: KnownRecords, found: Problem[]): void {
   for (const name of DIMENSION_NAMES) {
     const include = targeting[name]?.include
     const exclude = targeting[name]?.exclude
     if (include !== undefined && exclude !== undefined) checkDisjoint(name, include, exclude, found)
   }
+  checkLists(targeting, known, found)
   checkExchanges('include', targeting.exchange?.include, known, found)
   checkExchanges('exclude', targeting.exchange?.exclude, known, found)
 }

@@ -1,7 +1,16 @@
 /** Collects what line items target, as references for the index and programs for what it cannot answer. */
-import { type CatalogColumns, SPACE } from './catalog.ts'
-import { addProgram, divideTargeting, HAS, keysOf, type PlainRule, SPLIT, WORD_BITS } from './conditions.ts'
-import { DIMENSION_NAMES, type DimensionName } from './dimensions.ts'
+import { type CatalogColumns, dimensionOfSpace, listSpace, SPACE } from './catalog.ts'
+import {
+  addProgram,
+  type Dictionary,
+  divideTargeting,
+  HAS,
+  keysOf,
+  type PlainRule,
+  SPLIT,
+  WORD_BITS,
+} from './conditions.ts'
+import { DIMENSION_NAMES, type DimensionName, type ListedDimension } from './dimensions.ts'
 import type { Targeting } from './documents.ts'
 import { type Growing, growingU32, mapColumns } from './growing.ts'
 import { INCLUDE_WORDS, type References } from './index-builder.ts'
@@ -52,7 +61,8 @@ export class TargetingColumns {
   }
 
   /** Takes the targeting of one line item. Cost: O(its values). */
-  add(targeting: Targeting, { slots, deals }: Selected, texts: TextTableBuilder): void {
+  add(targeting: Targeting, { slots, deals }: Selected, dictionary: Dictionary): void {
+    const { texts } = dictionary
     const { start, lists, includes, programStart, programs } = this.#columns
     const { rules, demands } = divideTargeting(targeting)
     start.push(lists.length)
@@ -64,15 +74,17 @@ export class TargetingColumns {
     this.#includesIn(SPACE.slot)
     includes.append(this.#includeMask)
     programStart.push(programs.length)
-    addProgram(demands, texts, programs)
+    addProgram(demands, dictionary, programs)
   }
 
-  #addRule({ name, include, exclude }: PlainRule, texts: TextTableBuilder): void {
-    if (include !== undefined) {
-      this.#includesIn(SPACE[name])
-      this.#refer(name, include, 0, texts)
-    }
+  #addRule(rule: PlainRule, texts: TextTableBuilder): void {
+    const { name, include, exclude, includeLists, excludeLists } = rule
+    if (include !== undefined || includeLists.length > 0) this.#includesIn(SPACE[name])
+    if (include !== undefined) this.#refer(name, include, 0, texts)
     this.#refer(name, exclude, 1, texts)
+    const { lists } = this.#columns
+    for (const id of includeLists) lists.push(texts.add(listSpace(name as ListedDimension), id) * 2)
+    for (const id of excludeLists) lists.push(texts.add(listSpace(name as ListedDimension), id) * 2 + 1)
   }
 
   #includesIn(space: number): void {
@@ -118,7 +130,7 @@ export class TargetingColumns {
     const known = new Map<string, number>()
     const splitNumbers = new Map<number, number>()
     const plan = { starts: [0], words: [] as number[], splits: [] as (readonly [string, number, number])[] }
-    const spaces = new Set<number>()
+    const names = new Set<string>()
     for (let at = 0; at < ofLineItem.length; at++) {
       const end = at + 1 < programStart.length ? programStart.at(at + 1) : programs.length
       const words = programs.view().subarray(programStart.at(at), end)
@@ -128,19 +140,19 @@ export class TargetingColumns {
       if (program === undefined) {
         program = known.size
         known.set(key, program)
-        for (const word of words) plan.words.push(this.#linked(word, texts, { ...plan, splitNumbers, spaces }))
+        for (const word of words) plan.words.push(this.#linked(word, texts, { ...plan, splitNumbers, names }))
         plan.starts.push(plan.words.length)
       }
       ofLineItem[at] = program + 1
     }
-    return { ...plan, ofLineItem, names: DIMENSION_NAMES.filter(name => spaces.has(SPACE[name])) }
+    return { ...plan, ofLineItem, names: DIMENSION_NAMES.filter(name => names.has(name)) }
   }
 
-  /** A word as the catalog has it: splits by their own numbers. Notes the spaces that are asked for. */
+  /** A word as the catalog has it: splits by their own numbers. Notes the dimensions that are asked for. */
   #linked(word: number, texts: TextTableBuilder, link: Link): number {
     const number = word >>> WORD_BITS
     const operation = word & ((1 << WORD_BITS) - 1)
-    if (operation === HAS) link.spaces.add(texts.space(number))
+    if (operation === HAS) link.names.add(dimensionOfSpace(texts.space(number)) ?? '')
     if (operation !== SPLIT) return word
     let split = link.splitNumbers.get(number)
     if (split === undefined) {
@@ -156,7 +168,7 @@ export class TargetingColumns {
 interface Link {
   readonly splits: (readonly [salt: string, from: number, to: number])[]
   readonly splitNumbers: Map<number, number>
-  readonly spaces: Set<number>
+  readonly names: Set<string>
 }
 
 /** Lengths of the programs' columns, in elements. */

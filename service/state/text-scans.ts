@@ -6,6 +6,13 @@ const HASH_START = 0x811c9dc5
 const HASH_FACTOR = 0x01000193
 const hashEnd = (hash: number): number => (hash ^ (hash >>> 15)) & 0x7fff_ffff
 
+/** Any text is good. */
+export function scanAny(text: string): number {
+  let hash = HASH_START
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), HASH_FACTOR)
+  return hashEnd(hash)
+}
+
 /** The domain's pattern, `[a-z0-9-]+(\.[a-z0-9-]+)+`, read letter by letter. */
 export function scanDomain(text: string): number {
   let hash = HASH_START

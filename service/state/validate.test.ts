@@ -18,6 +18,7 @@ const BASE = {
   ],
   campaigns: [{ id: 'cmp-1', name: 'Campaign', advertiserId: 'adv-1', status: 'active' }],
   creatives: [banner('cr-1', 'adv-1'), banner('cr-2', 'adv-2')],
+  lists: [{ id: 'sites', name: 'Sites', dimension: 'domain' }],
   lineItems: [lineItem({})],
 } satisfies Tenant
 
@@ -71,6 +72,7 @@ describe('a reader of documents', () => {
       'campaigns',
       'creatives',
       'creatives',
+      'lists',
       'lineItems',
     ])
   })
@@ -225,6 +227,17 @@ describe('rules between fields and records', () => {
     expect(linesWith({ rates: [{ ...BASE.rates[0], rates: { USD: 1.1 } }] })[0]).toContain('rates.USD: 1.1: must be 1')
   })
 
+  test("a list's parts hold values of its dimension", () => {
+    const part = (change: object) => ({ id: 'sites-1', listId: 'sites', values: ['a.example', 'b.example'], ...change })
+    expect(linesWith({ listParts: [part({})] })).toEqual([])
+    expect(linesWith({ listParts: [part({ listId: 'none' })] })[0]).toContain('must be the id of a list; there is none')
+    expect(linesWith({ listParts: [part({ values: ['a.example', 'B.example'] })] })).toEqual([
+      'listParts.json[0] (sites-1) values[1]: "B.example": must be a domain in lower case without scheme or path, ' +
+        'like "example.com"',
+    ])
+    expect(linesWith({ listParts: [part({ values: ['a.example', 'a.example'] })] })[0]).toContain('same item twice')
+  })
+
   test('there is one of settings and rates, and a limit for the others', () => {
     expect(linesWith({ rates: [BASE.rates[0], BASE.rates[0]] })[0]).toContain('there is one rates')
     const exchanges = Array.from({ length: LIMITS.exchangesMax + 1 }, (_, i) => ({
@@ -239,6 +252,24 @@ describe('rules between fields and records', () => {
 
 describe('fields', () => {
   test.each([
+    ['a list that is not there', { domain: { includeLists: ['none'] } }, 'must be the id of a list; there is none'],
+    [
+      'a list of another dimension',
+      { app: { excludeLists: ['sites'] } },
+      'must be a list of app; this one is of domain',
+    ],
+    ['an expression with a list that is not there', { expression: { list: ['none'] } }, 'must be the id of a list'],
+    ['a circle off the earth', { near: { include: ['91,0 5km'] } }, 'must be a latitude, a longitude and a radius'],
+    [
+      'a range that begins inside',
+      { ip: { exclude: ['192.0.2.7/24'] } },
+      'must be an address, or the first of a range',
+    ],
+    [
+      'a split that ends before it begins',
+      { userSplit: { salt: 'a', from: 2, to: 1 } },
+      'must not be less than from, 2',
+    ],
     ['a daypart of no hour', { daypart: { include: ['fri 20-04'] } }, 'split what passes midnight'],
     ['a region of no country', { region: { include: ['XX-CA'] } }, 'ISO 3166-2'],
     ['a category beyond the list', { category: { exclude: ['IAB27'] } }, 'IAB1 to IAB26'],

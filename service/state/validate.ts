@@ -66,9 +66,10 @@ function idOf(value: unknown): string | undefined {
   return typeof id === 'string' ? id : undefined
 }
 
-/** What other records ask about this one: the advertiser whose it is, '' for records that have none. */
+/** What other records ask about this one: the advertiser whose it is, or a list's dimension; '' for other records. */
 export function ownerOf(value: unknown): string {
-  const owner = typeof value === 'object' && value !== null && 'advertiserId' in value ? value.advertiserId : ''
+  if (typeof value !== 'object' || value === null) return ''
+  const owner = 'advertiserId' in value ? value.advertiserId : 'dimension' in value ? value.dimension : ''
   return typeof owner === 'string' ? owner : ''
 }
 
