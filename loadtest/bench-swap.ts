@@ -1,9 +1,12 @@
 /**
  * `npm run bench:swap`: what loading a new version costs the bids that go on meanwhile, and whether memory stays flat.
  * A real Redis, the real service with one bid thread, an open loop at a fixed modest rate; a window in which a version
- * is loaded and swapped alternates with a quiet one of the same length.
+ * is loaded and swapped alternates with a quiet one of the same length. The bid thread has one core, with the generator;
+ * everything else has the other, as in a task whose BID_THREADS leave the control thread a core. On a core that both
+ * share, a wake-up waits for the end of the other's slice (3 ms on Linux), whatever the two do.
  */
-import { readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +20,7 @@ import { DOCUMENT_KIND_NAMES, type LineItem, type TenantDocuments } from '../ser
 import { startRedis } from '../test/redis-server.ts'
 import { median } from './bench-engine.ts'
 import { benchDocuments, benchTraffic } from './bench-workload.ts'
+import { canPin } from './cpu.ts'
 import { GeneratorProcess } from './generator-process.ts'
 import { Histogram, summaryOf } from './histogram.ts'
 import { ms } from './report.ts'
@@ -26,6 +30,9 @@ import { ratesOf } from './tenant-records.ts'
 const TENANT = 'bench-tenant'
 const SEED = 20_261_121
 const REQUESTS = 2_000
+/** Of the bid thread and the generator; and of the control thread, what helps it, and Redis. */
+const BID_CORE = '0'
+const OTHER_CORE = '1'
 const WARM_UP_S = 5
 const LOAD_TIMEOUT_MS = 120_000
 /** Swaps before memory counts: both slabs and all heaps have had their first catalog. */
@@ -89,12 +96,23 @@ function rssMibOf(pid: number): number {
   return Math.round(Number(kib ?? 0) / 1024)
 }
 
+/** The bid thread is the only worker of a service that does not load. Does nothing where threads cannot be pinned. */
+function pinThreads(pid: number): void {
+  if (!canPin(BID_CORE) || !canPin(OTHER_CORE)) return
+  for (const tid of readdirSync(`/proc/${pid}/task`)) {
+    const isWorker = readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim() === 'WorkerThread'
+    spawnSync('taskset', ['-pc', isWorker ? BID_CORE : OTHER_CORE, tid], { stdio: 'ignore' })
+  }
+}
+
 async function benchSwap(options: Options): Promise<void> {
+  // What it starts, Redis above all, stays on its core.
+  if (canPin(OTHER_CORE)) spawnSync('taskset', ['-apc', OTHER_CORE, String(process.pid)], { stdio: 'ignore' })
   const documents = benchDocuments(Number(options.lineItems), SEED)
   const folder = await mkdtemp(join(tmpdir(), 'bidcell-swap-'))
   const server = await startRedis()
   const redis = new Redis(server.url)
-  const generator = new GeneratorProcess({ cpus: '1', precedence: 'urgent' })
+  const generator = new GeneratorProcess({ cpus: BID_CORE, precedence: 'urgent' })
   try {
     const versions = await publishBoth(redis, documents)
     const exchange = documents.exchanges[0]?.id ?? ''
@@ -106,6 +124,7 @@ async function benchSwap(options: Options): Promise<void> {
       env: { TENANT_ID: TENANT, STATE_URL: server.url, BID_THREADS: '1', STATE_POLL_S: '1', NODE_ENV: 'production' },
       readyTimeoutMs: LOAD_TIMEOUT_MS,
     })
+    pinThreads(service.pid)
     const load = (durationS: number, seed: number) =>
       generator.openLoop({
         ...{ url: service.url, arrivals: 'poisson', ratePerS: Number(options.rate), durationS, seed },
