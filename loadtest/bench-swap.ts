@@ -1,7 +1,7 @@
 /**
  * `npm run bench:swap`: what loading a new version costs the bids that go on meanwhile, and whether memory stays flat.
  * A real Redis, the real service with one bid thread, an open loop at a fixed modest rate; a window in which a version
- * is loaded and swapped alternates with a quiet one of the same length. The bid thread has one core, with the generator;
+ * is loaded and swapped alternates with a quiet one of the same length. Bid thread and generator have one core;
  * everything else has the other, as in a task whose BID_THREADS leave the control thread a core. On a core that both
  * share, a wake-up waits for the end of the other's slice (3 ms on Linux), whatever the two do.
  */
