@@ -13,6 +13,13 @@ export const LIMITS = {
   inflatedBytesMax: 1 * MIB,
   /** Bodies up to here inflate on the bid thread in one go (about 0.1 ms); larger ones stream first. */
   inflateSyncBytesMax: 32 * KIB,
+  /**
+   * Bodies of one bid thread that have come in part, or wait for a thread that inflates them: 64 of the largest. What
+   * would be more gets its no-bid at once. A body that comes whole in one piece is answered there and then.
+   */
+  partialBodyBytesMax: 16 * MIB,
+  /** Connections of one bid thread: each costs 8 KiB of heap (measured, idle), so a third of the heap at most. */
+  connectionsMax: 8_192,
   /** `{` and `[` inside each other. OpenRTB needs about 8; native markup as a string counts from its own start. */
   jsonDepthMax: 64,
   /** Below this size the depth is bounded by the size: 8 Ki levels parse in about 2 ms. */
@@ -134,6 +141,14 @@ assert(LIMITS.inflatedBytesMax >= LIMITS.bodyBytesMax, 'a body that is not compr
 assert(
   LIMITS.bodyBytesMax >= LIMITS.impressionsMax * 2 * KIB,
   'a request with every impression must fit the body limit',
+)
+assert(
+  LIMITS.partialBodyBytesMax >= 16 * LIMITS.bodyBytesMax,
+  'several of the largest bodies must be able to come at once',
+)
+assert(
+  LIMITS.connectionsMax * 8 * KIB * 3 <= (LIMITS.bidThreadOldMib + 1) * MIB,
+  'connections must leave most of the heap to the rest',
 )
 assert(LIMITS.chunkBytesMax >= 4 * LIMITS.recordBytesMax, 'a chunk must hold several of the largest records')
 assert(LIMITS.recordBytesMax >= 2 * LIMITS.markupCharsMax, 'a record must hold the longest markup, escaped')

@@ -4,6 +4,8 @@ import { LIMITS } from '../limits.ts'
 export interface BidHeaders {
   /** Status that refuses the request, 0 for a good one. */
   readonly refusal: 0 | 413 | 415 | 431
+  /** Content-Length, −1 when it is not told. */
+  readonly bodyBytes: number
   readonly isGzip: boolean
   readonly takesGzip: boolean
 }
@@ -19,6 +21,7 @@ const REFUSES_GZIP = /\bgzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)/i
 export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
   let refusal: BidHeaders['refusal'] = rawHeaders.length > LIMITS.headersMax * 2 ? 431 : 0
   let encodings = 0
+  let bodyBytes = -1
   let isGzip = false
   let takesGzip = false
   for (let i = 0; i + 1 < rawHeaders.length && refusal === 0; i += 2) {
@@ -27,7 +30,8 @@ export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
     if (name.length === 12 && isNamed(name, 'content-type')) {
       if (!JSON_CONTENT.test(value)) refusal = 415
     } else if (name.length === 14 && isNamed(name, 'content-length')) {
-      if (Number(value) > LIMITS.bodyBytesMax) refusal = 413
+      bodyBytes = Number(value)
+      if (bodyBytes > LIMITS.bodyBytesMax) refusal = 413
     } else if (name.length === 15 && isNamed(name, 'accept-encoding')) {
       takesGzip ||= value.includes('gzip') && !REFUSES_GZIP.test(value)
     } else if (name.length === 16 && isNamed(name, 'content-encoding')) {
@@ -37,7 +41,7 @@ export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
       if (++encodings > 1 || (!isGzip && encoding !== 'identity')) refusal = 415
     }
   }
-  return { refusal, isGzip, takesGzip }
+  return { refusal, bodyBytes, isGzip, takesGzip }
 }
 
 /** More than one Host: two servers could read the request as two different ones (RFC 9112, section 3.2). */

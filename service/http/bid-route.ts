@@ -38,6 +38,7 @@ const INFLATE = { maxOutputLength: LIMITS.inflatedBytesMax }
 const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
 const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
 const SHED_NOT_READY = shedCounter('not-ready')
+const SHED_OVERLOAD = shedCounter('overload')
 
 /**
  * One request on its way, and its body as far as it has come. It holds no catalog: a body may take seconds to come, and
@@ -55,6 +56,8 @@ class Call implements BodyTaker {
   #first: Buffer | undefined
   #more: Buffer[] | undefined
   #bytes = 0
+  #heldBytes = 0
+  #isShed = false
 
   constructor(
     route: BidRoute,
@@ -71,10 +74,28 @@ class Call implements BodyTaker {
 
   chunk(bytes: Buffer): void {
     this.#bytes += bytes.length
+    if (this.#isShed) return
     if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.req, this.res, 413)
+    // A body that is whole with this piece is answered before anything else happens: it waits nowhere.
+    else if (this.#bytes !== this.headers.bodyBytes && !this.hold(bytes.length)) return
     else if (this.#first === undefined) this.#first = bytes
     else if (this.#more === undefined) this.#more = [this.#first, bytes]
     else this.#more.push(bytes)
+  }
+
+  /**
+   * Keeps bytes of this body until its answer is sent or its connection is gone.
+   * @returns false when this thread holds as many as it may: then the call has had its no-bid
+   */
+  hold(bytes: number): boolean {
+    if (!this.#route.hold(bytes)) {
+      this.#isShed = true
+      this.#route.shed(this.req, this.res)
+      return false
+    }
+    if (this.#heldBytes === 0) this.res.once('close', () => this.#route.release(this.#heldBytes))
+    this.#heldBytes += bytes
+    return true
   }
 
   end(): void {
@@ -88,6 +109,8 @@ class Call implements BodyTaker {
 export class BidRoute {
   readonly #deps: BidRouteDeps
   readonly #prefix: string
+  /** Of bodies that have come in part, or wait to be inflated. */
+  #heldBytes = 0
 
   constructor(deps: BidRouteDeps) {
     this.#deps = deps
@@ -121,6 +144,26 @@ export class BidRoute {
     this.#send(res, 204, '')
   }
 
+  /** @returns false when these bytes would be too many; then they are not counted */
+  hold(bytes: number): boolean {
+    if (this.#heldBytes + bytes > LIMITS.partialBodyBytesMax) return false
+    this.#heldBytes += bytes
+    return true
+  }
+
+  /** What was held is gone. */
+  release(bytes: number): void {
+    this.#heldBytes -= bytes
+  }
+
+  /** No bid for want of memory; the connection closes, because the rest of the body is not read. */
+  shed(req: BidMessage, res: ServerResponse): void {
+    this.#deps.recorder.count(SHED_OVERLOAD)
+    res.shouldKeepAlive = false
+    req.resume()
+    this.#send(res, 204, '')
+  }
+
   /** Answers a call whose body is whole; large compressed bodies after a turn of the event loop. */
   takeBody(call: Call, body: Buffer): void {
     this.#deps.recorder.add(COUNTER.bytesIn, body.length)
@@ -130,6 +173,7 @@ export class BidRoute {
     }
     this.#deps.recorder.count(COUNTER.gzipIn)
     if (body.length > LIMITS.inflateSyncBytesMax) {
+      if (!call.hold(body.length)) return
       gunzip(body, INFLATE, (error, inflated) => {
         if (error === null) this.#answer(call, inflated)
         else this.refuse(call.req, call.res, inflateStatus(error))

@@ -25,6 +25,8 @@ export interface PublicServerDeps {
   readonly recorder: Recorder
   /** Longer than the load balancer keeps an idle connection, or it would send into a closing one. */
   readonly keepAliveMs: number
+  /** Connections at once; LIMITS.connectionsMax but in tests. */
+  readonly connectionsMax?: number
 }
 
 /** Headers and body together must have arrived by then; see faults such as Slowloris. */
@@ -38,7 +40,7 @@ const SOCKET_STALL_MS = 2_500
 
 /** @returns a Fastify instance that does not listen yet. */
 export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
-  const { tenantId, route, health, recorder, keepAliveMs } = deps
+  const { tenantId, route, health, recorder, keepAliveMs, connectionsMax = LIMITS.connectionsMax } = deps
   const answer = (reply: FastifyReply, status: number): void => {
     recorder.count(responseCounter(status))
     void reply.code(status).send()
@@ -66,6 +68,8 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
       )
       server.timeout = SOCKET_STALL_MS
       server.on('timeout', cutStalled)
+      server.maxConnections = connectionsMax
+      server.on('drop', () => recorder.count(COUNTER.connectionsRefused))
       server.on('connection', () => recorder.count(COUNTER.connections))
       return server
     },

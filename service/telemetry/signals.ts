@@ -68,6 +68,11 @@ export const COUNTERS = {
   bytesIn: { name: 'bytes_in', unit: 'bytes', meaning: 'Body bytes of bid requests as they came over the wire.' },
   bytesOut: { name: 'bytes_out', unit: 'bytes', meaning: 'Body bytes of bid responses as they were sent.' },
   connections: { name: 'connections', unit: 'count', meaning: 'Connections accepted on the public port.' },
+  connectionsRefused: {
+    name: 'connections_refused',
+    unit: 'count',
+    meaning: 'Connections closed at once: a bid thread had as many as it takes.',
+  },
   stateLoads: { name: 'state_loads', unit: 'count', meaning: 'Versions that were loaded and swapped in.' },
   stateRefusals: { name: 'state_refusals', unit: 'count', meaning: 'Versions that were refused whole.' },
   recordRefusals: {

@@ -1,0 +1,116 @@
+import { connect, type Socket } from 'node:net'
+import { afterEach, describe, expect, test } from 'vitest'
+import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
+import { Random } from '../foundation/random.ts'
+import { LIMITS } from '../limits.ts'
+import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
+import { COUNTER, shedCounter } from '../telemetry/signals.ts'
+import { BidPath } from './bid-path.ts'
+import { BidRoute } from './bid-route.ts'
+import { createPublicServer } from './public-server.ts'
+import { Serving } from './serving.ts'
+
+const LIMITS_HERE = { keepAliveMs: 60_000, connectionsMax: 100 }
+const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
+const GOOD = JSON.stringify({ id: 'r', imp: [{ id: '1', banner: { w: 300, h: 250 } }] })
+/** Of a body that never ends, the largest part. */
+const PART_BYTES = LIMITS.bodyBytesMax - 1_024
+const SOON_MS = 500
+const HOLDERS = Math.floor(LIMITS.partialBodyBytesMax / PART_BYTES)
+
+const serving = new Serving(compiledTenant(sampleTenant()), NOW_MS)
+const block = createRecorderBlock()
+const recorder = new Recorder(block)
+const closers: (() => Promise<void>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+async function startServer(): Promise<number> {
+  const parts = { bidIdPrefix: 't-', alarm: () => {}, pickIndex: new Random(1).pickIndex }
+  const clocks = { nowMs: () => NOW_MS, loopLagMs: () => 0, isDraining: () => false }
+  const bidPath = new BidPath({ recorder, ...parts })
+  const route = new BidRoute({ tenantId: 'acme', bidPath, recorder, serving: () => serving, ...clocks })
+  const health = { isReady: () => true, isLive: () => true }
+  const app = createPublicServer({ tenantId: 'acme', route, health, recorder, ...LIMITS_HERE })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  closers.push(async () => {
+    app.server.closeAllConnections()
+    await app.close()
+  })
+  const address = app.server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+function counted(counter: number): number {
+  return snapshot({ blocks: [block], gauges: {}, takenAtMs: 0 }).counters[counter] ?? 0
+}
+
+const headOf = (bytes: number): string =>
+  `POST /acme/openrtb2/adx HTTP/1.1\r\nHost: h\r\nContent-Length: ${bytes}\r\n\r\n`
+
+async function opened(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1')
+  socket.on('error', () => {})
+  await new Promise<void>(resolve => socket.once('connect', () => resolve()))
+  return socket
+}
+
+/** Status of the next answer on a connection, 0 when none comes soon. */
+function answerOn(socket: Socket): Promise<number> {
+  return new Promise(resolve => {
+    socket.once('data', (bytes: Buffer) => resolve(Number(bytes.toString().slice(9, 12))))
+    setTimeout(resolve, SOON_MS, 0)
+  })
+}
+
+async function statusOf(port: number, ...pieces: string[]): Promise<number> {
+  const socket = await opened(port)
+  const status = answerOn(socket)
+  for (const piece of pieces) {
+    socket.write(piece)
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  const found = await status
+  socket.destroy()
+  return found
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (let round = 0; round < 8 && !(await isSo()); round++) await new Promise(resolve => setTimeout(resolve, 20))
+}
+
+describe('bodies that come in parts', () => {
+  test('get no bid when a thread holds as many bytes as it may, and bids again when they are gone', async () => {
+    const port = await startServer()
+    const inPieces = [headOf(GOOD.length) + GOOD.slice(0, 10), GOOD.slice(10)]
+    expect(await statusOf(port, ...inPieces)).toBe(200)
+    const before = counted(shedCounter('overload'))
+    const holders = await Promise.all(Array.from({ length: HOLDERS }, () => opened(port)))
+    for (const socket of holders) socket.write(`${headOf(LIMITS.bodyBytesMax)}${' '.repeat(PART_BYTES)}`)
+    const wait = ' '.repeat(LIMITS.partialBodyBytesMax - HOLDERS * PART_BYTES + 1)
+    await until(async () => (await statusOf(port, headOf(wait.length + 1) + wait)) === 204)
+    expect(counted(shedCounter('overload'))).toBeGreaterThan(before)
+    // What comes whole needs no room, so ordinary traffic goes on.
+    expect(await statusOf(port, headOf(GOOD.length) + GOOD)).toBe(200)
+    for (const socket of holders) socket.destroy()
+    await until(async () => (await statusOf(port, ...inPieces)) === 200)
+    expect(await statusOf(port, ...inPieces)).toBe(200)
+  })
+})
+
+describe('connections', () => {
+  test('beyond the limit are closed at once and counted; others go on', async () => {
+    const port = await startServer()
+    const sockets = await Promise.all(Array.from({ length: LIMITS_HERE.connectionsMax }, () => opened(port)))
+    const before = counted(COUNTER.connectionsRefused)
+    const extra = await opened(port)
+    await new Promise<void>(resolve => extra.once('close', () => resolve()))
+    expect(counted(COUNTER.connectionsRefused)).toBe(before + 1)
+    const first = sockets[0] as Socket
+    const status = answerOn(first)
+    first.write(headOf(GOOD.length) + GOOD)
+    expect(await status).toBe(200)
+    for (const socket of sockets) socket.destroy()
+  })
+})
