@@ -13,6 +13,7 @@ import { Histogram, summaryOf } from './histogram.ts'
 import { failuresOf } from './latency.ts'
 import { writeMarkedTenant } from './marked-tenant.ts'
 import { ms, type Objective, type Report } from './report.ts'
+import type { SeriesPoint } from './series.ts'
 import type { ServiceProcess } from './service-process.ts'
 import type { Stage } from './stage.ts'
 import { ratesOf, readTenantRecords } from './tenant-records.ts'
@@ -225,7 +226,13 @@ function reportOf(options: IsolationOptions, found: Found): Report {
     examples: rounds.flat().flatMap(({ victim, neighbour }) => {
       return [...victim.findings.examples, ...(neighbour?.findings.examples ?? [])]
     }),
-    figures: { p99DifferenceUs: difference, arms, droppedRounds: dropped.length, foreignLogLines },
+    measurements: arms.map(({ arm, pooled }) => ({ name: arm, latencyUs: pooled, series: seriesOf(rounds, arm) })),
+    figures: {
+      p99DifferenceUs: difference,
+      arms: arms.map(({ pooled: _, ...arm }) => arm),
+      droppedRounds: dropped.length,
+      foreignLogLines,
+    },
     table: [
       ['victim, p99 pooled', 'requests', 'p50 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'failed', 'CPU of core 1'],
       ...arms.map(({ arm, latency, failures, burnt }) => {
@@ -235,6 +242,12 @@ function reportOf(options: IsolationOptions, found: Found): Report {
       }),
     ],
   }
+}
+
+/** The windows of an arm, one after the other: what lay between them is left out. */
+function seriesOf(rounds: Found['rounds'], arm: Arm): readonly SeriesPoint[] {
+  const points = rounds.flatMap(round => round.filter(each => each.arm === arm).flatMap(each => each.victim.series))
+  return points.map((point, second) => ({ ...point, second }))
 }
 
 function tooFewRounds({ rounds }: IsolationOptions, found: Found): string {
@@ -251,7 +264,7 @@ function armFigures(arm: Arm, windows: readonly Window[]) {
     : undefined
   const failures = windows.reduce((sum, { victim }) => sum + failuresOf(victim), 0)
   const sendLagP99Us = Math.max(0, ...windows.map(({ victim }) => victim.sendLagUs.percentile(99)))
-  return { arm, latency: summaryOf(pooled), failures, burnt, sendLagP99Us }
+  return { arm, pooled, latency: summaryOf(pooled), failures, burnt, sendLagP99Us }
 }
 
 function objectivesOf(found: Found, difference: Difference, controlP99Us: number): readonly Objective[] {

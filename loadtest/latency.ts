@@ -133,6 +133,7 @@ function reportOf(options: LatencyOptions, { capacity, steps, requestBytesMean }
       capacityLimitedByGenerator: limited,
       steps: figures,
     },
+    measurements: steps.map(({ name, run }) => ({ name, latencyUs: run.latencyUs, series: run.series })),
     table: [
       ['', 'sent/s', 'p50 ms', 'p90 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'bids', 'lag p99 ms'],
       ...(capacity ? [[`capacity${limited ? ' (generator at its limit)' : ''}`, capacity.answersPerS.toFixed(0)]] : []),

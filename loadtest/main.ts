@@ -115,7 +115,7 @@ async function loadtest(scenario: Scenario, options: Options): Promise<void> {
     const report = await play(scenario, options, stage)
     showFigures(scenario, report)
     const good = showVerdict(report)
-    if (options.report !== undefined) console.log(`Report: ${await writeReport(options.report, report)}`)
+    if (options.report !== undefined) console.log(`Report: ${(await writeReport(options.report, report)).join(' ')}`)
     process.exitCode = good ? EXIT.good : EXIT.bad
   } catch (error) {
     if (error instanceof TenantDirectoryError || error instanceof TargetRefused) throw new CommandProblem(error.message)
@@ -139,7 +139,7 @@ const command = newCommand('loadtest', 'Loads a service on this machine and judg
   .option('--rounds <count>', 'interleaved rounds of isolation', wholeFrom(2, 1_000), 5)
   .option('--lag-ms-max <ms>', 'p99 of its send lag above which the generator was too slow', wholeFrom(1, 1_000), 1)
   .option('--seed <number>', 'of traffic and arrivals', wholeFrom(0, 4_294_967_295), 1)
-  .option('--report <dir>', 'write the result as JSON there')
+  .option('--report <dir>', 'write the result there, as JSON and as one HTML page')
   .addHelpText('after', '\nExit codes: 0 all objectives held, 1 one was missed or the run is invalid, 2 usage.')
   .action(loadtest)
 

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, platform, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { Histogram } from './histogram.ts'
+import { htmlReport, percentilePoints } from './html-report.ts'
 import type { SeriesPoint } from './series.ts'
 
 /** One stated objective. */
@@ -72,13 +73,23 @@ function commit(): string {
   }
 }
 
-/** Writes `<scenario>.json` into a directory, which is made when it is not there. @returns the file */
-export async function writeReport(directory: string, report: Report): Promise<string> {
+/**
+ * Writes `<scenario>.json` and `report.html` into a directory, which is made when it is not there. The page needs no
+ * other file. @returns both files
+ */
+export async function writeReport(directory: string, report: Report): Promise<readonly [json: string, html: string]> {
   await mkdir(directory, { recursive: true })
-  const file = join(directory, `${report.scenario}.json`)
-  const { table: _, ...rest } = report
-  await writeFile(file, `${JSON.stringify({ ...rest, run: runFacts() }, undefined, 2)}\n`)
-  return file
+  const { table: _, measurements = [], ...rest } = report
+  const run = runFacts()
+  const plotted = measurements.map(({ latencyUs, ...each }) => ({
+    ...each,
+    percentilesMs: percentilePoints(latencyUs),
+  }))
+  const json = join(directory, `${report.scenario}.json`)
+  const html = join(directory, 'report.html')
+  await writeFile(json, `${JSON.stringify({ ...rest, measurements: plotted, run }, undefined, 2)}\n`)
+  await writeFile(html, htmlReport(report, run))
+  return [json, html]
 }
 
 /** Microseconds as milliseconds for a person. */

@@ -1,0 +1,189 @@
+/** A run as one page without any other file: verdicts, plots, tables, and how to repeat it. */
+import type { Histogram } from './histogram.ts'
+import type { Measurement, Report } from './report.ts'
+import { PAGE_STYLE } from './report-style.ts'
+import {
+  escaped,
+  LINES_MAX,
+  type Line,
+  linearScale,
+  logScale,
+  percentileScale,
+  secondsScale,
+  svgChart,
+} from './svg-chart.ts'
+
+/** The machine, the commit and the command of a run, by name. */
+export type RunFacts = Readonly<Record<string, unknown>>
+
+/** Writes the page. Cost: O(measurements × (seconds + percentiles)). */
+export function htmlReport(report: Report, run: RunFacts): string {
+  const { scenario, invalid, examples, table, sections = [], measurements = [] } = report
+  const plotted = measurements.slice(0, LINES_MAX)
+  const origin = `${String(run.at ?? '')} · commit ${String(run.commit ?? '').slice(0, 12)}`
+  const body = [
+    `<h1>${escaped(scenario)} ${verdict(report)}</h1>`,
+    `<p class="sub">Bidcell load test · ${escaped(origin)}</p>`,
+    invalid.length === 0 ? '' : `<h2>Why this run proves nothing</h2>${list(invalid)}`,
+    '<h2>Objectives</h2>',
+    objectives(report),
+    '<h2>Figures</h2>',
+    htmlTable(table),
+    plotted.length === 0 ? '' : `<h2>Latency by percentile</h2>${percentileChart(plotted)}`,
+    overTime(plotted),
+    measurements.length > LINES_MAX ? `<p>Plotted are the first ${LINES_MAX} of ${measurements.length}.</p>` : '',
+    ...sections.map(
+      ({ title, notes, table: rows }) =>
+        `<h2>${escaped(title)}</h2>${notes.map(note => `<p>${escaped(note)}</p>`).join('')}${htmlTable(rows)}`,
+    ),
+    examples.length === 0 ? '' : `<h2>Offending answers</h2><pre>${escaped(examples.join('\n'))}</pre>`,
+    '<h2>To repeat it</h2>',
+    `<pre>${escaped(String(run.command ?? ''))}</pre>`,
+    facts('Machine', run),
+    facts('Settings', report.settings),
+  ]
+  return (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">' +
+    `<title>${escaped(scenario)}: Bidcell load test</title>` +
+    '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">' +
+    `<style>${PAGE_STYLE}</style></head><body><main>\n` +
+    `${body.filter(each => each !== '').join('\n')}\n</main></body></html>\n`
+  )
+}
+
+function verdict({ objectives: all, invalid }: Report): string {
+  const missed = all.filter(each => !each.held).length
+  if (invalid.length > 0) return badge('invalid', 'invalid')
+  if (all.length === 0) return badge('none', 'no objective')
+  return missed === 0 ? badge('held', 'all held') : badge('missed', `${missed} missed`)
+}
+
+function badge(kind: string, text: string): string {
+  return `<span class="badge ${kind}">${escaped(text)}</span>`
+}
+
+function objectives({ objectives: all }: Report): string {
+  if (all.length === 0) return '<p>This scenario promises nothing: it only measures.</p>'
+  const rows = all.map(({ name, promised, observed, held }) => {
+    const mark = held ? badge('held', 'held') : badge('missed', 'missed')
+    const cells = [escaped(name), escaped(promised), escaped(observed), mark]
+    return `<tr>${cells.map(cell => `<td>${cell}</td>`).join('')}</tr>`
+  })
+  const head = '<tr><th>Objective</th><th>Promised</th><th>Observed</th><th>Verdict</th></tr>'
+  return `<div class="wide"><table class="texts"><thead>${head}</thead><tbody>${rows.join('')}</tbody></table></div>`
+}
+
+function htmlTable(rows: Report['table']): string {
+  const [head = [], ...rest] = rows
+  if (head.length === 0) return ''
+  const cells = (row: readonly string[], tag: 'th' | 'td') =>
+    `<tr>${head.map((_, i) => `<${tag}>${escaped(row[i] ?? '')}</${tag}>`).join('')}</tr>`
+  const body = rest.map(row => cells(row, 'td')).join('')
+  return `<div class="wide"><table><thead>${cells(head, 'th')}</thead><tbody>${body}</tbody></table></div>`
+}
+
+function list(texts: readonly string[]): string {
+  return `<ul>${texts.map(text => `<li>${escaped(text)}</li>`).join('')}</ul>`
+}
+
+function facts(title: string, values: RunFacts): string {
+  const rows = Object.entries(values).filter(([name, value]) => value !== undefined && name !== 'command')
+  const shown = rows.map(([name, value]) => {
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    return `<dt>${escaped(name)}</dt><dd>${escaped(text)}</dd>`
+  })
+  return shown.length === 0 ? '' : `<h2>${escaped(title)}</h2><dl>${shown.join('')}</dl>`
+}
+
+/** The percentiles that are plotted: dense enough to be smooth, and none that so few values cannot tell. */
+function percentilesOf(count: number): readonly number[] {
+  const found: number[] = []
+  const nines = Math.log10(Math.max(10, count))
+  for (let at = 0; at <= nines; at += 0.05) found.push(100 * (1 - 10 ** -at))
+  return found
+}
+
+function percentileChart(measurements: readonly Measurement[]): string {
+  const lines = measurements.map(({ name, latencyUs }, colour) => ({
+    name,
+    colour,
+    points: percentilePoints(latencyUs),
+  }))
+  const percentMax = Math.max(99, ...lines.flatMap(({ points }) => points.map(([percent]) => percent)))
+  return svgChart({
+    title: 'How long requests took, from the planned send time',
+    x: percentileScale(percentMax),
+    y: latencyScale(lines),
+    lines,
+  })
+}
+
+/** Percentile and milliseconds, for plots and for other programs. */
+export function percentilePoints(latencyUs: Histogram): readonly (readonly [percent: number, ms: number])[] {
+  if (latencyUs.count === 0) return []
+  return percentilesOf(latencyUs.count).map(percent => [percent, latencyUs.percentile(percent) / 1e3])
+}
+
+function latencyScale(lines: readonly Line[]) {
+  const values = lines.flatMap(({ points }) => points.map(([, value]) => value)).filter(value => value > 0)
+  return logScale('ms', least(values, 0.1), greatest(values, 1))
+}
+
+/** Not Math.min(...): a day has more seconds than a call may have arguments. */
+function least(values: readonly number[], otherwise: number): number {
+  return values.reduce((min, each) => Math.min(min, each), values[0] ?? otherwise)
+}
+
+function greatest(values: readonly number[], otherwise: number): number {
+  return values.reduce((max, each) => Math.max(max, each), values[0] ?? otherwise)
+}
+
+type Point = NonNullable<Measurement['series']>[number]
+
+/** Latency of all measurements in one plot, then what was answered and failed, and how late requests were sent. */
+function overTime(measurements: readonly Measurement[]): string {
+  const timed = measurements
+    .map(({ name, series = [] }, colour) => ({ name, colour, series: untilLastSent(series) }))
+    .filter(({ series }) => series.length > 0)
+  if (timed.length === 0) return ''
+  const lines = (value: (point: Point) => number): readonly Line[] =>
+    timed.map(({ name, colour, series }) => ({
+      ...{ name, colour },
+      points: series.map(point => [point.second, value(point)]),
+    }))
+  const lengths = timed.map(({ series }) => series.length - 1)
+  const x = secondsScale(greatest(lengths, 1))
+  const latency = (title: string, shown: readonly Line[]) =>
+    svgChart({ title, x, y: latencyScale(shown), lines: shown })
+  const linear = (title: string, label: string, shown: readonly Line[]) => {
+    const values = shown.flatMap(({ points }) => points.map(([, value]) => value))
+    return svgChart({ title, x, y: linearScale(label, greatest(values, 1) || 1), lines: shown })
+  }
+  const anyFailed = timed.some(({ series }) => series.some(point => point.failed > 0))
+  const failed = lines(point => point.failed)
+  const lag = lines(point => point.sendLagUsMax / 1e3)
+  return [
+    '<h2>Over time</h2>',
+    latency(
+      'p99 of each second',
+      lines(point => point.p99Us / 1e3),
+    ),
+    latency(
+      'Median of each second',
+      lines(point => point.p50Us / 1e3),
+    ),
+    linear(
+      'Answers in each second',
+      'answers/s',
+      lines(point => point.answered),
+    ),
+    anyFailed ? linear('Failed requests in each second', 'failed/s', failed) : '<p>No request failed.</p>',
+    linear('Greatest send lag of each second: how late the generator itself was', 'ms', lag),
+  ].join('\n')
+}
+
+/** A run's last answers come after its last request: a second of its own for them would look like a collapse. */
+function untilLastSent(series: readonly Point[]): readonly Point[] {
+  const last = series.findLastIndex(point => point.sent > 0 || point.failed > 0)
+  return series.slice(0, last + 1)
+}
