@@ -65,7 +65,8 @@ function runFacts(): Readonly<Record<string, unknown>> {
   }
 }
 
-function commit(): string {
+/** The commit of the working copy, 'unknown' outside of one. Cost: starts a process. */
+export function commit(): string {
   try {
     return execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
   } catch {

@@ -16,6 +16,8 @@ type Line =
 
 interface StoredState {
   readonly epoch: string
+  readonly atMs: number
+  readonly wallMs: number
   readonly opensMs: number
   readonly accounts: readonly (readonly [string, Account])[]
   readonly leases: readonly (readonly [string, StoredLease])[]
@@ -139,19 +141,22 @@ function witnessOf(witness: StoredWitness): Witness {
   return { ...witness, spent: new Map(witness.spent), keys: new Map(witness.keys) }
 }
 
-function stored({ epoch, opensMs, accounts, leases, keys, counts }: LedgerState): StoredState {
-  const storedLeases = [...leases].map(([id, lease]) => [id, { ...lease, buckets: [...lease.buckets] }] as const)
-  return { epoch, opensMs, accounts: [...accounts], leases: storedLeases, keys: [...keys], counts: [...counts] }
+function stored(state: LedgerState): StoredState {
+  return {
+    ...state,
+    accounts: [...state.accounts],
+    leases: [...state.leases].map(([id, lease]) => [id, { ...lease, buckets: [...lease.buckets] }] as const),
+    keys: [...state.keys],
+    counts: [...state.counts],
+  }
 }
 
-function loaded({ epoch, opensMs, accounts, leases, keys, counts }: StoredState): LedgerState {
-  const read = leases.map(([id, lease]) => [id, { ...lease, buckets: new Map(lease.buckets) }] as const)
+function loaded(state: StoredState): LedgerState {
   return {
-    epoch,
-    opensMs,
-    accounts: new Map(accounts),
-    leases: new Map(read),
-    keys: new Map(keys),
-    counts: new Map(counts),
+    ...state,
+    accounts: new Map(state.accounts),
+    leases: new Map(state.leases.map(([id, lease]) => [id, { ...lease, buckets: new Map(lease.buckets) }] as const)),
+    keys: new Map(state.keys),
+    counts: new Map(state.counts),
   }
 }

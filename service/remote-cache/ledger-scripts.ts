@@ -2,15 +2,16 @@
  * The ledger's rules as scripts that Redis runs atomically. They only add and compare whole numbers below 2^53, which a
  * Lua number holds exactly. spend/ledger-memory.ts says the same in TypeScript, and a random test holds them together.
  *
- *   t:{acme}:spend:epoch          hash   id, opens (ms): no epoch, no change
+ *   t:{acme}:spend:epoch          hash   id, opens, at (ms of the ledger's own time), wall: no id, no change
  *   t:{acme}:spend:task:<task>    string operations of a task so far
  *   t:{acme}:spend:account:<name> hash   base, booked, leased, late, excess (nanos); epoch of booked
  *   t:{acme}:spend:lease:<lease>  hash   amount, booked, closedNanos, closed, accounts (JSON), b<bucket> (nanos)
- *   t:{acme}:spend:abandoned      zset   lease → ms at which anyone may return it
+ *   t:{acme}:spend:abandoned      zset   lease → ms of the ledger's own time from which anyone may return it
  *   t:{acme}:spend:key:<key>      string '1', expires: a notice that was booked
  */
 
 import { ABANDONED_NAMED_MAX } from '../spend/ledger.ts'
+import { CLOCK_STEP_MS_MAX } from '../spend/ledger-memory.ts'
 
 /** Answers of a script that changed nothing. */
 export const LOST = -1
@@ -19,14 +20,19 @@ export const REBUILDING = -2
 /** See LOST. */
 export const BEHIND = -3
 
-/** The ledger's own clock in ms, and the account's totals. Every script begins with it. */
+/** The ledger's own time in ms, and sums. Every script begins with it. */
 const HEAD = `
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
 local function number(key, field)
   return tonumber(redis.call('HGET', key, field) or '0')
+end
+local function turn(epoch)
+  local time = redis.call('TIME')
+  local wall = time[1] * 1000 + math.floor(time[2] / 1000)
+  local before = number(epoch, 'wall')
+  local at = number(epoch, 'at')
+  if before > 0 then at = at + math.min(${CLOCK_STEP_MS_MAX}, math.max(0, wall - before)) end
+  redis.call('HSET', epoch, 'at', at, 'wall', wall)
+  return at
 end
 local function total(account)
   return number(account, 'base') + number(account, 'booked')
@@ -49,7 +55,8 @@ end
 const CALLER = `
 local epoch = redis.call('HGET', KEYS[1], 'id') or ''
 if epoch == '' or epoch ~= ARGV[1] then return {${LOST}, epoch} end
-local opensIn = number(KEYS[1], 'opens') - now()
+local at = turn(KEYS[1])
+local opensIn = number(KEYS[1], 'opens') - at
 if opensIn > 0 then return {${REBUILDING}, opensIn} end
 local count = tonumber(redis.call('GET', KEYS[2]) or '0')
 if count < tonumber(ARGV[2]) then return {${BEHIND}, count} end
@@ -81,7 +88,7 @@ else
     for i = 1, accounts do redis.call('HINCRBY', KEYS[4 + i], 'leased', granted) end
     redis.call('HSET', KEYS[4], 'amount', granted, 'booked', 0, 'closedNanos', 0, 'closed', 0)
     redis.call('HSET', KEYS[4], 'accounts', ARGV[9])
-    redis.call('ZADD', KEYS[3], now() + tonumber(ARGV[7]), ARGV[4])
+    redis.call('ZADD', KEYS[3], at + tonumber(ARGV[7]), ARGV[4])
     left = left - granted
   end
 end
@@ -89,7 +96,7 @@ local spent = {}
 for i = 1, accounts do spent[i] = text(total(KEYS[4 + i])) end
 local abandoned = {}
 local prefix = string.sub(KEYS[4], 1, #KEYS[4] - #ARGV[4])
-local due = redis.call('ZRANGEBYSCORE', KEYS[3], 0, now(), 'LIMIT', 0, ${ABANDONED_NAMED_MAX})
+local due = redis.call('ZRANGEBYSCORE', KEYS[3], 0, at, 'LIMIT', 0, ${ABANDONED_NAMED_MAX})
 for _, id in ipairs(due) do
   abandoned[#abandoned + 1] = id
   abandoned[#abandoned + 1] = redis.call('HGET', prefix .. id, 'accounts') or '[]'
@@ -160,12 +167,13 @@ return {count, text(uncovered), 0, spent, {}}
 
 /** KEYS: epoch. ARGV: lost epoch, new epoch, opens after ms. The first that comes begins the new epoch. */
 export const BEGIN_SCRIPT = `${HEAD}
+local at = turn(KEYS[1])
 local epoch = redis.call('HGET', KEYS[1], 'id') or ''
 if epoch == '' or epoch == ARGV[1] then
   epoch = ARGV[2]
-  redis.call('HSET', KEYS[1], 'id', epoch, 'opens', now() + tonumber(ARGV[3]))
+  redis.call('HSET', KEYS[1], 'id', epoch, 'opens', at + tonumber(ARGV[3]))
 end
-return {epoch, math.max(0, number(KEYS[1], 'opens') - now())}
+return {epoch, math.max(0, number(KEYS[1], 'opens') - at)}
 `
 
 /** KEYS: epoch, account. ARGV: epoch, total. What a witness was told; nothing in an epoch that is lost, too. */
@@ -182,6 +190,6 @@ if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
 if redis.call('EXISTS', KEYS[3]) == 1 or tonumber(ARGV[3]) <= 0 then return 1 end
 for i = 4, #KEYS do redis.call('HINCRBY', KEYS[i], 'leased', ARGV[3]) end
 redis.call('HSET', KEYS[3], 'amount', ARGV[3], 'booked', 0, 'closedNanos', 0, 'closed', ARGV[4], 'accounts', ARGV[6])
-redis.call('ZADD', KEYS[2], now() + tonumber(ARGV[5]), ARGV[2])
+redis.call('ZADD', KEYS[2], number(KEYS[1], 'at') + tonumber(ARGV[5]), ARGV[2])
 return 1
 `

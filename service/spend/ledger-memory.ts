@@ -47,6 +47,10 @@ export interface LeaseRecord {
 /** All of a ledger's memory. Plain, so that it can be copied and compared. */
 export interface LedgerState {
   epoch: string
+  /** The ledger's own time, and the wall clock when it was last looked at; see turnLedgerClock. */
+  atMs: number
+  wallMs: number
+  /** In the ledger's own time, like all instants but those of keys. */
   opensMs: number
   readonly accounts: Map<string, Account>
   readonly leases: Map<string, LeaseRecord>
@@ -57,7 +61,17 @@ export interface LedgerState {
 
 /** A ledger without memory. */
 export function emptyLedger(): LedgerState {
-  return { epoch: '', opensMs: 0, accounts: new Map(), leases: new Map(), keys: new Map(), counts: new Map() }
+  const maps = { accounts: new Map(), leases: new Map(), keys: new Map(), counts: new Map() }
+  return { epoch: '', atMs: 0, wallMs: 0, opensMs: 0, ...maps }
+}
+
+/** A wall clock that jumps forward moves the ledger's time by no more than this, one that jumps back not at all. */
+export const CLOCK_STEP_MS_MAX = 10_000
+
+/** No lease is abandoned because a clock was set: between two operations the ledger's time moves by a bounded step. */
+function turnLedgerClock(state: LedgerState, wallMs: number): void {
+  if (state.wallMs > 0) state.atMs += Math.min(CLOCK_STEP_MS_MAX, Math.max(0, wallMs - state.wallMs))
+  state.wallMs = wallMs
 }
 
 /** Total spend of an account, in nanos. */
@@ -74,20 +88,26 @@ function accountOf(state: LedgerState, name: string): Account {
   return made
 }
 
-/** Applies one operation. Changes the state. @param nowMs the ledger's own clock. Cost: O(accounts + open buckets). */
-export function applyToLedger(state: LedgerState, caller: Caller, operation: Operation, nowMs: number): Done | Refused {
+/** Applies one operation. Changes the state. @param wallMs may jump. Cost: O(accounts + open buckets). */
+export function applyToLedger(
+  state: LedgerState,
+  caller: Caller,
+  operation: Operation,
+  wallMs: number,
+): Done | Refused {
   if (state.epoch === '' || caller.epoch !== state.epoch) return { kind: 'lost', epoch: state.epoch }
-  if (nowMs < state.opensMs) return { kind: 'rebuilding', opensInMs: state.opensMs - nowMs }
+  turnLedgerClock(state, wallMs)
+  if (state.atMs < state.opensMs) return { kind: 'rebuilding', opensInMs: state.opensMs - state.atMs }
   const count = state.counts.get(caller.task) ?? 0
   if (count < caller.told) return { kind: 'behind', count }
   state.counts.set(caller.task, count + 1)
   const done = { kind: 'done', count: count + 1, leftNanos: 0, abandoned: [] } as const
   if (operation.kind === 'lease') {
-    const granted = grant(state, operation, nowMs)
+    const granted = grant(state, operation)
     const names = operation.accounts.map(({ account }) => account)
-    return { ...done, ...granted, spentNanos: totals(state, names), abandoned: abandonedLeases(state, nowMs) }
+    return { ...done, ...granted, spentNanos: totals(state, names), abandoned: abandonedLeases(state) }
   }
-  const nanos = operation.kind === 'settle' ? settle(state, operation) : book(state, operation, nowMs)
+  const nanos = operation.kind === 'settle' ? settle(state, operation) : book(state, operation, wallMs)
   return { ...done, nanos, spentNanos: totals(state, operation.accounts) }
 }
 
@@ -95,7 +115,7 @@ function totals(state: LedgerState, accounts: readonly string[]): number[] {
   return accounts.map(name => spentNanos(accountOf(state, name)))
 }
 
-function grant(state: LedgerState, operation: LeaseOperation, nowMs: number): Pick<Done, 'nanos' | 'leftNanos'> {
+function grant(state: LedgerState, operation: LeaseOperation): Pick<Done, 'nanos' | 'leftNanos'> {
   const { lease, accounts, wantedNanos, leastNanos, abandonedAfterMs, again } = operation
   let left = Number.MAX_SAFE_INTEGER
   for (const { account: name, limitNanos } of accounts) {
@@ -114,15 +134,15 @@ function grant(state: LedgerState, operation: LeaseOperation, nowMs: number): Pi
     closedNanos: 0,
     closedThrough: 0,
     buckets: new Map(),
-    abandonedMs: nowMs + abandonedAfterMs,
+    abandonedMs: state.atMs + abandonedAfterMs,
   })
   return { nanos, leftNanos: Math.max(0, left - nanos) }
 }
 
 /** Leases that anyone may return, the longest abandoned first. Cost: O(leases). */
-function abandonedLeases(state: LedgerState, nowMs: number): AbandonedLease[] {
+function abandonedLeases(state: LedgerState): AbandonedLease[] {
   return [...state.leases]
-    .filter(([, { abandonedMs }]) => abandonedMs <= nowMs)
+    .filter(([, { abandonedMs }]) => abandonedMs <= state.atMs)
     .sort(([, left], [, right]) => left.abandonedMs - right.abandonedMs)
     .slice(0, ABANDONED_NAMED_MAX)
     .map(([lease, { accounts }]) => ({ lease, accounts }))
@@ -152,13 +172,13 @@ function settle(state: LedgerState, { lease, closedThrough, amountNanos }: Settl
   return record.closedNanos
 }
 
-function book(state: LedgerState, operation: BookOperation, nowMs: number): number {
+function book(state: LedgerState, operation: BookOperation, wallMs: number): number {
   const { key, lease, bucket, accounts, amountNanos, rememberMs } = operation
   assert(Number.isSafeInteger(amountNanos) && amountNanos >= 0, 'an amount is whole nanos', { amountNanos })
-  if ((state.keys.get(key) ?? 0) > nowMs) return -1
+  if ((state.keys.get(key) ?? 0) > wallMs) return -1
   state.keys.delete(key)
-  state.keys.set(key, nowMs + rememberMs)
-  forgetKeys(state, nowMs)
+  state.keys.set(key, wallMs + rememberMs)
+  forgetKeys(state, wallMs)
   const record = state.leases.get(lease)
   const inTime = record !== undefined && bucket > record.closedThrough
   let covered = 0
@@ -179,10 +199,10 @@ function book(state: LedgerState, operation: BookOperation, nowMs: number): numb
 }
 
 /** Forgets some of the oldest keys whose time is over: more than are added, so that they cannot pile up. */
-function forgetKeys(state: LedgerState, nowMs: number): void {
+function forgetKeys(state: LedgerState, wallMs: number): void {
   let looked = 0
   for (const [key, untilMs] of state.keys) {
-    if (untilMs > nowMs || ++looked > FORGOTTEN_AT_ONCE) return
+    if (untilMs > wallMs || ++looked > FORGOTTEN_AT_ONCE) return
     state.keys.delete(key)
   }
 }
@@ -191,11 +211,12 @@ function forgetKeys(state: LedgerState, nowMs: number): void {
 export function rebuildLedger(
   state: LedgerState,
   witness: Witness,
-  nowMs: number,
+  wallMs: number,
 ): { epoch: string; opensInMs: number } {
+  turnLedgerClock(state, wallMs)
   if (state.epoch === '' || state.epoch === witness.lostEpoch) {
     state.epoch = witness.newEpoch
-    state.opensMs = nowMs + witness.opensAfterMs
+    state.opensMs = state.atMs + witness.opensAfterMs
     state.counts.clear()
     // An older memory: its totals are one more witness, and its leases are out until they are abandoned.
     for (const account of state.accounts.values()) {
@@ -208,7 +229,7 @@ export function rebuildLedger(
     account.baseNanos = Math.max(account.baseNanos, nanos)
   }
   for (const [key, rememberMs] of witness.keys)
-    state.keys.set(key, Math.max(state.keys.get(key) ?? 0, nowMs + rememberMs))
+    state.keys.set(key, Math.max(state.keys.get(key) ?? 0, wallMs + rememberMs))
   for (const { lease, accounts, heldNanos, closedThrough, abandonedAfterMs } of witness.leases) {
     if (heldNanos <= 0 || state.leases.has(lease)) continue
     for (const name of accounts) accountOf(state, name).leasedNanos += heldNanos
@@ -219,8 +240,8 @@ export function rebuildLedger(
       closedNanos: 0,
       closedThrough,
       buckets: new Map(),
-      abandonedMs: nowMs + abandonedAfterMs,
+      abandonedMs: state.atMs + abandonedAfterMs,
     })
   }
-  return { epoch: state.epoch, opensInMs: Math.max(0, state.opensMs - nowMs) }
+  return { epoch: state.epoch, opensInMs: Math.max(0, state.opensMs - state.atMs) }
 }

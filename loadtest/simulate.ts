@@ -1,0 +1,93 @@
+/**
+ * `npm run simulate`: the ledger's rules under everything that can go wrong, one seed after another, and the invariants
+ * of ARCHITECTURE.md at every step. A seed that fails is printed; the same seed repeats it.
+ */
+import {
+  bad,
+  CommandProblem,
+  EXIT,
+  newCommand,
+  runCommand,
+  startProgress,
+  table,
+} from '../service/commands/terminal.ts'
+import { BROKEN_RULES, type BrokenRule } from './money/faulty-cache.ts'
+import { Simulation, type SimulationResult } from './money/simulation.ts'
+import { commit } from './report.ts'
+
+interface Options {
+  readonly seeds: string
+  readonly from: string
+  readonly broken?: string
+}
+
+const SEEDS_MAX = 1_000_000
+const FAILED_SHOWN = 10
+
+function wholeOf(name: string, given: string, min: number): number {
+  const value = Number(given)
+  if (Number.isInteger(value) && value >= min && value <= SEEDS_MAX) return value
+  throw new CommandProblem(`--${name} must be a whole number from ${min} to ${SEEDS_MAX}, got ${given}`)
+}
+
+function ruleOf(given: string | undefined): BrokenRule | undefined {
+  if (given === undefined || given in BROKEN_RULES) return given as BrokenRule | undefined
+  throw new CommandProblem(`--broken must be one of ${Object.keys(BROKEN_RULES).join(', ')}, got ${given}`)
+}
+
+/** The value below which a share of the sorted values lies. */
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
+}
+
+function percent(part: number): string {
+  return `${(part * 100).toFixed(3)} %`
+}
+
+function rowsOf(name: string, results: readonly SimulationResult[]): readonly (readonly string[])[] {
+  const sorted = (of: (result: SimulationResult) => number) => results.map(of).toSorted((a, b) => a - b)
+  const measures = [
+    ['spend ÷ budget', sorted(({ used }) => used)],
+    ['above the budget, in time', sorted(({ over }) => over)],
+    ['late ÷ budget', sorted(({ late }) => late)],
+  ] as const
+  return measures.map(([measure, values]) => {
+    return [`${name}: ${measure}`, ...[0.05, 0.5, 0.99, 1].map(share => percent(quantile(values, share)))]
+  })
+}
+
+function show(results: readonly SimulationResult[]): void {
+  const sum = (of: (result: SimulationResult) => number) => results.reduce((total, each) => total + of(each), 0)
+  const totals = [`${results.length} seeds`, `${sum(each => each.bids)} bids`, `${sum(each => each.billed)} billed`]
+  console.log([...totals, `${sum(each => each.faults)} faults`].join(', '))
+  const strict = results.filter(({ isStrict }) => isStrict)
+  const smooth = results.filter(({ isStrict }) => !isStrict)
+  console.log(table([['', 'p5', 'median', 'p99', 'most'], ...rowsOf('strict', strict), ...rowsOf('smooth', smooth)]))
+}
+
+function simulate({ seeds, from, broken }: Options): void {
+  const [count, first, rule] = [wholeOf('seeds', seeds, 1), wholeOf('from', from, 0), ruleOf(broken)]
+  console.log(
+    `seeds ${first} to ${first + count - 1}, commit ${commit()}${rule === undefined ? '' : `, without: ${rule}`}`,
+  )
+  const progress = startProgress('simulating', count)
+  const results: SimulationResult[] = []
+  for (let seed = first; seed < first + count; seed++) {
+    results.push(new Simulation(seed, rule).run())
+    progress.update(results.length)
+  }
+  progress.stop()
+  show(results)
+  const failed = results.filter(({ violations }) => violations.length > 0)
+  console.log(`${failed.length} seeds with violations`)
+  for (const { seed, violations } of failed.slice(0, FAILED_SHOWN)) console.log(bad(`seed ${seed}: ${violations[0]}`))
+  if (failed.length > 0) process.exitCode = EXIT.bad
+}
+
+await runCommand(
+  newCommand('simulate', 'Runs the ledger under faults by seeds, and checks that the money is right at every step.')
+    .option('--seeds <count>', 'how many seeds', '100')
+    .option('--from <seed>', 'the first seed', '1')
+    .option('--broken <rule>', 'leaves one rule out, to see that it is noticed')
+    .action(simulate),
+)
