@@ -2,9 +2,10 @@
 import type { PickIndex } from '../foundation/random.ts'
 import type { Nanos } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
-import { type Catalog, SPACE } from '../state/catalog.ts'
+import { type Catalog, FORMAT, SPACE } from '../state/catalog.ts'
 import { findText } from '../state/text-table.ts'
 import { creativeFits } from './creative-fit.ts'
+import { lengthFloor } from './length-floors.ts'
 import { Matcher } from './matcher.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
 import type { NoBidReason } from './reasons.ts'
@@ -52,6 +53,8 @@ const CREATIVE = STAGES.indexOf('creative-not-allowed')
 const PACED = STAGES.indexOf('paced-out')
 const PASSED = STAGES.length
 
+/** Of one category in IAB Content Category Taxonomy 1.0, as documents may name them. */
+const SUBCATEGORIES_MAX = 99
 const RATE_WHOLE_PPM = 1_000_000
 
 /** Decides with one catalog. One bid thread uses one engine; nothing is kept between requests but scratch. */
@@ -60,9 +63,13 @@ export class Engine {
   readonly #matcher: Matcher
   /** Per value that can block: the number of the request that blocked it. */
   readonly #blocked: Uint32Array
+  /** Per value: the number of the request that allowed it. */
+  readonly #allowed: Uint32Array
   #request = 0
   #blocksDomains = false
   #blocksCategories = false
+  #limitsCategories = false
+  #languages: readonly number[] = []
   #tied = 0
   readonly #tiedLineItem = new Uint32Array(LIMITS.tiedCandidatesMax)
   readonly #tiedCreative = new Uint32Array(LIMITS.tiedCandidatesMax)
@@ -77,15 +84,35 @@ export class Engine {
     this.catalog = catalog
     this.#matcher = new Matcher(catalog)
     this.#blocked = new Uint32Array(catalog.header.blockValues)
+    this.#allowed = new Uint32Array(catalog.header.blockValues)
   }
 
   /** Takes in what all impressions of a bid request have in common. Cost: O(values of the request). */
   prepare(facts: Facts): void {
     this.#matcher.prepare(facts)
     this.#request = (this.#request + 1) >>> 0
-    if (this.#request === 0) this.#blocked.fill(0)
+    if (this.#request === 0) {
+      this.#request = 1
+      this.#blocked.fill(0)
+      this.#allowed.fill(0)
+    }
     this.#blocksDomains = this.#block(SPACE.blockedDomain, facts.blockedDomains)
     this.#blocksCategories = this.#block(SPACE.blockedCategory, facts.blockedCategories)
+    this.#limitsCategories = facts.allowedCategories.length > 0
+    for (let i = 0; i < facts.allowedCategories.length; i++) this.#allow(facts.allowedCategories[i]!)
+    this.#languages = facts.allowedLanguages
+  }
+
+  /** A category, and those below it: few requests name what they allow, so that these are looked up one by one. */
+  #allow(category: string): void {
+    this.#allowValue(category)
+    if (category.includes('-')) return
+    for (let below = 1; below <= SUBCATEGORIES_MAX; below++) this.#allowValue(`${category}-${below}`)
+  }
+
+  #allowValue(category: string): void {
+    const value = findText(this.catalog.columns, SPACE.blockedCategory, category)
+    if (value >= 0 && value < this.#allowed.length) this.#allowed[value] = this.#request
   }
 
   /** @returns whether anything of ours is blocked; mostly not, and then no survivor is asked. */
@@ -230,6 +257,30 @@ export class Engine {
     return this.#anyBlocked(creativeCategories, starts[creative]!, starts[creative + 1]!)
   }
 
+  /** Whether one of its own categories is none of those that are allowed. */
+  #hasOtherCategory(creative: number): boolean {
+    const { creativeCategoryStart, creativeCategories, creativeOwnCategories } = this.catalog.columns
+    const start = creativeCategoryStart[creative]!
+    const end = start + creativeOwnCategories[creative]!
+    for (let i = start; i < end; i++) if (this.#allowed[creativeCategories[i]!] !== this.#request) return true
+    return false
+  }
+
+  /** Whether it speaks a language that is not wanted. */
+  #hasOtherLanguage(creative: number): boolean {
+    const language = this.catalog.columns.creativeLanguage[creative]!
+    return language !== 0 && !this.#languages.includes(language)
+  }
+
+  /** Whether a line item pays what a creative of this length costs, in the deal that was found or without one. */
+  #paysForLength(ordinal: number, creative: number, opportunity: Opportunity): boolean {
+    const { columns } = this.catalog
+    if (columns.creativeFormat[creative] !== FORMAT.video) return true
+    const floors = this.#deal < 0 ? opportunity.video?.lengthFloors : opportunity.deals[this.#deal]!.lengthFloors
+    if (floors === undefined) return true
+    return columns.lineItemPriceNanos[ordinal]! >= lengthFloor(floors, columns.creativeDurationS[creative]!)
+  }
+
   #anyBlocked(values: Uint32Array, start: number, end: number): boolean {
     for (let i = start; i < end; i++) if (this.#blocked[values[i]!] === this.#request) return true
     return false
@@ -244,8 +295,11 @@ export class Engine {
       const creative = columns.lineItemCreatives[i]!
       if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) continue
       if (this.#blocksCategories && this.#isCategoryBlocked(creative)) continue
+      if (this.#limitsCategories && this.#hasOtherCategory(creative)) continue
       furthest = CREATIVE
       if (!creativeFits(columns, creative, opportunity)) continue
+      if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) continue
+      if (!this.#paysForLength(ordinal, creative, opportunity)) continue
       this.#creative = creative
       return PASSED
     }

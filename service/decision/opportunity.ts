@@ -1,5 +1,6 @@
 /** What the engine knows of a bid request, in its own words: OpenRTB is translated into this before it decides. */
 import type { Nanos } from '../foundation/units.ts'
+import type { LengthFloors } from './length-floors.ts'
 
 /** What is known in one dimension, normalised; '' or an empty list = unknown. */
 export type FactValue = string | readonly string[]
@@ -16,12 +17,18 @@ export interface Facts {
   /** Domains of advertisers that the publisher does not want. */
   readonly blockedDomains: readonly string[]
   readonly blockedCategories: readonly string[]
+  /** Where there are any, a creative has none but these or ones below them. */
+  readonly allowedCategories: readonly string[]
+  /** Codes (languageCode) of languages; where there are any, a creative with a language has one of these. */
+  readonly allowedLanguages: readonly number[]
 }
 
 /** A deal that the exchange offers with an impression. */
 export interface DealOffer {
   readonly id: string
   readonly floorNanos: Nanos
+  /** Beside its floor, what creatives pay by their length. */
+  readonly lengthFloors: LengthFloors | undefined
 }
 
 /** What a banner place takes. A mask of 0 means no restriction; bit n stands for code n (mimes: MIMES[n]). */
@@ -40,6 +47,8 @@ export interface VideoOffer {
   readonly maxDurationS: number
   /** Exact lengths in seconds, when only these are taken; otherwise empty. */
   readonly exactDurationsS: readonly number[]
+  /** Of the open auction, beside its floor. */
+  readonly lengthFloors: LengthFloors | undefined
 }
 
 /** One impression as the engine sees it. */

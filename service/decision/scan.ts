@@ -3,11 +3,13 @@
  * that the index is held against, and the yardstick of the benchmark. Shares no code with the index.
  */
 
+import { bannerTypesOf } from '../state/banner-types.ts'
 import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
 import type { Campaign, Creative, LineItem, TenantDocuments } from '../state/documents.ts'
 import { VAST_PROTOCOLS } from '../state/documents.ts'
-import { mimeBit } from '../state/vocabulary.ts'
+import { languageCode, mimeBit } from '../state/vocabulary.ts'
 import { STAGES } from './decide.ts'
+import { lengthFloor } from './length-floors.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
 import type { NoBidReason } from './reasons.ts'
 import { type NamedList, targets } from './scan-targeting.ts'
@@ -94,10 +96,23 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     return STAGES.indexOf('advertiser-blocked')
   const unblocked = creatives.filter(creative => {
     const categories = [...(creative.categories ?? []), ...advertiser.categories]
-    return !categories.some(has => facts.blockedCategories.some(no => has === no || has.startsWith(`${no}-`)))
+    const isIn = (has: string, list: readonly string[]) => list.some(one => has === one || has.startsWith(`${one}-`))
+    if (categories.some(has => isIn(has, facts.blockedCategories))) return false
+    return facts.allowedCategories.length === 0 || categories.every(has => isIn(has, facts.allowedCategories))
   })
   if (unblocked.length === 0) return STAGES.indexOf('category-blocked')
-  if (!unblocked.some(creative => fits(creative, opportunity))) return STAGES.indexOf('creative-not-allowed')
+  const cheapest = deals.reduce((a, b) => (a !== undefined && a.floorNanos <= b.floorNanos ? a : b), deals[0])
+  const lengthFloors = lineItem.deals === undefined ? opportunity.video?.lengthFloors : cheapest?.lengthFloors
+  const pays = (creative: Creative) =>
+    creative.format !== 'video' ||
+    lengthFloors === undefined ||
+    Math.round(lineItem.price.cpm * 1e6) >= lengthFloor(lengthFloors, creative.durationS)
+  const speaks = (creative: Creative) =>
+    creative.language === undefined ||
+    facts.allowedLanguages.length === 0 ||
+    facts.allowedLanguages.includes(languageCode(creative.language))
+  if (!unblocked.some(creative => fits(creative, opportunity) && speaks(creative) && pays(creative)))
+    return STAGES.indexOf('creative-not-allowed')
   return lineItem.passThroughRate === 0 ? STAGES.indexOf('paced-out') : STAGES.length
 }
 
@@ -112,7 +127,7 @@ function fits(creative: Creative, opportunity: Opportunity): boolean {
   if (creative.format === 'banner') {
     const offer = opportunity.banner
     if (offer === undefined || (opportunity.secure && !creative.secure)) return false
-    if (anyIn(creative.attributes, offer.blockedAttributes) || anyIn([creative.bannerType], offer.blockedTypes))
+    if (anyIn(creative.attributes, offer.blockedAttributes) || anyIn(bannerTypesOf(creative), offer.blockedTypes))
       return false
     const mime = creative.content.kind === 'image' ? creative.content.mime : 'text/html'
     return offer.mimes === 0 || (mimeBit(mime) & offer.mimes) !== 0

@@ -5,7 +5,7 @@ export type Nanos = number & { readonly unit: 'nanos' }
 export type Cpm = number & { readonly unit: 'cpm' }
 
 /** 10^9 nanos per unit, a thousand impressions per CPM. */
-const NANOS_PER_CPM = 1_000_000
+export const NANOS_PER_CPM = 1_000_000
 
 /** Nanos of one impression at a CPM. `up` rounds a part of a nano up (holds, floors), otherwise down (offers). */
 export function nanosFromCpm(cpm: number, rounding: 'up' | 'down'): Nanos {

@@ -2,6 +2,7 @@
 import type { Facts, FactValue } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
 import { type DimensionName, dimensionOf, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
+import { languageCode } from '../state/vocabulary.ts'
 import { CONTENT_CATEGORY_1, FACT_READERS, type FactSource } from './fact-readers.ts'
 import { isObject, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import type { Agent, ReadAgent } from './user-agent.ts'
@@ -44,6 +45,8 @@ export function readFacts(request: Json, terms: FactTerms): Facts {
     userId: terms.personal ? userIdOf(source) : '',
     blockedDomains: lowerCase(textsOf(request.badv, LIMITS.blockedItemsMax)),
     blockedCategories: textsOf(request.bcat, LIMITS.blockedItemsMax),
+    allowedCategories: textsOf(request.acat),
+    allowedLanguages: languagesOf(request),
   }
 }
 
@@ -98,9 +101,19 @@ class AgentText {
 
 const NO_AGENT: Agent = Object.freeze({ browser: '', os: '', osVersion: '' })
 
-/** Whether blocked categories are in a taxonomy that ours can be compared with. */
+const ANY_LANGUAGE: readonly number[] = Object.freeze([])
+
+/** Codes of wlang, or of the languages of wlangb's tags. A list of words that are no languages allows none of ours. */
+function languagesOf({ wlang, wlangb }: Json): readonly number[] {
+  if (wlang === undefined && wlangb === undefined) return ANY_LANGUAGE
+  const listed = textsOf(wlang)
+  if (listed.length > 0) return listed.map(text => languageCode(text.toLowerCase()))
+  return textsOf(wlangb).map(tag => languageCode((tag.split(/[-_]/, 1)[0] as string).toLowerCase()))
+}
+
+/** Whether categories are blocked, or allowed, in a taxonomy that ours can be compared with. */
 export function blocksKnownCategories(request: Json): boolean {
-  if (textsOf(request.bcat).length === 0) return true
+  if (textsOf(request.bcat).length === 0 && textsOf(request.acat).length === 0) return true
   return numberOf(request.cattax, CONTENT_CATEGORY_1) === CONTENT_CATEGORY_1
 }
 

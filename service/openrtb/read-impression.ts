@@ -1,6 +1,7 @@
 /** Reads one `imp` into an opportunity. OpenRTB 2.6, 3.2.4 (Imp), 3.2.6 (Banner), 3.2.7 (Video), 3.2.12 (Deal). */
+import type { LengthFloors } from '../decision/length-floors.ts'
 import type { BannerOffer, DealOffer, Opportunity, VideoOffer } from '../decision/opportunity.ts'
-import { type Nanos, nanosFromCpm } from '../foundation/units.ts'
+import { NANOS_PER_CPM, type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
 import { IMPRESSION_DIMENSIONS, type ImpressionDimension } from '../state/dimensions.ts'
@@ -38,12 +39,13 @@ const NO_RATE: ImpressionRead = { kind: 'no-bid', reason: 'currency-not-accepted
 export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   const slots: number[] = []
   const banner = isObject(imp.banner) ? readBanner(imp.banner, slots) : undefined
-  const video = isObject(imp.video) ? readVideo(imp.video, slots) : undefined
+  const lengthFloors = isObject(imp.video) ? lengthFloorsOf(imp.video, imp.bidfloorcur, terms) : undefined
+  const video = isObject(imp.video) ? readVideo(imp.video, slots, lengthFloors) : undefined
   if (slots.length === 0) return NO_FORMAT
   const pmp = objectOf(imp.pmp)
   const privateAuction = isOne(pmp.private_auction)
   const floorNanos = floorOf(imp.bidfloor, imp.bidfloorcur, terms)
-  const deals = readDeals(pmp, floorNanos, terms)
+  const deals = readDeals(pmp, { floorNanos, lengthFloors }, terms)
   if (floorNanos === undefined && !(privateAuction && deals.length > 0)) return NO_RATE
   return {
     kind: 'opportunity',
@@ -98,7 +100,7 @@ function addSize(size: Json, slots: number[]): void {
   if (!slots.includes(slot)) slots.push(slot)
 }
 
-function readVideo(video: Json, slots: number[]): VideoOffer | undefined {
+function readVideo(video: Json, slots: number[], lengthFloors: LengthFloors | undefined): VideoOffer | undefined {
   if (video.linearity === OVERLAY) return undefined
   slots.push(VIDEO_SLOT)
   return {
@@ -109,6 +111,7 @@ function readVideo(video: Json, slots: number[]): VideoOffer | undefined {
     minDurationS: numberOf(video.minduration, 0),
     maxDurationS: numberOf(video.maxduration, DURATION_MAX_S),
     exactDurationsS: listOf(video.rqddurs).filter(seconds => typeof seconds === 'number') as number[],
+    lengthFloors,
   }
 }
 
@@ -135,7 +138,7 @@ const UNKNOWN_MIME = 1 << 31
  * Deals that our seat may bid on. A deal's floor does not inherit the impression's currency (OpenRTB 2.6, 3.2.12); one
  * that names no floor is under the impression's (implementation guide, 7.11).
  */
-function readDeals(pmp: Json, impFloorNanos: Nanos | undefined, terms: FloorTerms): readonly DealOffer[] {
+function readDeals(pmp: Json, impression: ImpressionFloors, terms: FloorTerms): readonly DealOffer[] {
   const offers: DealOffer[] = []
   const deals = listOf(pmp.deals)
   if (deals.length === 0) return offers
@@ -145,7 +148,7 @@ function readDeals(pmp: Json, impFloorNanos: Nanos | undefined, terms: FloorTerm
     const id = textOf(deal.id)
     const seats = textsOf(deal.wseat)
     const hasFloor = Number.isFinite(deal.bidfloor)
-    const floorNanos = hasFloor ? floorOf(deal.bidfloor, deal.bidfloorcur, terms) : impFloorNanos
+    const floorNanos = hasFloor ? floorOf(deal.bidfloor, deal.bidfloorcur, terms) : impression.floorNanos
     // An id that comes twice stands for its first deal, as it does for whoever looks the bid's deal up.
     if (id === '' || seen.has(id)) continue
     seen.add(id)
@@ -153,9 +156,37 @@ function readDeals(pmp: Json, impFloorNanos: Nanos | undefined, terms: FloorTerm
     if (seats.length > 0 && !seats.includes(terms.seat)) continue
     // Deals for named advertisers are left alone until the engine compares the names.
     if (textsOf(deal.wadomain).length > 0) continue
-    offers.push({ id, floorNanos })
+    const own = lengthFloorsOf(deal, deal.bidfloorcur, terms)
+    offers.push({ id, floorNanos, lengthFloors: own ?? (hasFloor ? undefined : impression.lengthFloors) })
   }
   return offers
+}
+
+interface ImpressionFloors {
+  readonly floorNanos: Nanos | undefined
+  readonly lengthFloors: LengthFloors | undefined
+}
+
+/** Floors by length of a video or a deal, undefined when there are none. One without a rate can be paid by nobody. */
+function lengthFloorsOf(owner: Json, currency: unknown, terms: FloorTerms): LengthFloors | undefined {
+  const perSecond = numberOf(owner.mincpmpersec, 0)
+  const listed = listOf(owner.durfloors)
+  if (perSecond <= 0 && listed.length === 0) return undefined
+  const rate = terms.rates.get(textOf(currency) || FLOOR_CURRENCY)
+  const bidRate = terms.rates.get(terms.currency) ?? 1
+  return {
+    perSecondNanos:
+      perSecond <= 0 ? 0 : rate === undefined ? Number.POSITIVE_INFINITY : perSecond * rate * NANOS_PER_CPM,
+    marginNanos: rate === 1 && bidRate === 1 ? 0 : 2 * Math.ceil(bidRate),
+    ranges: listed.map(item => {
+      const range = objectOf(item)
+      return {
+        minS: numberOf(range.mindur, 0),
+        maxS: numberOf(range.maxdur, DURATION_MAX_S),
+        floorNanos: floorOf(range.bidfloor, currency, terms) ?? Number.POSITIVE_INFINITY,
+      }
+    }),
+  }
 }
 
 /**

@@ -48,7 +48,11 @@ const CREATIVE_COLUMNS = {
   /** What a bid with this creative says that does not depend on the request: ASCII JSON members. */
   creativeFragmentStart: 'u32',
   fragmentBytes: 'u8',
-  /** CSR of block values: its own and its advertiser's categories with their parents. */
+  /** Two letters of its ISO 639-1 language, see languageCode; 0 = none. */
+  creativeLanguage: 'u16',
+  /** Of its categories, how many are its own or its advertiser's; those above them follow. */
+  creativeOwnCategories: 'u8',
+  /** CSR of block values: its own and its advertiser's categories, then their parents. */
   creativeCategoryStart: 'u32',
   creativeCategories: 'u32',
   creativeSlot: 'u32',

@@ -1,11 +1,12 @@
 /** Collects creatives, one at a time, and writes them into a catalog's columns. */
 import type { Column } from './arena.ts'
+import { bannerTypesOf } from './banner-types.ts'
 import { bannerSlot, type CatalogColumns, FORMAT, SPACE, VIDEO_SLOT } from './catalog.ts'
 import { categoryWithParents } from './dimensions.ts'
 import { type Advertiser, type Creative, VAST_PROTOCOLS } from './documents.ts'
 import { type Growing, GrowingText, growingU32, mapColumns } from './growing.ts'
 import type { TextTableBuilder } from './text-table.ts'
-import { mimeBit } from './vocabulary.ts'
+import { languageCode, mimeBit } from './vocabulary.ts'
 
 /** Creatives as one collector has them: columns in the order in which they were added, texts by its own numbers. */
 export interface CreativesPart {
@@ -30,6 +31,8 @@ export class CreativeColumns {
     width: growingU32(),
     height: growingU32(),
     slot: growingU32(),
+    language: growingU32(),
+    ownCategories: growingU32(),
   }
   readonly #fragmentStart = growingU32()
   readonly #fragments = new GrowingText()
@@ -62,7 +65,10 @@ export class CreativeColumns {
     this.#fragmentStart.push(this.#fragments.length)
     this.#fragments.push(fragment)
     this.#categoryStart.push(this.#categories.length)
-    const categories = new Set([...(document.categories ?? []), ...advertiser.categories].flatMap(categoryWithParents))
+    const own = new Set([...(document.categories ?? []), ...advertiser.categories])
+    const categories = new Set([...own, ...[...own].flatMap(categoryWithParents)])
+    numbers.language.push(languageCode(document.language ?? ''))
+    numbers.ownCategories.push(own.size)
     for (const category of categories) this.#categories.push(texts.add(SPACE.blockedCategory, category))
   }
 
@@ -104,6 +110,8 @@ export class CreativeColumns {
       creativeCategoryStart: creatives + 1,
       creativeCategories: this.#categories.length,
       creativeSlot: creatives,
+      creativeLanguage: creatives,
+      creativeOwnCategories: creatives,
     }
   }
 
@@ -120,6 +128,8 @@ export class CreativeColumns {
     columns.creativeWidth.set(numbers.width.view())
     columns.creativeHeight.set(numbers.height.view())
     columns.creativeSlot.set(numbers.slot.view())
+    columns.creativeLanguage.set(numbers.language.view())
+    columns.creativeOwnCategories.set(numbers.ownCategories.view())
     writeStarts(columns.creativeFragmentStart, this.#fragmentStart.view(), this.#fragments.length)
     columns.fragmentBytes.set(this.#fragments.view())
     writeStarts(columns.creativeCategoryStart, this.#categoryStart.view(), this.#categories.length)
@@ -147,7 +157,7 @@ function fitOf(creative: Creative) {
     const mime = creative.content.kind === 'image' ? creative.content.mime : 'text/html'
     return {
       format: FORMAT.banner,
-      bannerTypes: 1 << creative.bannerType,
+      bannerTypes: bannerTypesOf(creative).reduce((mask, type) => mask | (1 << type), 0),
       mimes: mimeBit(mime),
       protocols: 0,
       secure: creative.secure ? 1 : 0,

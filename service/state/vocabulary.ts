@@ -107,3 +107,8 @@ export function mimeBit(text: string): number {
   const bare = text.split(';', 1)[0] ?? ''
   return mimeBits.get(bare.trim().toLowerCase()) ?? 0
 }
+
+/** An ISO 639-1 language as one number, 0 when it is not two letters. */
+export function languageCode(language: string): number {
+  return /^[a-z]{2}$/.test(language) ? language.charCodeAt(0) * 256 + language.charCodeAt(1) : 0
+}

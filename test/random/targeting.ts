@@ -15,6 +15,7 @@ import {
 import type { Targeting, TenantDocuments } from '../../service/state/documents.ts'
 import type { Expression } from '../../service/state/expressions.ts'
 import type { UserSplit } from '../../service/state/user-split.ts'
+import { languageCode } from '../../service/state/vocabulary.ts'
 
 /** What documents and requests say in each dimension. */
 export const VALUES = {
@@ -182,16 +183,20 @@ export function randomValue(random: Random, name: DimensionName): FactValue {
   return maybe(random, [...VALUES[name].map(String), 'OTHER'])
 }
 
+const NOTHING_ASKED = { blockedDomains: [], blockedCategories: [], allowedCategories: [], allowedLanguages: [] }
+
 /** A request's facts; `empty` = nothing is known. */
 export function randomFacts(random: Random, { empty = false } = {}): Facts {
   const unknown = (name: DimensionName) => {
     return dimensionOf(name).many === true ? [] : ''
   }
-  if (empty) return { values: REQUEST_DIMENSIONS.map(unknown), userId: '', blockedDomains: [], blockedCategories: [] }
+  if (empty) return { values: REQUEST_DIMENSIONS.map(unknown), userId: '', ...NOTHING_ASKED }
   return {
     values: REQUEST_DIMENSIONS.map(name => FACTS[name]?.(random) ?? randomValue(random, name)),
     userId: random.chance(0.2) ? '' : `user-${random.pickIndex(1_000)}`,
     blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
     blockedCategories: random.chance(0.3) ? some(random, VALUES.category, 2) : [],
+    allowedCategories: random.chance(0.15) ? some(random, VALUES.category, 3) : [],
+    allowedLanguages: random.chance(0.2) ? [languageCode(random.pick(['en', 'de']))] : [],
   }
 }

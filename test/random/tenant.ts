@@ -1,4 +1,5 @@
 /** Random tenants and impressions over a tiny vocabulary, so that everything meets everything. Seeded by the caller. */
+import type { LengthFloors } from '../../service/decision/length-floors.ts'
 import type { Opportunity } from '../../service/decision/opportunity.ts'
 import type { Random } from '../../service/foundation/random.ts'
 import type { Nanos } from '../../service/foundation/units.ts'
@@ -25,13 +26,14 @@ function randomCreative(random: Random, index: number, alike: boolean): Creative
     status: random.chance(0.95) || alike ? 'active' : 'paused',
     ...(random.chance(0.4) && !alike ? { attributes: some(random, [1, 3, 8], 2) } : {}),
     ...(random.chance(0.3) && !alike ? { categories: some(random, VALUES.category, 2) } : {}),
+    ...(random.chance(0.3) && !alike ? { language: random.pick(['en', 'de', 'fr']) } : {}),
   } as const
   if (alike || random.chance(0.7)) {
     const [width, height] = alike ? SIZES[0] : random.pick(SIZES)
     const mime = random.pick(MIMES)
     const content =
       mime === 'text/html'
-        ? ({ kind: 'html', html: '<b>ad</b>' } as const)
+        ? ({ kind: 'html', html: random.pick(['<b>ad</b>', '<iframe></iframe>', '<script></script>', 'ad']) } as const)
         : ({ kind: 'image', url: 'https://cdn.example.com/a.png', mime, landingUrl: 'https://example.com/' } as const)
     const secure = alike || random.chance(0.8)
     return { ...base, format: 'banner', width, height, bannerType: random.between(1, 4), secure, content }
@@ -110,6 +112,18 @@ export function randomTenant(
   }
 }
 
+function randomLengthFloors(random: Random): LengthFloors | undefined {
+  if (random.chance(0.8)) return undefined
+  return {
+    perSecondNanos: random.chance(0.5) ? random.between(1, 9) * 40_000.5 : 0,
+    marginNanos: random.between(0, 2),
+    ranges: [
+      { minS: 0, maxS: 10, floorNanos: random.between(0, 8) * 500_000 },
+      { minS: 11, maxS: 20, floorNanos: random.between(0, 8) * 500_000 },
+    ],
+  }
+}
+
 /** An impression with banner sizes, a video, or both. */
 export function randomOpportunity(random: Random): Opportunity {
   const withBanner = random.chance(0.8)
@@ -135,11 +149,18 @@ export function randomOpportunity(random: Random): Opportunity {
           minDurationS: random.pick([0, 10]),
           maxDurationS: random.pick([15, 60]),
           exactDurationsS: random.chance(0.2) ? [15, 30] : [],
+          lengthFloors: randomLengthFloors(random),
         }
       : undefined,
     secure: random.chance(0.4),
     floorNanos: floor(),
-    deals: random.chance(0.4) ? some(random, [...DEALS, 'deal-9'], 3).map(id => ({ id, floorNanos: floor() })) : [],
+    deals: random.chance(0.4)
+      ? some(random, [...DEALS, 'deal-9'], 3).map(id => ({
+          id,
+          floorNanos: floor(),
+          lengthFloors: randomLengthFloors(random),
+        }))
+      : [],
     privateAuction: random.chance(0.1),
   }
 }

@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { brokenRules } from '../loadtest/acceptance.ts'
 import { diverseRequests } from '../loadtest/diverse-traffic.ts'
-import { readTenantRecords } from '../loadtest/tenant-records.ts'
+import { schemaFaults } from '../loadtest/schema-judge.ts'
+import { ratesOf, readTenantRecords } from '../loadtest/tenant-records.ts'
 import { Random } from '../service/foundation/random.ts'
 import { BidPath } from '../service/http/bid-path.ts'
 import { Serving } from '../service/http/serving.ts'
@@ -21,7 +23,7 @@ const records = await readTenantRecords(fileURLToPath(new URL('tenants/acme-outd
 const requests = diverseRequests(records, { count: REQUESTS, exchange: 'prebid', random: new Random(SEED) })
 
 /** The answer of a bid path that has answered nothing before, by the same chance each time. */
-function answerTo(text: string): string {
+function answerTo(text: string): { status: number; body: string; alarms: readonly string[] } {
   const alarms: string[] = []
   const path = new BidPath({
     recorder,
@@ -30,28 +32,43 @@ function answerTo(text: string): string {
     alarm: (code, detail) => alarms.push(`${code}: ${detail}`),
   })
   const { status, body } = path.answer(text, exchange, serving, { nowMs: NOW_MS, waitedMs: 0 })
-  return [status, body, ...alarms].join(' ')
+  return { status, body, alarms }
 }
 
+const textOf = ({ status, body, alarms }: ReturnType<typeof answerTo>): string => [status, body, ...alarms].join(' ')
+
 describe(`the answer to a bid request (seed ${SEED})`, () => {
-  const plain = requests.map(({ request }) => answerTo(JSON.stringify(request)))
+  const answers = requests.map(({ request }) => answerTo(JSON.stringify(request)))
+  const plain = answers.map(textOf)
 
   test('is a bid often enough for the rest to mean something', () => {
     expect(plain.filter(answer => answer.startsWith('200 ')).length).toBeGreaterThan(REQUESTS / 3)
     expect(new Set(plain).size).toBeGreaterThan(REQUESTS / 3)
   })
 
+  test('is taken by both judges, and nothing is alarmed about', () => {
+    const rates = ratesOf(records)
+    for (const [i, { request, source }] of requests.entries()) {
+      const { status, body, alarms } = answers[i] as ReturnType<typeof answerTo>
+      const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
+      const asked: unknown = JSON.parse(JSON.stringify(request))
+      const broken = brokenRules(asked, { status, headers, bodyText: body }, { rates })
+      const faults = status === 200 ? schemaFaults(asked, body, rates) : []
+      expect([...broken, ...faults, ...alarms], `${source}: ${JSON.stringify(request).slice(0, 2_000)}`).toEqual([])
+    }
+  })
+
   test.each([...FREEDOMS.map(freedom => [freedom]), FREEDOMS])('is the same whatever the %s', (...freedoms) => {
     const random = new Random(SEED + 1)
     for (const [i, { request, source }] of requests.entries()) {
       const text = spelt(request, freedoms, random)
-      expect(answerTo(text), `${source}: ${text.slice(0, 2_000)}`).toBe(plain[i])
+      expect(textOf(answerTo(text)), `${source}: ${text.slice(0, 2_000)}`).toBe(plain[i])
     }
   })
 
   test('changes with what the request says, so that the tests above can fail', () => {
     const request = { id: 'r', imp: [{ id: '1', banner: { w: 300, h: 250 } }] }
     const other = { ...request, imp: [{ id: '1', banner: { w: 300, h: 600 } }] }
-    expect(answerTo(spelt(other, FREEDOMS, new Random(1)))).not.toBe(answerTo(JSON.stringify(request)))
+    expect(textOf(answerTo(spelt(other, FREEDOMS, new Random(1))))).not.toBe(textOf(answerTo(JSON.stringify(request))))
   })
 })
