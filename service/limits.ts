@@ -87,6 +87,8 @@ export const LIMITS = {
 
   /** Operations on the ledger that a task can repeat for a ledger that went back in time: some 300 bytes each. */
   operationsKeptMax: 20_000,
+  /** Characters of a notice's token: four ids of at most 64 and a lease's name, numbers, signature. */
+  noticeTokenCharsMax: 512,
 
   /** Markup of often winning creatives as text, per bid thread: one byte per character. */
   fragmentCacheCharsMax: 16 * MIB,

@@ -1,0 +1,98 @@
+/**
+ * The token in a notice's address: what was bid, signed, so that a notice needs no memory of the bid. Compact text that
+ * needs no escape in a path: fields joined by `~`, whole numbers in base 36, the signature last. The tenant is signed
+ * and not sent: another tenant's token is a forged one.
+ */
+import { assert } from '../foundation/assert.ts'
+import { LIMITS } from '../limits.ts'
+
+/** What a notice is about. */
+export interface NoticeToken {
+  /** Distinct for every bid of the tenant: a notice is booked once per bid. */
+  readonly bidId: string
+  readonly exchangeId: string
+  readonly campaignId: string
+  readonly lineItemId: string
+  /** '' where the line item has no budget. */
+  readonly lease: string
+  /** Expiry bucket of the hold; 0 without a lease. */
+  readonly bucket: number
+  /** The most that can be billed: the bid's price at the frozen rate and multiplier. */
+  readonly amountNanosMax: number
+  /** Nanos of the ledger's currency per 1 of a price in the bid's currency: rate and multiplier, frozen. */
+  readonly nanosPerCpm: number
+  /** Seconds since 1970 from which the token is worth nothing. */
+  readonly expiresS: number
+}
+
+/** Signs a text with the key of that name. @returns URL-safe text, or undefined when there is no such key */
+export type SignText = (keyId: string, text: string) => string | undefined
+
+/** Whether two texts are the same, in a time that does not tell where they differ. */
+export type SameText = (left: string, right: string) => boolean
+
+/** Why a token is worth nothing. */
+export type TokenRefusal = 'malformed' | 'unknown-key' | 'forged' | 'expired'
+
+/** What reading a token needs. */
+export interface TokenReader {
+  readonly tenantId: string
+  readonly sign: SignText
+  readonly same: SameText
+}
+
+const FIELD = /^[A-Za-z0-9._:-]*$/
+const KEY_ID = /^[A-Za-z0-9]{1,8}$/
+const WHOLE = /^[0-9a-z]{1,11}$/
+const FIELDS = 11
+
+/** A token as text. @throws AssertionFailure for a field that is not URL-safe or a number that is not whole */
+export function writeToken(token: NoticeToken, keyId: string, { tenantId, sign }: TokenReader): string {
+  const { bidId, exchangeId, campaignId, lineItemId, lease, bucket, amountNanosMax, nanosPerCpm, expiresS } = token
+  const words = [bidId, exchangeId, campaignId, lineItemId, lease]
+  assert(
+    words.every(word => FIELD.test(word)),
+    'ids in a token need no escape',
+    { words },
+  )
+  // A rate has a part: as the digits of a float it comes back the same.
+  const numbers = [bucket, amountNanosMax, expiresS].map(whole)
+  const text = [keyId, ...words, ...numbers, String(nanosPerCpm)].join('~')
+  const signature = sign(keyId, `${tenantId}~${text}`)
+  assert(signature !== undefined, 'a token is signed with a key that is there', { keyId })
+  return `${text}~${signature}`
+}
+
+function whole(value: number): string {
+  assert(Number.isSafeInteger(value) && value >= 0, 'numbers in a token are whole', { value })
+  return value.toString(36)
+}
+
+/** Reads and checks a token. Never throws, whatever the text. @param nowS seconds since 1970 */
+export function readToken(
+  text: string,
+  reader: TokenReader,
+  nowS: number,
+): { readonly token: NoticeToken } | { readonly refusal: TokenRefusal } {
+  if (text.length > LIMITS.noticeTokenCharsMax) return { refusal: 'malformed' }
+  const fields = text.split('~')
+  if (fields.length !== FIELDS) return { refusal: 'malformed' }
+  const [keyId, bidId, exchangeId, campaignId, lineItemId, lease, bucket, amount, expires, perCpm, signature] =
+    fields as [string, string, string, string, string, string, string, string, string, string, string]
+  if (!KEY_ID.test(keyId)) return { refusal: 'malformed' }
+  const expected = reader.sign(keyId, `${reader.tenantId}~${text.slice(0, text.lastIndexOf('~'))}`)
+  if (expected === undefined) return { refusal: 'unknown-key' }
+  if (!reader.same(expected, signature)) return { refusal: 'forged' }
+  const numbers = [bucket, amount, expires]
+  const nanosPerCpm = Number(perCpm)
+  // Signed and still not ours: a key that something else uses, too.
+  if (!numbers.every(number => WHOLE.test(number)) || !(nanosPerCpm > 0)) return { refusal: 'malformed' }
+  const [bucketNumber, amountNanosMax, expiresS] = numbers.map(number => Number.parseInt(number, 36)) as [
+    number,
+    number,
+    number,
+  ]
+  if (nowS >= expiresS) return { refusal: 'expired' }
+  const words = { bidId, exchangeId, campaignId, lineItemId, lease }
+  return { token: { ...words, bucket: bucketNumber, amountNanosMax, nanosPerCpm, expiresS } }
+}
