@@ -12,7 +12,7 @@ export const ACCEPTANCE_RULES = {
   'json-body': '200 has a body that is one JSON object.',
   'response-id': 'id of the answer echoes id of the request.',
   'response-shape': 'An answer has seatbid with at least one bid in each, or nbr.',
-  currency: 'cur (USD when absent) is one that the request allows (USD when it names none).',
+  currency: "cur (USD when absent) is one that the request allows (the exchange's when it names none).",
   'seat-allowed': 'seat is in wseat when there is one, and not in bseat.',
   'unique-bid-ids': 'No two bids of an answer have the same id.',
   'bid-id': 'A bid has an id.',
@@ -68,6 +68,8 @@ export interface AcceptanceOptions {
    * bid's are not judged; with it a currency that is missing breaks the floor rule, as exchanges drop such bids.
    */
   readonly rates?: Readonly<Record<string, number>>
+  /** The currency that was agreed with the exchange, for requests that name none; USD when it is not told. */
+  readonly currency?: string
   /** The request is malformed, or may be: 400 is a right answer to it. */
   readonly mayRefuse?: boolean
 }

@@ -89,7 +89,7 @@ function judgeResponse(request: Json, response: Json, options: AcceptanceOptions
   if (!Array.isArray(seatbids) || !seatbids.every(hasBids)) report('response-shape', seatbids)
   const currency = textFrom(response.cur) ?? 'USD'
   const allowed = textsFrom(request.cur)
-  if (!(allowed.length > 0 ? allowed : ['USD']).includes(currency)) report('currency', currency)
+  if (!(allowed.length > 0 ? allowed : [options.currency ?? 'USD']).includes(currency)) report('currency', currency)
 
   const bidIds = new Set<unknown>()
   for (const seatbid of objectsFrom(seatbids)) {

@@ -19,6 +19,8 @@ export interface Money {
   readonly currency: string
   /** What one unit of each currency is worth, in any common currency. */
   readonly rates: Readonly<Record<string, number>> | undefined
+  /** Of answers to requests that name none. */
+  readonly agreed: string
 }
 
 const PRICE_TOLERANCE = 1e-9
@@ -38,17 +40,18 @@ function implies(condition: Schema, consequence: Schema): Schema {
  */
 export function answerSchema(request: Json, money: Money): Schema {
   const currencies = textsFrom(request.cur)
+  const allowed = currencies.length > 0 ? currencies : [money.agreed]
   const imps = grouped(objectsFrom(request.imp).filter(imp => textFrom(imp.id) !== undefined))
   return {
     properties: {
-      // 4.2.1: the id of the request; and 3.2.1: the currencies that it allows, US dollars where it names none.
+      // 4.2.1: the id of the request; and 3.2.1: the currencies that it allows, the agreed one where it names none.
       id: { const: request.id },
-      cur: { enum: currencies.length > 0 ? currencies : ['USD'] },
+      cur: { enum: allowed },
       seatbid: {
         items: { ...seatSchema(request), properties: { bid: { items: bidSchema() }, ...seatNames(request) } },
       },
     },
-    ...(currencies.length > 0 && !currencies.includes('USD') ? implies(BIDS, { required: ['cur'] }) : {}),
+    ...(allowed.includes('USD') ? {} : implies(BIDS, { required: ['cur'] })),
   }
 
   function bidSchema(): Schema {

@@ -13,6 +13,8 @@ export interface ReplayOptions {
   /** Path below the client's URL. */
   readonly path: string
   readonly rates: AcceptanceOptions['rates']
+  /** The exchange's own currency. */
+  readonly currency: string
   /** Requests under way at once. */
   readonly parallel: number
   readonly onProgress: (done: number) => void
@@ -92,7 +94,7 @@ function hasSize(owner: Json): boolean {
 }
 
 async function fire(shots: readonly Shot[], options: ReplayOptions): Promise<ReplayFindings> {
-  const tally = new Tally(options.rates)
+  const tally = new Tally(options)
   let next = 0
   const shooter = async (): Promise<void> => {
     for (let at = next++; at < shots.length; at = next++) {
@@ -112,7 +114,7 @@ interface Taken {
 }
 
 class Tally {
-  readonly #rates: AcceptanceOptions['rates']
+  readonly #agreed: Pick<AcceptanceOptions, 'rates' | 'currency'>
   readonly #statuses: Record<string, number> = {}
   readonly #latencyUs = new Histogram()
   readonly #taken: Taken[] = []
@@ -121,8 +123,8 @@ class Tally {
   #biddable = 0
   #biddableWithBid = 0
 
-  constructor(rates: AcceptanceOptions['rates']) {
-    this.#rates = rates
+  constructor({ rates, currency }: Pick<ReplayOptions, 'rates' | 'currency'>) {
+    this.#agreed = { currency, ...(rates === undefined ? {} : { rates }) }
   }
 
   /** @returns whether there was a bid */
@@ -157,8 +159,8 @@ class Tally {
 
   #offencesOf({ shot: { source, request, mayRefuse }, answer }: Taken): readonly Offence[] {
     if ('failure' in answer) return [{ source, broken: [], faults: [], failure: answer.failure }]
-    const broken = brokenRules(request, answer, { mayRefuse, ...(this.#rates ? { rates: this.#rates } : {}) })
-    const faults = answer.status === 200 ? schemaFaults(request, answer.bodyText, this.#rates) : []
+    const broken = brokenRules(request, answer, { mayRefuse, ...this.#agreed })
+    const faults = answer.status === 200 ? schemaFaults(request, answer.bodyText, this.#agreed) : []
     return broken.length > 0 || faults.length > 0 ? [{ source, broken, faults }] : []
   }
 }

@@ -108,7 +108,8 @@ async function replay(file: string | undefined, options: Options): Promise<void>
     throw error instanceof TargetRefused ? new CommandProblem(error.message) : error
   })
   const client = new Client(served.url, { connections: PARALLEL, timeoutMs: TIMEOUT_MS })
-  const settings = { client, path: `/openrtb2/${exchange}`, rates: ratesOf(records), parallel: PARALLEL }
+  const currency = records.exchanges.find(({ id }) => id === exchange)?.currency ?? 'USD'
+  const settings = { client, path: `/openrtb2/${exchange}`, rates: ratesOf(records), currency, parallel: PARALLEL }
   try {
     const sources = [
       file === undefined ? '' : `${recorded.length - count} recorded requests`,

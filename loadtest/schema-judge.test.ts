@@ -111,7 +111,7 @@ const VIDEO_MISTAKES: typeof MISTAKES = {
   'markup that is no XML': [({ bid }) => Object.assign(bid, { adm: '{"native":{}}' }), '/adm'],
 }
 
-const faultsOf = ({ request, answer }: Case) => schemaFaults(request, JSON.stringify(answer), RATES)
+const faultsOf = ({ request, answer }: Case) => schemaFaults(request, JSON.stringify(answer), { rates: RATES })
 
 describe('the schema judge', () => {
   test('accepts the answers that the mistakes start from, and a no-bid with its reason', () => {
@@ -139,6 +139,15 @@ describe('the schema judge', () => {
       faults.map(fault => fault.split(':')[0]!.endsWith(place)),
       faults.join(),
     ).toContain(true)
+  })
+
+  test('knows the currency that was agreed with the exchange, for requests that name none', () => {
+    const { request, answer } = bannerCase()
+    answer.cur = 'EUR'
+    expect(schemaFaults(request, JSON.stringify(answer), { rates: RATES })).not.toEqual([])
+    expect(schemaFaults(request, JSON.stringify(answer), { rates: RATES, currency: 'EUR' })).toEqual([])
+    answer.cur = undefined
+    expect(schemaFaults(request, JSON.stringify(answer), { rates: RATES, currency: 'EUR' })).not.toEqual([])
   })
 
   test('reads any request without throwing', () => {

@@ -18,12 +18,20 @@ const ofSpecification = new Ajv2020(STRICT).compile(
 const FAST = { ...STRICT, strict: false, validateSchema: false, code: { optimize: 0 } } as const
 const ajv = new Ajv2020(FAST)
 
+/** What is known beside request and answer. */
+export interface Agreed {
+  /** What one unit of each currency is worth, in any common one; without it no floor in another is judged. */
+  readonly rates?: Money['rates']
+  /** The exchange's own currency, for requests that name none; USD when it is not told. */
+  readonly currency?: string
+}
+
 /**
  * Where an answer with status 200 breaks the schema, as `place: what`; none when it is good. Cost: compiles a schema
  * for the request, about 2 ms.
  * @param request after JSON.parse, whatever it holds
  */
-export function schemaFaults(request: unknown, bodyText: string, rates?: Money['rates']): readonly string[] {
+export function schemaFaults(request: unknown, bodyText: string, agreed: Agreed = {}): readonly string[] {
   let answer: unknown
   try {
     answer = JSON.parse(bodyText)
@@ -33,7 +41,7 @@ export function schemaFaults(request: unknown, bodyText: string, rates?: Money['
   const faults = faultsOf(ofSpecification, answer)
   if (faults.length > 0 || !isObject(request)) return faults
   const currency = textFrom(objectFrom(answer).cur) ?? 'USD'
-  const schema = answerSchema(request, { currency, rates })
+  const schema = answerSchema(request, { currency, rates: agreed.rates, agreed: agreed.currency ?? 'USD' })
   const ofRequest = ajv.compile(schema)
   const found = faultsOf(ofRequest, answer)
   ajv.removeSchema(schema)

@@ -52,8 +52,8 @@ describe(`the answer to a bid request (seed ${SEED})`, () => {
       const { status, body, alarms } = answers[i] as ReturnType<typeof answerTo>
       const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
       const asked: unknown = JSON.parse(JSON.stringify(request))
-      const broken = brokenRules(asked, { status, headers, bodyText: body }, { rates })
-      const faults = status === 200 ? schemaFaults(asked, body, rates) : []
+      const broken = brokenRules(asked, { status, headers, bodyText: body }, { rates, currency: exchange.currency })
+      const faults = status === 200 ? schemaFaults(asked, body, { rates, currency: exchange.currency }) : []
       expect([...broken, ...faults, ...alarms], `${source}: ${JSON.stringify(request).slice(0, 2_000)}`).toEqual([])
     }
   })

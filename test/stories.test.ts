@@ -69,16 +69,20 @@ function expectedOf({ status, bids = [], 'no-bid': noBids = [], answer, answerHe
 const NONE: Refusal = { rules: [], schema: [] }
 
 /** What the two judges find wrong with an answer. */
-function refusalOf({ bodyText, documents }: Scene, played: Pick<Played, 'status' | 'headers' | 'bodyText'>): Refusal {
+function refusalOf(
+  { bodyText, documents, exchange }: Scene,
+  played: Pick<Played, 'status' | 'headers' | 'bodyText'>,
+): Refusal {
   // Another status refuses the call, not the bid request: only the story says whether it is right.
   if (![200, 204, 400].includes(played.status)) return NONE
   const headers = played.headers as Readonly<Record<string, string | undefined>>
   const answer = { status: played.status, headers, bodyText: played.bodyText }
   const request = parsed(bodyText)
-  const { rates } = documents.rates
-  const faults = played.status === 200 ? schemaFaults(request, played.bodyText, rates) : []
+  const currency = documents.exchanges.find(({ id }) => id === exchange)?.currency ?? 'USD'
+  const agreed = { rates: documents.rates.rates, currency }
+  const faults = played.status === 200 ? schemaFaults(request, played.bodyText, agreed) : []
   return {
-    rules: brokenRules(request, answer, { rates }).map(({ rule }) => rule),
+    rules: brokenRules(request, answer, agreed).map(({ rule }) => rule),
     schema: [...new Set(faults.map(fault => fault.slice(0, fault.indexOf(':'))))],
   }
 }
