@@ -1,0 +1,76 @@
+/** Sends what a task has to say to its ledger, one operation after another, for as long as it takes. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PickIndex } from '../foundation/random.ts'
+import type { Ledger } from '../spend/ledger.ts'
+import type { TaskLedger, ToSend } from '../spend/task-ledger.ts'
+
+/** What the driver needs. */
+export interface LedgerDriverOptions {
+  readonly ledger: Ledger
+  readonly task: TaskLedger
+  readonly monotonicMs: () => number
+  readonly pickIndex: PickIndex
+  /** Told of every failure to reach the ledger, and of every answer after one. */
+  readonly onReached: (reached: boolean, error?: unknown) => void
+}
+
+const IDLE_MS = 20
+const RETRY_MS_MIN = 20
+const RETRY_MS_MAX = 1_000
+
+/** One loop. It never rejects: a ledger that cannot be reached is asked again after a pause that grows. */
+export class LedgerDriver {
+  readonly #options: LedgerDriverOptions
+  #failures = 0
+  #stopped = false
+  #ended: Promise<void> | undefined
+
+  constructor(options: LedgerDriverOptions) {
+    this.#options = options
+  }
+
+  /** Begins to send. */
+  start(): void {
+    this.#ended ??= this.#run()
+  }
+
+  /** Resolves when nothing is sent any more; what waits then stays unsent. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#ended
+  }
+
+  async #run(): Promise<void> {
+    const { task, monotonicMs } = this.#options
+    while (!this.#stopped) {
+      const sent = task.next(monotonicMs())
+      if (sent === undefined || !(await this.#send(sent))) await sleep(this.#pauseMs())
+    }
+  }
+
+  /** @returns false when there is nothing to gain from sending at once again */
+  async #send(sent: ToSend): Promise<boolean> {
+    const { ledger, task, monotonicMs, onReached } = this.#options
+    try {
+      let goesOn = true
+      if (sent.kind === 'rebuild') task.rebuilt((await ledger.rebuild(sent.witness)).epoch)
+      else {
+        const answer = await ledger.apply(sent.caller, sent.operation)
+        task.answered(sent.operation, answer, monotonicMs())
+        goesOn = answer.kind !== 'rebuilding'
+      }
+      if (this.#failures > 0) onReached(true)
+      this.#failures = 0
+      return goesOn
+    } catch (error) {
+      this.#failures++
+      onReached(false, error)
+      return false
+    }
+  }
+
+  #pauseMs(): number {
+    if (this.#failures === 0) return IDLE_MS
+    return 1 + this.#options.pickIndex(Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures, 10)))
+  }
+}
