@@ -56,7 +56,9 @@ function judgeBidItself(request: Json, bid: Json, report: Report): void {
   const inDeal = textFrom(bid.dealid) !== undefined
   if (price === undefined || price < 0 || (price === 0 && !inDeal)) report('price', bid.price)
   if (textFrom(bid.adm) === undefined) report('markup', bid.adm)
-  for (const side of ['w', 'h'] as const) {
+  // What is heard has no size; that of a native ad is up to the page.
+  const sides = bid.mtype === 3 || bid.mtype === 4 ? [] : (['w', 'h'] as const)
+  for (const side of sides) {
     const length = numberFrom(bid[side])
     if (length === undefined || length <= 0 || !Number.isInteger(length)) report('size', { [side]: bid[side] })
   }
@@ -130,7 +132,8 @@ function judgeForImpression(imp: Json, bid: Json, setting: BidSetting, report: R
   const apis = numbersFrom(offered.api)
   for (const api of numbersFrom(bid.apis)) if (!apis.includes(api)) report('api', api)
   if (format === 'banner') judgeBanner(offered, bid, markup, report)
-  const durationS = format === 'video' ? judgeVideo(offered, bid, markup, report) : numberFrom(bid.dur)
+  const isPlayed = format === 'video' || format === 'audio'
+  const durationS = isPlayed ? judgeVideo(offered, bid, markup, report) : numberFrom(bid.dur)
   judgeFloor(imp, bid, { ...setting, durationS }, report)
 }
 

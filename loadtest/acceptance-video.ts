@@ -16,7 +16,7 @@ const SKIPPABLE = 16
 const NON_LINEAR_ONLY = 2
 
 /**
- * Judges the markup of a video bid against what the impression offers.
+ * Judges the markup of a video or audio bid against what the impression offers.
  * @returns the duration in seconds, undefined when the markup tells none.
  */
 export function judgeVideo(video: Json, bid: Json, markup: string, report: Report): number | undefined {

@@ -3,7 +3,8 @@
  * rate is sensible, the others at random from the same world.
  */
 import type { Random } from '../service/foundation/random.ts'
-import type { Creative, LineItem, Targeting } from '../service/state/documents.ts'
+import type { BannerCreative, Creative, VideoCreative } from '../service/state/creative-document.ts'
+import type { LineItem, Targeting } from '../service/state/documents.ts'
 import { countryFrom } from '../service/state/vocabulary.ts'
 import { ratesOf, type TenantRecords } from './tenant-records.ts'
 
@@ -178,11 +179,11 @@ function drawImpression(pools: TrafficPools, random: Random, wish: ImpressionWis
     ...(deals === undefined ? {} : { pmp: { private_auction: 0, deals } }),
     ...(creative?.format === 'video' || (creative === undefined && random.chance(0.2))
       ? { video: drawVideo(creative, random) }
-      : { banner: drawBanner(creative, random) }),
+      : { banner: drawBanner(creative?.format === 'banner' ? creative : undefined, random) }),
   }
 }
 
-function drawBanner(creative: Creative | undefined, random: Random): Record<string, unknown> {
+function drawBanner(creative: BannerCreative | undefined, random: Random): Record<string, unknown> {
   const sizes = [creative ? ([creative.width, creative.height] as const) : random.pick(COMMON_SIZES)]
   if (random.chance(0.4)) sizes.push(random.pick(COMMON_SIZES))
   const [first = [300, 250]] = sizes
@@ -193,8 +194,8 @@ function drawBanner(creative: Creative | undefined, random: Random): Record<stri
   }
 }
 
-function drawVideo(creative: Creative | undefined, random: Random): Record<string, unknown> {
-  const durationS = creative?.format === 'video' ? creative.durationS : 15
+function drawVideo(creative: VideoCreative | undefined, random: Random): Record<string, unknown> {
+  const durationS = creative?.durationS ?? 15
   return {
     mimes: ['video/mp4', 'video/webm'],
     protocols: [2, 3, 5, 6, 7, 8, 11, 13, 15],

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { readTenantDirectory } from '../service/remote-cache/tenant-directory.ts'
+import type { Creative } from '../service/state/creative-document.ts'
 import { DIMENSION_NAMES } from '../service/state/dimensions.ts'
 import {
-  type Creative,
   DOCUMENT_KIND_NAMES,
   DOCUMENT_KINDS,
   type DocumentKindName,

@@ -1,6 +1,6 @@
 /** Creatives of generated tenants: banners as images or markup, and videos, in the sizes that exchanges ask for. */
 import type { Random } from '../foundation/random.ts'
-import type { BannerCreative, Creative, VideoCreative } from '../state/documents.ts'
+import type { BannerCreative, Creative, VideoCreative } from '../state/creative-document.ts'
 import { BANNER_SIZES, CATEGORIES, LANGUAGES, pickSize, VIDEO_SIZES } from './generator-world.ts'
 
 const OFFERS = [

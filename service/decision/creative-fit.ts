@@ -1,16 +1,19 @@
 import { type CatalogColumns, FORMAT } from '../state/catalog.ts'
-import type { BannerOffer, Opportunity, VideoOffer } from './opportunity.ts'
+import type { BannerOffer, MediaOffer, Opportunity } from './opportunity.ts'
 
 /**
  * Whether a creative whose slot an impression offers also has the attributes, type, media, length and security that
- * are asked for. OpenRTB 2.6: imp.secure, banner.battr/btype/mimes, video.battr/mimes/protocols/durations. Pure.
+ * are asked for. OpenRTB 2.6: imp.secure, banner.battr/btype/mimes, and of video and audio battr/mimes/protocols and
+ * durations. Pure.
  * A column is read only where the offer restricts it: each is a line of memory that is seldom near.
  */
 export function creativeFits(columns: CatalogColumns, creative: number, opportunity: Opportunity): boolean {
   if (opportunity.secure && columns.creativeSecure[creative] === 0) return false
-  if (columns.creativeFormat[creative] === FORMAT.banner)
+  const format = columns.creativeFormat[creative]
+  if (format === FORMAT.banner)
     return opportunity.banner !== undefined && bannerFits(columns, creative, opportunity.banner)
-  return opportunity.video !== undefined && videoFits(columns, creative, opportunity.video)
+  const offer = format === FORMAT.video ? opportunity.video : opportunity.audio
+  return offer !== undefined && mediaFit(columns, creative, offer)
 }
 
 function bannerFits(columns: CatalogColumns, creative: number, offer: BannerOffer): boolean {
@@ -20,7 +23,7 @@ function bannerFits(columns: CatalogColumns, creative: number, offer: BannerOffe
   return offer.mimes === 0 || (columns.creativeMimes[creative]! & offer.mimes) !== 0
 }
 
-function videoFits(columns: CatalogColumns, creative: number, offer: VideoOffer): boolean {
+function mediaFit(columns: CatalogColumns, creative: number, offer: MediaOffer): boolean {
   if (offer.blockedAttributes !== 0 && (columns.creativeAttributes[creative]! & offer.blockedAttributes) !== 0)
     return false
   if ((columns.creativeMimes[creative]! & offer.mimes) === 0) return false

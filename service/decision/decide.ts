@@ -275,8 +275,10 @@ export class Engine {
   /** Whether a line item pays what a creative of this length costs, in the deal that was found or without one. */
   #paysForLength(ordinal: number, creative: number, opportunity: Opportunity): boolean {
     const { columns } = this.catalog
-    if (columns.creativeFormat[creative] !== FORMAT.video) return true
-    const floors = this.#deal < 0 ? opportunity.video?.lengthFloors : opportunity.deals[this.#deal]!.lengthFloors
+    const format = columns.creativeFormat[creative]
+    if (format !== FORMAT.video && format !== FORMAT.audio) return true
+    const offer = format === FORMAT.video ? opportunity.video : opportunity.audio
+    const floors = this.#deal < 0 ? offer?.lengthFloors : opportunity.deals[this.#deal]!.lengthFloors
     if (floors === undefined) return true
     return columns.lineItemPriceNanos[ordinal]! >= lengthFloor(floors, columns.creativeDurationS[creative]!)
   }

@@ -38,8 +38,8 @@ export interface BannerOffer {
   readonly blockedTypes: number
 }
 
-/** What a video place takes. Masks as in BannerOffer; mimes 0 = none that we know, which takes nothing. */
-export interface VideoOffer {
+/** What a place for video or audio takes. Masks as in BannerOffer; mimes 0 = none that we know, which takes nothing. */
+export interface MediaOffer {
   readonly mimes: number
   readonly protocols: number
   readonly blockedAttributes: number
@@ -55,10 +55,11 @@ export interface VideoOffer {
 export interface Opportunity {
   /** As Facts.values, in the order of IMPRESSION_DIMENSIONS. */
   readonly values: readonly FactValue[]
-  /** Slots that it offers, see bannerSlot and VIDEO_SLOT. */
+  /** Slots that it offers, see bannerSlot, VIDEO_SLOT and AUDIO_SLOT. */
   readonly slots: readonly number[]
   readonly banner: BannerOffer | undefined
-  readonly video: VideoOffer | undefined
+  readonly video: MediaOffer | undefined
+  readonly audio: MediaOffer | undefined
   /** Everything must load over https. */
   readonly secure: boolean
   /** Floor of the open auction per impression, in the ledger currency. */

@@ -4,9 +4,9 @@
  */
 
 import { bannerTypesOf } from '../state/banner-types.ts'
-import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
-import type { Campaign, Creative, LineItem, TenantDocuments } from '../state/documents.ts'
-import { VAST_PROTOCOLS } from '../state/documents.ts'
+import { AUDIO_SLOT, bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
+import { type Creative, VAST_PROTOCOLS, VAST_WRAPPER_PROTOCOLS } from '../state/creative-document.ts'
+import type { Campaign, LineItem, TenantDocuments } from '../state/documents.ts'
 import { languageCode, mimeBit } from '../state/vocabulary.ts'
 import { STAGES } from './decide.ts'
 import { lengthFloor } from './length-floors.ts'
@@ -102,11 +102,11 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
   })
   if (unblocked.length === 0) return STAGES.indexOf('category-blocked')
   const cheapest = deals.reduce((a, b) => (a !== undefined && a.floorNanos <= b.floorNanos ? a : b), deals[0])
-  const lengthFloors = lineItem.deals === undefined ? opportunity.video?.lengthFloors : cheapest?.lengthFloors
-  const pays = (creative: Creative) =>
-    creative.format !== 'video' ||
-    lengthFloors === undefined ||
-    Math.round(lineItem.price.cpm * 1e6) >= lengthFloor(lengthFloors, creative.durationS)
+  const pays = (creative: Creative) => {
+    if (creative.format === 'banner') return true
+    const floors = lineItem.deals === undefined ? opportunity[creative.format]?.lengthFloors : cheapest?.lengthFloors
+    return floors === undefined || Math.round(lineItem.price.cpm * 1e6) >= lengthFloor(floors, creative.durationS)
+  }
   const speaks = (creative: Creative) =>
     creative.language === undefined ||
     facts.allowedLanguages.length === 0 ||
@@ -117,7 +117,8 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
 }
 
 function slotOf(creative: Creative): number {
-  return creative.format === 'video' ? VIDEO_SLOT : bannerSlot(creative.width, creative.height)
+  if (creative.format === 'banner') return bannerSlot(creative.width, creative.height)
+  return creative.format === 'video' ? VIDEO_SLOT : AUDIO_SLOT
 }
 
 /** Bits of codes that are in a mask. */
@@ -132,12 +133,15 @@ function fits(creative: Creative, opportunity: Opportunity): boolean {
     const mime = creative.content.kind === 'image' ? creative.content.mime : 'text/html'
     return offer.mimes === 0 || (mimeBit(mime) & offer.mimes) !== 0
   }
-  const offer = opportunity.video
+  const offer = creative.format === 'video' ? opportunity.video : opportunity.audio
   if (offer === undefined) return false
   const attributes = [...(creative.attributes ?? []), ...(creative.skipAfterS === undefined ? [] : [16])]
   if (anyIn(attributes, offer.blockedAttributes)) return false
-  if (!creative.mediaFiles.some(file => (mimeBit(file.mime) & offer.mimes) !== 0)) return false
-  if (offer.protocols !== 0 && !anyIn([VAST_PROTOCOLS[creative.vastVersion]], offer.protocols)) return false
+  const mimes = creative.wrapper?.mimes ?? creative.mediaFiles.map(file => file.mime)
+  if (!mimes.some(mime => (mimeBit(mime) & offer.mimes) !== 0)) return false
+  const codes = creative.wrapper === undefined ? VAST_PROTOCOLS : VAST_WRAPPER_PROTOCOLS
+  const protocols = [creative.vastVersion, ...(creative.olderVastVersions ?? [])].map(version => codes[version])
+  if (offer.protocols !== 0 && !anyIn(protocols, offer.protocols)) return false
   if (offer.exactDurationsS.length > 0) return offer.exactDurationsS.includes(creative.durationS)
   return creative.durationS >= offer.minDurationS && creative.durationS <= offer.maxDurationS
 }

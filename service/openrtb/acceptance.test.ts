@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
-import type { Creative, TenantDocuments } from '../state/documents.ts'
+import type { Creative } from '../state/creative-document.ts'
+import type { TenantDocuments } from '../state/documents.ts'
 import { brokenRule, type OutgoingBid } from './acceptance.ts'
 
 const BANNER: Creative = {

@@ -33,7 +33,9 @@ export function brokenRule(bid: OutgoingBid, request: Json, catalog: Catalog): s
   if (isBelowFloor(bid, Number.isFinite(dealFields.bidfloor) ? dealFields : imp, catalog.header.rates)) return 'floor'
   const { columns } = catalog
   if (isOne(imp.secure) && columns.creativeSecure[bid.creative] === 0) return 'secure'
-  if (columns.creativeFormat[bid.creative] === FORMAT.video) return brokenVideoRule(bid, catalog)
+  const format = columns.creativeFormat[bid.creative]
+  if (format === FORMAT.video) return brokenMediaRule(objectOf(imp.video), bid.creative, catalog)
+  if (format === FORMAT.audio) return brokenMediaRule(objectOf(imp.audio), bid.creative, catalog)
   return brokenBannerRule(bid, catalog)
 }
 
@@ -62,24 +64,23 @@ function brokenBannerRule({ imp, creative }: OutgoingBid, { columns }: Catalog):
   return listOf(banner.btype).some(code => isSet(types, code)) ? 'type' : undefined
 }
 
-function brokenVideoRule({ imp, creative }: OutgoingBid, { columns }: Catalog): string | undefined {
-  const video = objectOf(imp.video)
+function brokenMediaRule(media: Json, creative: number, { columns }: Catalog): string | undefined {
   const durationS = columns.creativeDurationS[creative] ?? 0
-  if (!takesDuration(video, durationS)) return 'duration'
-  if (!takesMimes(video.mimes, columns.creativeMimes[creative])) return 'mime'
-  const listed = listOf(video.protocols).filter(code => typeof code === 'number')
-  const protocols = listed.length > 0 || numberOf(video.protocol, 0) <= 0 ? listed : [video.protocol]
+  if (!takesDuration(media, durationS)) return 'duration'
+  if (!takesMimes(media.mimes, columns.creativeMimes[creative])) return 'mime'
+  const listed = listOf(media.protocols).filter(code => typeof code === 'number')
+  const protocols = listed.length > 0 || numberOf(media.protocol, 0) <= 0 ? listed : [media.protocol]
   const protocol = columns.creativeProtocols[creative] ?? 0
   if (protocols.length > 0 && !protocols.some(code => isSet(protocol, code))) return 'protocol'
   const attributes = columns.creativeAttributes[creative] ?? 0
-  return listOf(video.battr).some(code => isSet(attributes, code)) ? 'attribute' : undefined
+  return listOf(media.battr).some(code => isSet(attributes, code)) ? 'attribute' : undefined
 }
 
 /** Exact lengths replace the range (OpenRTB 2.6: the two exclude each other). */
-function takesDuration(video: Json, durationS: number): boolean {
-  const exact = listOf(video.rqddurs).filter(seconds => typeof seconds === 'number')
+function takesDuration(media: Json, durationS: number): boolean {
+  const exact = listOf(media.rqddurs).filter(seconds => typeof seconds === 'number')
   if (exact.length > 0) return exact.includes(durationS)
-  return durationS >= numberOf(video.minduration, 0) && durationS <= numberOf(video.maxduration, durationS)
+  return durationS >= numberOf(media.minduration, 0) && durationS <= numberOf(media.maxduration, durationS)
 }
 
 /** A list without a text says nothing. */

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { parseXml } from '../../loadtest/xml.ts'
 import { sampleTenant } from '../../test/sample-catalog.ts'
-import type { Advertiser, BannerCreative, Creative, VideoCreative } from '../state/documents.ts'
+import type { BannerCreative, Creative, VideoCreative } from '../state/creative-document.ts'
+import type { Advertiser } from '../state/documents.ts'
 import { creativeFragment } from './creative-fragment.ts'
 
 const ADVERTISER: Advertiser = { id: 'ad', name: 'Shop', domain: 'shop.example', categories: ['IAB22', 'IAB17'] }

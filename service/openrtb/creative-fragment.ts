@@ -1,5 +1,6 @@
 import { FORMAT } from '../state/catalog.ts'
-import { type Advertiser, type BannerCreative, type Creative, VAST_PROTOCOLS } from '../state/documents.ts'
+import { type BannerCreative, type Creative, protocolOf } from '../state/creative-document.ts'
+import type { Advertiser } from '../state/documents.ts'
 import { jsonAscii, markupText } from './escape.ts'
 import { vastOf } from './vast.ts'
 
@@ -13,7 +14,7 @@ const SKIPPABLE = 16
 export function creativeFragment(creative: Creative, advertiser: Advertiser): string {
   const categories = [...new Set([...advertiser.categories, ...(creative.categories ?? [])])]
   const attributes = [...(creative.attributes ?? [])]
-  if (creative.format === 'video' && creative.skipAfterS !== undefined && !attributes.includes(SKIPPABLE))
+  if (creative.format !== 'banner' && creative.skipAfterS !== undefined && !attributes.includes(SKIPPABLE))
     attributes.push(SKIPPABLE)
   const members = [
     `"crid":${jsonAscii(creative.id)}`,
@@ -21,9 +22,10 @@ export function creativeFragment(creative: Creative, advertiser: Advertiser): st
     categories.length > 0 ? `"cattax":1,"cat":[${categories.map(jsonAscii).join()}]` : '',
     attributes.length > 0 ? `"attr":[${attributes.join()}]` : '',
     creative.language === undefined ? '' : `"language":${jsonAscii(creative.language)}`,
-    `"mtype":${FORMAT[creative.format]},"w":${creative.width},"h":${creative.height}`,
-    creative.format === 'video' ? `"dur":${creative.durationS},"protocol":${VAST_PROTOCOLS[creative.vastVersion]}` : '',
-    `"adm":${jsonAscii(creative.format === 'video' ? vastOf(creative, advertiser) : bannerMarkup(creative))}`,
+    `"mtype":${FORMAT[creative.format]}`,
+    creative.format === 'audio' ? '' : `"w":${creative.width},"h":${creative.height}`,
+    creative.format !== 'banner' ? `"dur":${creative.durationS},"protocol":${protocolOf(creative)}` : '',
+    `"adm":${jsonAscii(creative.format !== 'banner' ? vastOf(creative, advertiser) : bannerMarkup(creative))}`,
   ]
   return members.filter(member => member !== '').join()
 }

@@ -1,9 +1,9 @@
-/** Reads one `imp` into an opportunity. OpenRTB 2.6, 3.2.4 (Imp), 3.2.6 (Banner), 3.2.7 (Video), 3.2.12 (Deal). */
+/** Reads one `imp` into an opportunity. OpenRTB 2.6, 3.2.4 (Imp), 3.2.6 to 3.2.8 (its formats), 3.2.12 (Deal). */
 import type { LengthFloors } from '../decision/length-floors.ts'
-import type { BannerOffer, DealOffer, Opportunity, VideoOffer } from '../decision/opportunity.ts'
+import type { BannerOffer, DealOffer, MediaOffer, Opportunity } from '../decision/opportunity.ts'
 import { NANOS_PER_CPM, type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
-import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
+import { AUDIO_SLOT, bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
 import { IMPRESSION_DIMENSIONS, type ImpressionDimension } from '../state/dimensions.ts'
 import { mimeBit } from '../state/vocabulary.ts'
 import { codeOf, isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
@@ -35,17 +35,19 @@ export type ImpressionRead =
 const NO_FORMAT: ImpressionRead = { kind: 'no-bid', reason: 'no-supported-format' }
 const NO_RATE: ImpressionRead = { kind: 'no-bid', reason: 'currency-not-accepted' }
 
-/** @returns the opportunity, or why there is none: no banner with a size and no video, or a floor without a rate. */
+/** @returns the opportunity, or why there is none: no format that we know, or a floor without a rate. */
 export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   const slots: number[] = []
   const banner = isObject(imp.banner) ? readBanner(imp.banner, slots) : undefined
-  const lengthFloors = isObject(imp.video) ? lengthFloorsOf(imp.video, imp.bidfloorcur, terms) : undefined
-  const video = isObject(imp.video) ? readVideo(imp.video, slots, lengthFloors) : undefined
+  const currency = imp.bidfloorcur
+  const video = isObject(imp.video) ? readVideo(imp.video, slots, currency, terms) : undefined
+  const audio = isObject(imp.audio) ? readMedia(imp.audio, currency, terms) : undefined
+  if (audio !== undefined) slots.push(AUDIO_SLOT)
   if (slots.length === 0) return NO_FORMAT
   const pmp = objectOf(imp.pmp)
   const privateAuction = isOne(pmp.private_auction)
   const floorNanos = floorOf(imp.bidfloor, imp.bidfloorcur, terms)
-  const deals = readDeals(pmp, { floorNanos, lengthFloors }, terms)
+  const deals = readDeals(pmp, { floorNanos, lengthFloors: (video ?? audio)?.lengthFloors }, terms)
   if (floorNanos === undefined && !(privateAuction && deals.length > 0)) return NO_RATE
   return {
     kind: 'opportunity',
@@ -54,6 +56,7 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
       slots,
       banner,
       video,
+      audio,
       secure: isOne(imp.secure),
       floorNanos: floorNanos ?? (0 as Nanos),
       deals,
@@ -100,18 +103,23 @@ function addSize(size: Json, slots: number[]): void {
   if (!slots.includes(slot)) slots.push(slot)
 }
 
-function readVideo(video: Json, slots: number[], lengthFloors: LengthFloors | undefined): VideoOffer | undefined {
+/** @param currency that its floors by length are in */
+function readVideo(video: Json, slots: number[], currency: unknown, terms: FloorTerms): MediaOffer | undefined {
   if (video.linearity === OVERLAY) return undefined
   slots.push(VIDEO_SLOT)
+  return readMedia(video, currency, terms)
+}
+
+function readMedia(media: Json, currency: unknown, terms: FloorTerms): MediaOffer {
   return {
     // Required by the specification, left out by some exchanges: then the player is taken to play anything.
-    mimes: mimesMask(video.mimes, ALL_BITS),
-    protocols: protocolsMask(video),
-    blockedAttributes: maskOf(video.battr),
-    minDurationS: numberOf(video.minduration, 0),
-    maxDurationS: numberOf(video.maxduration, DURATION_MAX_S),
-    exactDurationsS: listOf(video.rqddurs).filter(seconds => typeof seconds === 'number') as number[],
-    lengthFloors,
+    mimes: mimesMask(media.mimes, ALL_BITS),
+    protocols: protocolsMask(media),
+    blockedAttributes: maskOf(media.battr),
+    minDurationS: numberOf(media.minduration, 0),
+    maxDurationS: numberOf(media.maxduration, DURATION_MAX_S),
+    exactDurationsS: listOf(media.rqddurs).filter(seconds => typeof seconds === 'number') as number[],
+    lengthFloors: lengthFloorsOf(media, currency, terms),
   }
 }
 

@@ -7,7 +7,10 @@ export function selfBidRequest({ header, columns }: Catalog): string {
   const creative = header.lineItems === 0 ? -1 : (columns.lineItemCreatives[0] as number)
   const w = creative < 0 ? 300 : columns.creativeWidth[creative]
   const h = creative < 0 ? 250 : columns.creativeHeight[creative]
-  const isVideo = creative >= 0 && columns.creativeFormat[creative] === FORMAT.video
-  const imp = isVideo ? { id: '1', video: { mimes: ['video/mp4'], w, h } } : { id: '1', banner: { w, h } }
+  const format = creative < 0 ? FORMAT.banner : columns.creativeFormat[creative]
+  const place = { [FORMAT.video]: { video: { w, h } }, [FORMAT.audio]: { audio: {} } }[format ?? 0] ?? {
+    banner: { w, h },
+  }
+  const imp = { id: '1', ...place }
   return JSON.stringify({ id: 'self-bid', test: 1, imp: [imp], site: { domain: 'self-bid.invalid' } })
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { elementsNamed, parseXml, type XmlElement } from '../../loadtest/xml.ts'
-import { VAST_PROTOCOLS, type VideoCreative } from '../state/documents.ts'
+import { type AudioCreative, VAST_PROTOCOLS, type VideoCreative } from '../state/creative-document.ts'
 import { vastOf } from './vast.ts'
 
 const VERSIONS = Object.keys(VAST_PROTOCOLS) as VideoCreative['vastVersion'][]
@@ -81,4 +81,93 @@ describe.each(VERSIONS)('VAST %s', version => {
 test('a length of an hour is written in hours', () => {
   const root = parseXml(vastOf(creative('4.2', { durationS: 3_600 }), ADVERTISER))
   expect(only(root, 'Duration').text).toBe('01:00:00')
+})
+
+const CALLED = ['impression', 'clickTracking', 'error', 'start', 'midpoint', 'complete', 'skip'] as const
+const FULL: Partial<VideoCreative> = {
+  trackers: [...CALLED, 'impression' as const].map((event, i) => ({ event, url: `https://t.example/${event}?n=${i}` })),
+  companions: [
+    {
+      ...{ width: 300, height: 250 },
+      content: {
+        ...{ kind: 'image', url: 'https://cdn.example/c.png', mime: 'image/png', alt: 'A & B' },
+        landingUrl: 'https://shop.example/companion',
+      },
+    },
+    { width: 728, height: 90, content: { kind: 'html', html: '<script>if (a[b[0]]>1) go()</script>' } },
+  ],
+  universalAdId: { registry: 'ad-id.org', value: 'CNPA0484000H' },
+}
+/** What the schemas of the IAB name first to last; each element may lack. Checked against their .xsd by xmllint. */
+const ORDER: Readonly<Record<string, { readonly before4: string; readonly from4: string }>> = {
+  InLine: {
+    before4: 'AdSystem AdTitle Advertiser Error Impression Creatives',
+    from4: 'AdSystem Error Impression AdServingId AdTitle Advertiser Creatives',
+  },
+  Wrapper: {
+    before4: 'AdSystem VASTAdTagURI Error Impression Creatives',
+    from4: 'AdSystem Error Impression Creatives VASTAdTagURI',
+  },
+  Creative: { before4: 'Linear CompanionAds', from4: 'CompanionAds Linear UniversalAdId' },
+  Linear: {
+    before4: 'Duration TrackingEvents VideoClicks MediaFiles',
+    from4: 'TrackingEvents Duration MediaFiles VideoClicks',
+  },
+  VideoClicks: { before4: 'ClickThrough ClickTracking', from4: 'ClickTracking ClickThrough' },
+  Companion: {
+    before4: 'StaticResource HTMLResource CompanionClickThrough AltText',
+    from4: 'HTMLResource StaticResource AltText CompanionClickThrough',
+  },
+}
+
+/** Elements whose children are unknown to the order, or out of it. */
+function misplaced(element: XmlElement, major: number): readonly string[] {
+  const order = ORDER[element.name]?.[major >= 4 ? 'from4' : 'before4'].split(' ')
+  const places = order === undefined ? [] : element.children.map(child => order.indexOf(child.name))
+  const wrong = places.some((place, i) => place < 0 || place < (places[i - 1] ?? 0))
+  return [...(wrong ? [element.name] : []), ...element.children.flatMap(child => misplaced(child, major))]
+}
+
+describe.each(VERSIONS)('a full VAST %s', version => {
+  const major = Number(version[0])
+  const root = parseXml(vastOf(creative(version, FULL), ADVERTISER))
+  const urls = (name: string) => elementsNamed(root, name).map(({ text }) => text)
+
+  test("keeps the schema's order, in line and as a wrapper", () => {
+    const wrapper = { vastTagUrl: 'https://tags.example/v?a=1&b=2', mimes: ['video/mp4'] } as const
+    const wrapping = parseXml(vastOf(creative(version, { ...FULL, mediaFiles: [], wrapper }), ADVERTISER))
+    expect(misplaced(root, major)).toEqual([])
+    expect(misplaced(wrapping, major)).toEqual([])
+    expect(only(wrapping, 'VASTAdTagURI').text).toBe('https://tags.example/v?a=1&b=2')
+    expect(elementsNamed(wrapping, 'MediaFile')).toEqual([])
+  })
+
+  test('tells impressions, errors, clicks and progress to whoever wants to know', () => {
+    expect(urls('Impression')).toEqual(['https://t.example/impression?n=0', 'https://t.example/impression?n=7'])
+    expect(urls('Error')).toEqual(['https://t.example/error?n=2'])
+    expect(urls('ClickTracking')).toEqual(['https://t.example/clickTracking?n=1'])
+    const events = elementsNamed(root, 'Tracking').map(each => each.attributes.get('event'))
+    expect(events).toEqual(['start', 'midpoint', 'complete', ...(major >= 3 ? ['skip'] : [])])
+  })
+
+  test('has its companions, whose markup stays as it is', () => {
+    expect(elementsNamed(root, 'Companion').map(each => each.attributes.get('width'))).toEqual(['300', '728'])
+    expect(urls('HTMLResource')).toEqual(['<script>if (a[b[0]]>1) go()</script>'])
+    expect(urls('CompanionClickThrough')).toEqual(['https://shop.example/companion'])
+  })
+
+  test('names its registry in every creative, from VAST 4 on', () => {
+    const named = elementsNamed(root, 'UniversalAdId').map(each => [each.attributes.get('idRegistry'), each.text])
+    expect(named).toEqual(major >= 4 ? Array(2).fill(['ad-id.org', 'CNPA0484000H']) : [])
+  })
+
+  test('gives what is only heard no size', () => {
+    const heard: AudioCreative = {
+      ...{ id: 'au', name: 'A', advertiserId: 'ad', status: 'active', format: 'audio', title: 'T', durationS: 20 },
+      ...{ vastVersion: version, landingUrl: 'https://shop.example/' },
+      mediaFiles: [{ url: 'https://cdn.example/a.mp3', mime: 'audio/mpeg', bitrateKbps: 128 }],
+    }
+    const file = only(parseXml(vastOf(heard, ADVERTISER)), 'MediaFile')
+    expect(['type', 'width', 'height'].map(name => file.attributes.get(name))).toEqual(['audio/mpeg', '0', '0'])
+  })
 })

@@ -1,5 +1,5 @@
 /** Which of OpenRTB's banner types (btype) a creative is of. */
-import type { BannerCreative } from './documents.ts'
+import type { BannerCreative } from './creative-document.ts'
 
 /** 1 text, 2 an image or other markup, 3 JavaScript, 4 a frame (OpenRTB 2.6, banner.btype). */
 const SCRIPT = 3

@@ -3,8 +3,9 @@ import { assert } from '../foundation/assert.ts'
 import { SPACE } from './catalog.ts'
 import type { Dictionary } from './conditions.ts'
 import { CreativeColumns, type CreativesPart } from './creative-columns.ts'
+import { type Creative, renditionsOf } from './creative-document.ts'
 import { domainWithParents, type ListedDimension } from './dimensions.ts'
-import type { Advertiser, Campaign, Creative, Exchange, LineItem, Rates, Settings } from './documents.ts'
+import type { Advertiser, Campaign, Exchange, LineItem, Rates, Settings } from './documents.ts'
 import { GrowingText, growingU32 } from './growing.ts'
 import { type ActiveCampaign, type ActiveCreative, LineItemColumns, type LineItemsPart } from './line-item-columns.ts'
 import { ListMembers, type ListMembersPart } from './list-members.ts'
@@ -121,8 +122,10 @@ export class PartCollector {
     if (document.status !== 'active') return
     const advertiser = this.#advertisers.get(document.advertiserId)?.document
     assert(advertiser !== undefined, 'a creative comes after its advertiser', { id: document.id })
-    this.#creativeIds.push(document.id)
-    this.#creatives.add(document, advertiser, this.#render(document, advertiser), this.#texts)
+    for (const rendition of renditionsOf(document)) {
+      this.#creativeIds.push(document.id)
+      this.#creatives.add(rendition, advertiser, this.#render(rendition, advertiser), this.#texts)
+    }
   }
 
   #addLineItem(document: LineItem): void {
@@ -140,8 +143,12 @@ export class PartCollector {
 
   /** Tells which creatives all collectors found together; once, before the first line item. Cost: O(creatives). */
   learnCreatives({ ids, slots }: CreativeTable): void {
-    for (let ordinal = 0; ordinal < ids.length; ordinal++)
-      this.#activeCreatives.set(ids[ordinal]!, { ordinal, slot: slots[ordinal]! })
+    for (let ordinal = 0; ordinal < ids.length; ordinal++) {
+      // Renditions of one creative lie side by side.
+      const first = ordinal
+      while (ids[ordinal + 1] === ids[first]) ordinal++
+      this.#activeCreatives.set(ids[first]!, { ordinal: first, renditions: ordinal - first + 1, slot: slots[first]! })
+    }
   }
 
   /** Hands over the creatives, line items and texts since the last time. Cost: O(their bytes). */

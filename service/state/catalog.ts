@@ -144,14 +144,16 @@ export function dimensionOfSpace(space: number): IndexDimension | undefined {
 }
 
 /** Creative formats by OpenRTB's `mtype` codes. */
-export const FORMAT = { banner: 1, video: 2 } as const
+export const FORMAT = { banner: 1, video: 2, audio: 3 } as const
 
-/** What a creative needs from the page, as one number: a banner's size, or that it is a video. */
+/** What a creative needs from the page, as one number: a banner's size, or its format. */
 export function bannerSlot(width: number, height: number): number {
   return width * 16_384 + height
 }
 /** The slot of every video; above all slots of banners. */
 export const VIDEO_SLOT = 0x1000_0000
+/** The slot of everything that is only heard. */
+export const AUDIO_SLOT = 0x1000_0001
 
 /** The part of a catalog that is not columns. Plain data, so that it can be posted to another thread. */
 export interface CatalogHeader {

@@ -1,9 +1,10 @@
 /** Collects creatives, one at a time, and writes them into a catalog's columns. */
 import type { Column } from './arena.ts'
 import { bannerTypesOf } from './banner-types.ts'
-import { bannerSlot, type CatalogColumns, FORMAT, SPACE, VIDEO_SLOT } from './catalog.ts'
+import { AUDIO_SLOT, bannerSlot, type CatalogColumns, FORMAT, SPACE, VIDEO_SLOT } from './catalog.ts'
+import { type Creative, mediaMimesOf, protocolOf } from './creative-document.ts'
 import { categoryWithParents } from './dimensions.ts'
-import { type Advertiser, type Creative, VAST_PROTOCOLS } from './documents.ts'
+import type { Advertiser } from './documents.ts'
 import { type Growing, GrowingText, growingU32, mapColumns } from './growing.ts'
 import type { TextTableBuilder } from './text-table.ts'
 import { languageCode, mimeBit } from './vocabulary.ts'
@@ -59,8 +60,8 @@ export class CreativeColumns {
     numbers.protocols.push(fits.protocols)
     numbers.secure.push(fits.secure)
     numbers.durationS.push(fits.durationS)
-    numbers.width.push(document.width)
-    numbers.height.push(document.height)
+    numbers.width.push(fits.width)
+    numbers.height.push(fits.height)
     numbers.slot.push(fits.slot)
     this.#fragmentStart.push(this.#fragments.length)
     this.#fragments.push(fragment)
@@ -147,7 +148,7 @@ export function writeStarts(target: Column<'u32'>, starts: Uint32Array, end: num
 function attributeMask(creative: Creative): number {
   let mask = 0
   for (const attribute of creative.attributes ?? []) mask |= 1 << attribute
-  if (creative.format === 'video' && creative.skipAfterS !== undefined) mask |= 1 << 16
+  if (creative.format !== 'banner' && creative.skipAfterS !== undefined) mask |= 1 << 16
   return mask
 }
 
@@ -162,16 +163,20 @@ function fitOf(creative: Creative) {
       protocols: 0,
       secure: creative.secure ? 1 : 0,
       durationS: 0,
+      width: creative.width,
+      height: creative.height,
       slot: bannerSlot(creative.width, creative.height),
     }
   }
   return {
-    format: FORMAT.video,
+    format: FORMAT[creative.format],
     bannerTypes: 0,
-    mimes: creative.mediaFiles.reduce((mask, file) => mask | mimeBit(file.mime), 0),
-    protocols: 1 << VAST_PROTOCOLS[creative.vastVersion],
+    mimes: mediaMimesOf(creative).reduce((mask, mime) => mask | mimeBit(mime), 0),
+    protocols: 1 << protocolOf(creative),
     secure: 1,
     durationS: creative.durationS,
-    slot: VIDEO_SLOT,
+    width: creative.format === 'video' ? creative.width : 0,
+    height: creative.format === 'video' ? creative.height : 0,
+    slot: creative.format === 'video' ? VIDEO_SLOT : AUDIO_SLOT,
   }
 }

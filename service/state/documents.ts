@@ -1,30 +1,18 @@
 /** A tenant's documents: what ad operations write, what the cache holds, what the catalog is compiled from. */
 import { LIMITS } from '../limits.ts'
+import { CREATIVE, type Creative } from './creative-document.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
 import { EXPRESSION } from './expressions.ts'
-import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text, variant } from './fields.ts'
+import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text } from './fields.ts'
 import { LIST, LIST_PART, type ListPart, type ValueList } from './lists.ts'
-import { RECORD_NAME, recordId } from './record-fields.ts'
+import { CATEGORY, CURRENCY, RECORD_NAME, recordId, STATUS } from './record-fields.ts'
 import { USER_SPLIT } from './user-split.ts'
-import { CURRENCIES, MIMES } from './vocabulary.ts'
+import { CURRENCIES } from './vocabulary.ts'
 
 const id = recordId
 const name = RECORD_NAME
-const status = oneOf(['active', 'paused'], 'only active records take part')
-const currency = text({
-  about: 'ISO 4217 currency',
-  max: 3,
-  pattern: /^[A-Z]{3}$/,
-  test: code => CURRENCIES.has(code),
-  like: 'an ISO 4217 currency, like "EUR"',
-})
-const httpsUrl = text({
-  about: 'an absolute https URL',
-  max: 2048,
-  pattern: /^https:\/\/[^\s"'<>]+$/,
-  test: url => URL.canParse(url),
-  like: 'an absolute URL that begins with https://',
-})
+const status = STATUS
+const currency = CURRENCY
 const instant = text({
   about: 'an instant with its offset from UTC',
   max: 35,
@@ -41,8 +29,6 @@ function isInstant(at: string): boolean {
 }
 
 const domain = DIMENSIONS.domain.value
-const category = DIMENSIONS.category.value
-const pixels = (about: string) => number({ about, min: 1, max: 10_000 })
 
 const flight = record({ start: optional(instant), end: optional(instant) }, 'when it serves; the end is not included')
 
@@ -88,7 +74,7 @@ const EXCHANGE = record(
 
 /** One record of advertisers. */
 const ADVERTISER = record(
-  { id: id('id of the advertiser'), name, domain, categories: list(category, { max: 20 }) },
+  { id: id('id of the advertiser'), name, domain, categories: list(CATEGORY, { max: 20 }) },
   'who is advertised',
 )
 
@@ -171,90 +157,6 @@ const LINE_ITEM = record(
   'what is bought, at which price, where',
 )
 
-const creativeBase = {
-  id: id('id of the creative'),
-  name,
-  advertiserId: id('an advertiser'),
-  status,
-  width: pixels('width in device-independent pixels'),
-  height: pixels('height in device-independent pixels'),
-  attributes: optional(list(number({ about: 'AdCOM creative attribute', min: 1, max: 31 }), { max: 31 })),
-  categories: optional(list(category, { max: 20 })),
-  language: optional(DIMENSIONS.language.value),
-}
-
-const mime = oneOf(MIMES, 'media type')
-
-const CONTENT = variant(
-  'kind',
-  {
-    image: record(
-      {
-        kind: oneOf(['image'], 'an image that links to a page'),
-        url: httpsUrl,
-        mime,
-        landingUrl: httpsUrl,
-        alt: optional(text({ about: 'text instead of the image', max: 256 })),
-      },
-      'an image that links to a page',
-    ),
-    html: record(
-      {
-        kind: oneOf(['html'], 'markup as it is'),
-        html: text({ about: 'markup', max: LIMITS.markupCharsMax }),
-      },
-      'markup as it is',
-    ),
-  },
-  'what a banner shows',
-)
-
-const MEDIA_FILE = record(
-  {
-    url: httpsUrl,
-    mime,
-    width: pixels('width'),
-    height: pixels('height'),
-    bitrateKbps: number({ about: 'bit rate in kbit/s', min: 1, max: 100_000 }),
-  },
-  'one file of a video',
-)
-
-/** VAST versions and the OpenRTB protocol codes of their inline form (AdCOM list "Creative Subtypes"). */
-export const VAST_PROTOCOLS = { '2.0': 2, '3.0': 3, '4.0': 7, '4.1': 11, '4.2': 13, '4.3': 15 } as const
-type VastVersion = keyof typeof VAST_PROTOCOLS
-
-/** One record of creatives. */
-const CREATIVE = variant(
-  'format',
-  {
-    banner: record(
-      {
-        format: oneOf(['banner'], 'format'),
-        ...creativeBase,
-        bannerType: number({ about: 'OpenRTB btype: 1 text, 2 image, 3 JavaScript, 4 iframe', min: 1, max: 4 }),
-        secure: flag('whether it loads everything over https'),
-        content: CONTENT,
-      },
-      'a banner',
-    ),
-    video: record(
-      {
-        format: oneOf(['video'], 'format'),
-        ...creativeBase,
-        title: text({ about: 'AdTitle of the VAST', max: 256 }),
-        durationS: number({ about: 'length in seconds', min: 1, max: 3_600 }),
-        skipAfterS: optional(number({ about: 'seconds before it can be skipped', min: 0, max: 3_600 })),
-        vastVersion: oneOf(Object.keys(VAST_PROTOCOLS) as VastVersion[], 'version of the VAST that is sent'),
-        landingUrl: httpsUrl,
-        mediaFiles: list(MEDIA_FILE, { min: 1, max: 20 }),
-      },
-      'a video; its VAST is made from this',
-    ),
-  },
-  'what is shown',
-)
-
 /** rates.json: one object. */
 const RATES = record(
   {
@@ -285,12 +187,6 @@ export type Advertiser = TypeOf<typeof ADVERTISER>
 export type Campaign = TypeOf<typeof CAMPAIGN>
 /** What is bought, at which price, where. */
 export type LineItem = TypeOf<typeof LINE_ITEM>
-/** What is shown: a banner or a video. Sizes in device-independent pixels. */
-export type Creative = TypeOf<typeof CREATIVE>
-/** A creative that is shown in a page. */
-export type BannerCreative = Extract<Creative, { readonly format: 'banner' }>
-/** A creative that is played; durations in seconds. */
-export type VideoCreative = Extract<Creative, { readonly format: 'video' }>
 /** What one unit of each currency is worth in the tenant's own. */
 export type Rates = TypeOf<typeof RATES>
 /** A line item's restrictions by dimension; a dimension that is left out takes all. */

@@ -19,7 +19,9 @@ export interface ActiveCampaign {
 
 /** An active creative, as line items refer to it. */
 export interface ActiveCreative {
+  /** Of its first rendition; the others follow. See renditionsOf. */
   readonly ordinal: number
+  readonly renditions: number
   /** See bannerSlot and VIDEO_SLOT. */
   readonly slot: number
 }
@@ -83,7 +85,8 @@ export class LineItemColumns {
     this.#idStart.push(this.#ids.length)
     this.#ids.push(document.id)
     this.#creativeStart.push(this.#creatives.length)
-    for (const { ordinal } of creatives) this.#creatives.push(ordinal)
+    for (const { ordinal, renditions } of creatives)
+      for (let i = 0; i < renditions; i++) this.#creatives.push(ordinal + i)
     this.#dealStart.push(this.#deals.length)
     for (const deal of document.deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
     this.targeting.add(

@@ -2,8 +2,9 @@
  * What the fields alone cannot say: rules between the fields of one record, and between records. Each rule appends
  * problems with their remedies and changes nothing else. JSON Schema cannot express these.
  */
+import type { Creative, VastCreative } from './creative-document.ts'
 import { DIMENSION_NAMES, type DimensionName, LISTED_DIMENSIONS, type ListedDimension } from './dimensions.ts'
-import type { Campaign, Creative, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targeting } from './documents.ts'
+import type { Campaign, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targeting } from './documents.ts'
 import { listIdsOf } from './expressions.ts'
 import { type Problem, problem, type TypeOf } from './fields.ts'
 import { checkListValues, type ListPart } from './lists.ts'
@@ -99,17 +100,35 @@ function checkCreative(creative: Creative, known: KnownRecords, found: Problem[]
     }
     return
   }
-  const { skipAfterS, durationS, mediaFiles } = creative
+  checkVast(creative, found)
+}
+
+function checkVast(creative: VastCreative, found: Problem[]): void {
+  const { skipAfterS, durationS, vastVersion, olderVastVersions = [], mediaFiles, wrapper, companions = [] } = creative
   if (skipAfterS !== undefined && skipAfterS >= durationS)
     found.push(problem('skipAfterS', skipAfterS, `must be less than durationS, ${durationS}; leave it out for no skip`))
-  for (let i = 0; i < mediaFiles.length; i++) {
-    const mime = mediaFiles[i]?.mime ?? ''
-    if (!mime.startsWith('video/') && !STREAM_MIMES.has(mime))
-      found.push(problem(`mediaFiles[${i}].mime`, mime, 'must be a video type, like "video/mp4"'))
+  for (let i = 0; i < olderVastVersions.length; i++)
+    if ((olderVastVersions[i] ?? '') >= vastVersion)
+      found.push(problem(`olderVastVersions[${i}]`, olderVastVersions[i], `must be before vastVersion, ${vastVersion}`))
+  if ((wrapper === undefined) === (mediaFiles.length === 0))
+    found.push(problem('mediaFiles', mediaFiles.length, 'must name files, or none where there is a wrapper'))
+  for (let i = 0; i < mediaFiles.length; i++) checkMedia(creative, `mediaFiles[${i}].mime`, mediaFiles[i]?.mime, found)
+  for (let i = 0; i < (wrapper?.mimes.length ?? 0); i++)
+    checkMedia(creative, `wrapper.mimes[${i}]`, wrapper?.mimes[i], found)
+  for (let i = 0; i < companions.length; i++) {
+    const content = companions[i]?.content
+    if (content?.kind === 'image' && !content.mime.startsWith('image/'))
+      found.push(problem(`companions[${i}].content.mime`, content.mime, 'must be an image type, like "image/png"'))
   }
 }
 
-/** Playlists of video that are not named video/…. */
+function checkMedia({ format }: VastCreative, path: string, mime = '', found: Problem[]): void {
+  if (mime.startsWith(`${format}/`) || STREAM_MIMES.has(mime)) return
+  const like = format === 'video' ? 'a video type, like "video/mp4"' : 'an audio type, like "audio/mpeg"'
+  found.push(problem(path, mime, `must be ${like}`))
+}
+
+/** Playlists that are not named for what they hold. */
 const STREAM_MIMES: ReadonlySet<string> = new Set(['application/x-mpegURL', 'application/dash+xml'])
 
 function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]): void {

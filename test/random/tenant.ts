@@ -1,11 +1,12 @@
 /** Random tenants and impressions over a tiny vocabulary, so that everything meets everything. Seeded by the caller. */
 import type { LengthFloors } from '../../service/decision/length-floors.ts'
-import type { Opportunity } from '../../service/decision/opportunity.ts'
+import type { MediaOffer, Opportunity } from '../../service/decision/opportunity.ts'
 import type { Random } from '../../service/foundation/random.ts'
 import type { Nanos } from '../../service/foundation/units.ts'
-import { bannerSlot, VIDEO_SLOT } from '../../service/state/catalog.ts'
+import { AUDIO_SLOT, bannerSlot, VIDEO_SLOT } from '../../service/state/catalog.ts'
+import type { AudioCreative, Creative, VideoCreative } from '../../service/state/creative-document.ts'
 import { IMPRESSION_DIMENSIONS } from '../../service/state/dimensions.ts'
-import type { Creative, LineItem, TenantDocuments } from '../../service/state/documents.ts'
+import type { LineItem, TenantDocuments } from '../../service/state/documents.ts'
 import { mimeBit } from '../../service/state/vocabulary.ts'
 import { randomLists, randomTargeting, randomValue, some, VALUES } from './targeting.ts'
 
@@ -17,6 +18,7 @@ const SIZES = [
 const DEALS = ['deal-1', 'deal-2', 'deal-3']
 const MIMES = ['image/png', 'text/html'] as const
 const VIDEO_MIMES = ['video/mp4', 'video/webm'] as const
+const AUDIO_MIMES = ['audio/mpeg', 'audio/ogg'] as const
 
 function randomCreative(random: Random, index: number, alike: boolean): Creative {
   const base = {
@@ -38,24 +40,38 @@ function randomCreative(random: Random, index: number, alike: boolean): Creative
     const secure = alike || random.chance(0.8)
     return { ...base, format: 'banner', width, height, bannerType: random.between(1, 4), secure, content }
   }
-  const mediaFiles = some(random, VIDEO_MIMES, 2).map(mime => ({
-    url: 'https://cdn.example.com/a.mp4',
-    mime,
-    width: 640,
-    height: 360,
-    bitrateKbps: 800,
-  }))
-  return {
-    ...base,
-    format: 'video',
-    width: 640,
-    height: 360,
+  return { ...base, ...randomVast(random) }
+}
+
+type VastParts = Omit<VideoCreative, 'id' | 'name' | 'advertiserId' | 'status'>
+type AudioParts = Omit<AudioCreative, 'id' | 'name' | 'advertiserId' | 'status'>
+
+/** A video or audio ad, in one version or two, in line or a wrapper. */
+function randomVast(random: Random): VastParts | AudioParts {
+  const file = { url: 'https://cdn.example.com/a.mp4', bitrateKbps: 800 }
+  const vastVersion = random.pick(['2.0', '3.0', '4.2'] as const)
+  const wraps = random.chance(0.2)
+  const vast = {
     title: 'A',
     durationS: random.pick([6, 15, 30]),
     ...(random.chance(0.3) ? { skipAfterS: 5 } : {}),
-    vastVersion: random.pick(['2.0', '3.0', '4.2'] as const),
+    vastVersion,
+    ...(vastVersion === '4.2' && random.chance(0.5) ? { olderVastVersions: ['2.0', '3.0'] as const } : {}),
     landingUrl: 'https://example.com/',
-    mediaFiles,
+  }
+  const wrapper = (mimes: readonly (typeof VIDEO_MIMES)[number][] | readonly (typeof AUDIO_MIMES)[number][]) =>
+    wraps ? { wrapper: { vastTagUrl: 'https://tags.example.com/vast', mimes } } : {}
+  if (random.chance(0.7)) {
+    const mimes = some(random, VIDEO_MIMES, 2)
+    const mediaFiles = wraps ? [] : mimes.map(mime => ({ ...file, mime, width: 640, height: 360 }))
+    return { format: 'video', width: 640, height: 360, ...vast, mediaFiles, ...wrapper(mimes) }
+  }
+  const mimes = some(random, AUDIO_MIMES, 2)
+  return {
+    format: 'audio',
+    ...vast,
+    mediaFiles: wraps ? [] : mimes.map(mime => ({ ...file, mime })),
+    ...wrapper(mimes),
   }
 }
 
@@ -127,13 +143,14 @@ function randomLengthFloors(random: Random): LengthFloors | undefined {
 /** An impression with banner sizes, a video, or both. */
 export function randomOpportunity(random: Random): Opportunity {
   const withBanner = random.chance(0.8)
-  const withVideo = random.chance(0.4) || !withBanner
+  const withAudio = random.chance(0.2)
+  const withVideo = random.chance(0.4) || !(withBanner || withAudio)
   const sizes = some(random, SIZES, 2).map(([width, height]) => bannerSlot(width, height))
-  const mask = (codes: readonly number[]) => (random.chance(0.3) ? codes.reduce((m, code) => m | (1 << code), 0) : 0)
+  const mask = (codes: readonly number[]) => randomMask(random, codes)
   const floor = () => (random.between(0, 8) * 500_000) as Nanos
   return {
     values: IMPRESSION_DIMENSIONS.map(name => randomValue(random, name)),
-    slots: [...(withBanner ? sizes : []), ...(withVideo ? [VIDEO_SLOT] : [])],
+    slots: [...(withBanner ? sizes : []), ...(withVideo ? [VIDEO_SLOT] : []), ...(withAudio ? [AUDIO_SLOT] : [])],
     banner: withBanner
       ? {
           mimes: random.chance(0.3) ? mimeBit(random.pick(MIMES)) : 0,
@@ -141,17 +158,8 @@ export function randomOpportunity(random: Random): Opportunity {
           blockedTypes: mask(some(random, [1, 2, 3, 4], 2)),
         }
       : undefined,
-    video: withVideo
-      ? {
-          mimes: mimeBit(random.pick(VIDEO_MIMES)),
-          protocols: mask([2, 7]),
-          blockedAttributes: mask([8, 16]),
-          minDurationS: random.pick([0, 10]),
-          maxDurationS: random.pick([15, 60]),
-          exactDurationsS: random.chance(0.2) ? [15, 30] : [],
-          lengthFloors: randomLengthFloors(random),
-        }
-      : undefined,
+    video: withVideo ? randomMediaOffer(random, VIDEO_MIMES) : undefined,
+    audio: withAudio ? randomMediaOffer(random, AUDIO_MIMES) : undefined,
     secure: random.chance(0.4),
     floorNanos: floor(),
     deals: random.chance(0.4)
@@ -162,5 +170,21 @@ export function randomOpportunity(random: Random): Opportunity {
         }))
       : [],
     privateAuction: random.chance(0.1),
+  }
+}
+
+function randomMask(random: Random, codes: readonly number[]): number {
+  return random.chance(0.3) ? codes.reduce((mask, code) => mask | (1 << code), 0) : 0
+}
+
+function randomMediaOffer(random: Random, mimes: readonly string[]): MediaOffer {
+  return {
+    mimes: mimeBit(random.pick(mimes)),
+    protocols: randomMask(random, some(random, [2, 3, 5, 6, 13, 14], 4)),
+    blockedAttributes: randomMask(random, [8, 16]),
+    minDurationS: random.pick([0, 10]),
+    maxDurationS: random.pick([15, 60]),
+    exactDurationsS: random.chance(0.2) ? [15, 30] : [],
+    lengthFloors: randomLengthFloors(random),
   }
 }
