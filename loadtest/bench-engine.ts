@@ -1,7 +1,7 @@
 /** The engine alone: nanoseconds per decision by size of the catalog, beside the naive scan. */
 import { Engine } from '../service/decision/decide.ts'
 import type { Facts, Opportunity } from '../service/decision/opportunity.ts'
-import { scan, scanTables } from '../service/decision/scan.ts'
+import { type Asked, scan, scanTables } from '../service/decision/scan.ts'
 import { Random } from '../service/foundation/random.ts'
 import { creativeFragment } from '../service/openrtb/creative-fragment.ts'
 import { readRequest } from '../service/openrtb/read-request.ts'
@@ -100,22 +100,19 @@ function measureScan(documents: TenantDocuments, asks: readonly Ask[], nowMs: nu
     const opportunity = opportunities[0]
     if (opportunity === undefined) continue
     const startMs = performance.now()
-    scan(tables, facts, opportunity, nowMs)
+    scan(tables, { facts, opportunity, nowMs, onPage: NOTHING })
     times.push((performance.now() - startMs) * 1e6)
-    eligible.push(eligibleCount(tables, facts, opportunity, nowMs))
+    eligible.push(eligibleCount(tables, { facts, opportunity, nowMs, onPage: NOTHING }))
   }
   return { scanNs: Math.round(median(times)), eligibleMedian: median(eligible) }
 }
 
-function eligibleCount(
-  tables: ReturnType<typeof scanTables>,
-  facts: Facts,
-  opportunity: Opportunity,
-  nowMs: number,
-): number {
+const NOTHING: ReadonlySet<string> = new Set()
+
+function eligibleCount(tables: ReturnType<typeof scanTables>, asked: Asked): number {
   const passes = tables.documents.lineItems.filter(lineItem => {
     const alone = { ...tables, documents: { ...tables.documents, lineItems: [lineItem] } }
-    const result = scan(alone, facts, opportunity, nowMs)
+    const result = scan(alone, asked)
     return result.kind === 'winners' || result.reason === 'paced-out'
   })
   return passes.length

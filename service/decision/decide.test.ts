@@ -28,6 +28,8 @@ describe('the engine', () => {
   test('agrees with the naive scan on thousands of random tenants and requests', () => {
     let bids = 0
     const reasons = new Set<string>()
+    let fixedPrices = 0
+    const active = ({ creatives }: TenantDocuments) => creatives.filter(({ status }) => status === 'active')
     for (let round = 0; round < 400; round++) {
       const random = new Random(SEED + round)
       const documents = randomTenant(random)
@@ -37,9 +39,10 @@ describe('the engine', () => {
       for (let ask = 0; ask < 15; ask++) {
         const facts = randomFacts(random)
         engine.prepare(facts)
+        const onPage = new Set<string>()
         for (let impression = 0; impression < 2; impression++) {
           const opportunity = randomOpportunity(random)
-          const expected = scan(tables, facts, opportunity, NOW_MS)
+          const expected = scan(tables, { facts, opportunity, nowMs: NOW_MS, onPage })
           const decision = engine.decide(opportunity, NOW_MS, random.pickIndex)
           const context = `SEED=${SEED} round=${round} ask=${ask}.${impression}`
           if (expected.kind === 'no-bid') {
@@ -53,13 +56,24 @@ describe('the engine', () => {
               expected.lineItems.map(lineItem => lineItem.id),
               context,
             ).toContain(id)
+            engine.take(decision)
+            const creative = active(documents)[decision.creative]
+            expect(creative, context).toBeDefined()
+            const { onPage: rule = 'one-per-advertiser' } = documents.settings
+            if (rule === 'one-per-creative') onPage.add(creative?.id ?? '')
+            if (rule === 'one-per-advertiser') onPage.add(creative?.advertiserId ?? '')
+            const offer = opportunity.deals[decision.deal]
+            const cpm = documents.lineItems.find(lineItem => lineItem.id === id)?.price.cpm ?? 0
+            expect(decision.priceNanos, context).toBe(offer?.isFixedPrice ? offer.floorNanos : Math.round(cpm * 1e6))
+            if (offer?.isFixedPrice) fixedPrices++
             bids++
           }
         }
       }
     }
     expect(bids).toBeGreaterThan(2_000)
-    expect(reasons.size).toBe(7)
+    expect(fixedPrices).toBeGreaterThan(20)
+    expect(reasons.size).toBe(8)
   })
 
   test('lets chance decide evenly between line items of equal rank, also when there are very many', () => {

@@ -41,6 +41,7 @@ export const STAGES = [
   'advertiser-blocked',
   'category-blocked',
   'creative-not-allowed',
+  'already-on-page',
   'paced-out',
 ] as const satisfies readonly NoBidReason[]
 
@@ -50,12 +51,16 @@ const FLOOR = STAGES.indexOf('below-floor')
 const ADVERTISER = STAGES.indexOf('advertiser-blocked')
 const CATEGORY = STAGES.indexOf('category-blocked')
 const CREATIVE = STAGES.indexOf('creative-not-allowed')
+const ON_PAGE = STAGES.indexOf('already-on-page')
 const PACED = STAGES.indexOf('paced-out')
 const PASSED = STAGES.length
 
 /** Of one category in IAB Content Category Taxonomy 1.0, as documents may name them. */
 const SUBCATEGORIES_MAX = 99
 const RATE_WHOLE_PPM = 1_000_000
+/** Instead of a deal's position. */
+const OPEN_AUCTION = -1
+const NOT_THIS_ADVERTISER = -2
 
 /** Decides with one catalog. One bid thread uses one engine; nothing is kept between requests but scratch. */
 export class Engine {
@@ -65,6 +70,10 @@ export class Engine {
   readonly #blocked: Uint32Array
   /** Per value: the number of the request that allowed it. */
   readonly #allowed: Uint32Array
+  /** Per advertiser and per creative: the number of the request in which it has a bid. */
+  readonly #advertiserOnPage: Uint32Array
+  readonly #creativeOnPage: Uint32Array
+  #pageHasBids = false
   #request = 0
   #blocksDomains = false
   #blocksCategories = false
@@ -74,6 +83,8 @@ export class Engine {
   readonly #tiedLineItem = new Uint32Array(LIMITS.tiedCandidatesMax)
   readonly #tiedCreative = new Uint32Array(LIMITS.tiedCandidatesMax)
   readonly #tiedDeal = new Int32Array(LIMITS.tiedCandidatesMax)
+  /** The lowest floor of this impression, its deals included. */
+  #floorMinNanos = 0
   /** Whether a line item of this impression got as far as pacing. */
   #reachedPacing = false
   /** What `#check` found beside the stage. */
@@ -85,6 +96,8 @@ export class Engine {
     this.#matcher = new Matcher(catalog)
     this.#blocked = new Uint32Array(catalog.header.blockValues)
     this.#allowed = new Uint32Array(catalog.header.blockValues)
+    this.#advertiserOnPage = new Uint32Array(catalog.columns.advertiserDomainStart.length)
+    this.#creativeOnPage = new Uint32Array(catalog.columns.creativeFormat.length)
   }
 
   /** Takes in what all impressions of a bid request have in common. Cost: O(values of the request). */
@@ -92,10 +105,14 @@ export class Engine {
     this.#matcher.prepare(facts)
     this.#request = (this.#request + 1) >>> 0
     if (this.#request === 0) {
+      // The number comes round: what an old request of this number left must not count.
       this.#request = 1
       this.#blocked.fill(0)
       this.#allowed.fill(0)
+      this.#advertiserOnPage.fill(0)
+      this.#creativeOnPage.fill(0)
     }
+    this.#pageHasBids = false
     this.#blocksDomains = this.#block(SPACE.blockedDomain, facts.blockedDomains)
     this.#blocksCategories = this.#block(SPACE.blockedCategory, facts.blockedCategories)
     this.#limitsCategories = facts.allowedCategories.length > 0
@@ -113,6 +130,16 @@ export class Engine {
   #allowValue(category: string): void {
     const value = findText(this.catalog.columns, SPACE.blockedCategory, category)
     if (value >= 0 && value < this.#allowed.length) this.#allowed[value] = this.#request
+  }
+
+  /** Notes that a bid is made, so that what may be once on a page does not bid for its later impressions. */
+  take({ lineItem, creative }: Bid): void {
+    const { columns, header } = this.catalog
+    const rule = header.settings.onPage ?? 'one-per-advertiser'
+    if (rule === 'any') return
+    if (rule === 'one-per-creative') this.#creativeOnPage[creative] = this.#request
+    else this.#advertiserOnPage[columns.lineItemAdvertiser[lineItem]!] = this.#request
+    this.#pageHasBids = true
   }
 
   /** @returns whether anything of ours is blocked; mostly not, and then no survivor is asked. */
@@ -136,7 +163,7 @@ export class Engine {
    */
   decide(opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): Decision {
     const matcher = this.#matcher
-    const floorMinNanos = lowestFloor(opportunity)
+    this.#floorMinNanos = lowestFloor(opportunity)
     let furthest = 0
     this.#reachedPacing = false
     matcher.begin(opportunity)
@@ -144,7 +171,7 @@ export class Engine {
       const stage = this.#check(ordinal, opportunity, nowMs, pickIndex)
       if (stage === PASSED) return this.#amongEquals(ordinal, opportunity, nowMs, pickIndex)
       if (stage > furthest) furthest = stage
-      if (furthest >= FLOOR) this.#skipCheaper(ordinal, floorMinNanos)
+      if (furthest >= FLOOR) this.#skipCheaper(ordinal)
     }
     return NO_BIDS[furthest]!
   }
@@ -170,7 +197,7 @@ export class Engine {
       this.#remember(first)
       this.#collect(middle > first ? middle : end, opportunity, nowMs, pickIndex)
     }
-    return this.#bid(this.#tied === 1 ? 0 : pickIndex(this.#tied))
+    return this.#bid(this.#tied === 1 ? 0 : pickIndex(this.#tied), opportunity)
   }
 
   /** Remembers the line items before `end` that pass all checks, as long as there is room. */
@@ -193,18 +220,21 @@ export class Engine {
    * Within a priority prices only fall: below the floor the rest of it cannot bid, nor can a whole priority whose first
    * price is below the floor.
    */
-  #skipCheaper(ordinal: number, floorMinNanos: number): void {
+  #skipCheaper(ordinal: number): void {
     const { lineItemPriceNanos, lineItemPriorityEnd } = this.catalog.columns
     let next = ordinal
-    while (next < lineItemPriceNanos.length && lineItemPriceNanos[next]! < floorMinNanos)
+    while (next < lineItemPriceNanos.length && lineItemPriceNanos[next]! < this.#floorMinNanos)
       next = lineItemPriorityEnd[next]!
     if (next > ordinal) this.#matcher.seek(next)
   }
 
-  #bid(at: number): Bid {
+  #bid(at: number, { deals }: Opportunity): Bid {
     const lineItem = this.#tiedLineItem[at]!
-    const priceNanos = this.catalog.columns.lineItemPriceNanos[lineItem]! as Nanos
-    return { kind: 'bid', lineItem, creative: this.#tiedCreative[at]!, priceNanos, deal: this.#tiedDeal[at]! }
+    const deal = this.#tiedDeal[at]!
+    const offer = deal < 0 ? undefined : deals[deal]
+    const ownNanos = this.catalog.columns.lineItemPriceNanos[lineItem]! as Nanos
+    const priceNanos = offer?.isFixedPrice ? offer.floorNanos : ownNanos
+    return { kind: 'bid', lineItem, creative: this.#tiedCreative[at]!, priceNanos, deal }
   }
 
   /** The first check that a targeted line item fails, or PASSED; then #creative and #deal are set. */
@@ -214,12 +244,16 @@ export class Engine {
     const paceFirst = this.#reachedPacing
     if (paceFirst && this.#isPacedOut(ordinal, pickIndex)) return PACED
     if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
-    this.#deal = this.#dealFor(ordinal, opportunity)
+    this.#deal = opportunity.deals.length === 0 ? OPEN_AUCTION : this.#dealFor(ordinal, opportunity)
+    if (this.#deal === NOT_THIS_ADVERTISER)
+      return columns.lineItemPriceNanos[ordinal]! < this.#floorMinNanos ? FLOOR : ADVERTISER
     const floorNanos = this.#deal < 0 ? opportunity.floorNanos : opportunity.deals[this.#deal]!.floorNanos
     if (columns.lineItemPriceNanos[ordinal]! < floorNanos) return FLOOR
     if (this.#blocksDomains && this.#isAdvertiserBlocked(columns.lineItemAdvertiser[ordinal]!)) return ADVERTISER
     const stage = this.#chooseCreative(ordinal, opportunity)
     if (stage !== PASSED) return stage
+    if (this.#pageHasBids && this.#advertiserOnPage[columns.lineItemAdvertiser[ordinal]!] === this.#request)
+      return ON_PAGE
     if (paceFirst || !this.#isPacedOut(ordinal, pickIndex)) return PASSED
     this.#reachedPacing = true
     return PACED
@@ -231,20 +265,38 @@ export class Engine {
     return passRatePpm < RATE_WHOLE_PPM && pickIndex(RATE_WHOLE_PPM) >= passRatePpm
   }
 
-  /** Of the offered deals that the line item is in, the one with the lowest floor; −1 for the open auction. */
-  #dealFor(ordinal: number, opportunity: Opportunity): number {
-    if (opportunity.deals.length === 0) return -1
+  /**
+   * Of the offered deals that the line item is in and its advertiser may bid on, the one with the lowest floor;
+   * OPEN_AUCTION for a line item without deals, NOT_THIS_ADVERTISER when each leaves its advertiser out.
+   */
+  #dealFor(ordinal: number, { deals }: Opportunity): number {
     const { columns } = this.catalog
     const start = columns.lineItemDealStart[ordinal]!
     const end = columns.lineItemDealStart[ordinal + 1]!
-    let best = -1
-    for (let offer = 0; start < end && offer < opportunity.deals.length; offer++) {
-      const { id, floorNanos } = opportunity.deals[offer]!
-      if (best >= 0 && opportunity.deals[best]!.floorNanos <= floorNanos) continue
+    if (start === end) return OPEN_AUCTION
+    let best = NOT_THIS_ADVERTISER
+    for (let offer = 0; offer < deals.length; offer++) {
+      const { id, floorNanos, advertiserDomains } = deals[offer]!
+      if (best >= 0 && deals[best]!.floorNanos <= floorNanos) continue
       const value = findText(columns, SPACE.deal, id)
-      for (let i = start; i < end; i++) if (columns.lineItemDeals[i] === value) best = offer
+      for (let i = start; i < end; i++)
+        if (columns.lineItemDeals[i] === value && this.#isInvited(ordinal, advertiserDomains)) best = offer
     }
     return best
+  }
+
+  /** Whether one of the domains is the advertiser's or above it. */
+  #isInvited(ordinal: number, domains: readonly string[]): boolean {
+    if (domains.length === 0) return true
+    const { columns } = this.catalog
+    const advertiser = columns.lineItemAdvertiser[ordinal]!
+    const start = columns.advertiserDomainStart[advertiser]!
+    const end = columns.advertiserDomainStart[advertiser + 1]!
+    return domains.some(domain => {
+      const value = findText(columns, SPACE.blockedDomain, domain)
+      for (let i = start; i < end; i++) if (columns.advertiserDomains[i] === value) return true
+      return false
+    })
   }
 
   #isAdvertiserBlocked(advertiser: number): boolean {
@@ -298,10 +350,14 @@ export class Engine {
       if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) continue
       if (this.#blocksCategories && this.#isCategoryBlocked(creative)) continue
       if (this.#limitsCategories && this.#hasOtherCategory(creative)) continue
-      furthest = CREATIVE
+      furthest = Math.max(furthest, CREATIVE)
       if (!creativeFits(columns, creative, opportunity)) continue
       if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) continue
       if (!this.#paysForLength(ordinal, creative, opportunity)) continue
+      if (this.#pageHasBids && this.#creativeOnPage[creative] === this.#request) {
+        furthest = ON_PAGE
+        continue
+      }
       this.#creative = creative
       return PASSED
     }

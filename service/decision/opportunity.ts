@@ -29,6 +29,10 @@ export interface DealOffer {
   readonly floorNanos: Nanos
   /** Beside its floor, what creatives pay by their length. */
   readonly lengthFloors: LengthFloors | undefined
+  /** The floor is the price that was agreed: whoever pays it bids it. */
+  readonly isFixedPrice: boolean
+  /** Domains of the advertisers that may bid, those under them included; empty = all. */
+  readonly advertiserDomains: readonly string[]
 }
 
 /** What a banner place takes. A mask of 0 means no restriction; bit n stands for code n (mimes: MIMES[n]). */

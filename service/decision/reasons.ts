@@ -26,13 +26,20 @@ export const NO_BID_REASONS = {
   },
   'outside-flight': { alarm: false, meaning: 'Line items target it, but none is in its flight now.' },
   'below-floor': { alarm: false, meaning: 'Line items in flight target it, but all pay less than the floor.' },
-  'advertiser-blocked': { alarm: false, meaning: 'badv names the advertiser of all that pay enough.' },
+  'advertiser-blocked': {
+    alarm: false,
+    meaning: 'badv names the advertiser of all that pay enough, or their deal does not.',
+  },
   'category-blocked': { alarm: false, meaning: 'bcat names a category of all that remain, or acat does not.' },
   'creative-not-allowed': {
     alarm: false,
     meaning:
       'No creative of those that remain has the attributes, type, media, language, duration or security that is asked' +
       ' for, or pays the floor of its duration.',
+  },
+  'already-on-page': {
+    alarm: false,
+    meaning: 'All that remain have a bid for an earlier impression of the page, and may be there once.',
   },
   'paced-out': { alarm: false, meaning: 'Chance, at the pass-through rate, left out all that remain.' },
   'bid-refused': { alarm: true, meaning: 'Our own acceptance check found the finished bid invalid; it was not sent.' },

@@ -19,6 +19,15 @@ export type ScanResult =
   | { readonly kind: 'winners'; readonly lineItems: readonly LineItem[] }
   | { readonly kind: 'no-bid'; readonly reason: NoBidReason }
 
+/** What is asked of the oracle. */
+export interface Asked {
+  readonly facts: Facts
+  readonly opportunity: Opportunity
+  readonly nowMs: number
+  /** Ids of advertisers, or of creatives where settings.onPage says so, with a bid for an earlier impression. */
+  readonly onPage: ReadonlySet<string>
+}
+
 /** Documents by id, made once. */
 export interface ScanTables {
   readonly documents: TenantDocuments
@@ -48,11 +57,11 @@ export function scanTables(documents: TenantDocuments): ScanTables {
  * Tries every line item. A pass-through rate of 0 is paced out, any other takes part. Pure.
  * @returns the line items between which chance may decide, or the last check that any reached. Cost: O(line items).
  */
-export function scan(tables: ScanTables, facts: Facts, opportunity: Opportunity, nowMs: number): ScanResult {
+export function scan(tables: ScanTables, asked: Asked): ScanResult {
   let furthest = 0
   let winners: LineItem[] = []
   for (const lineItem of tables.documents.lineItems) {
-    const stage = stageOf(tables, lineItem, { facts, opportunity, nowMs })
+    const stage = stageOf(tables, lineItem, asked)
     if (stage === STAGES.length) winners = better(winners, lineItem)
     else furthest = Math.max(furthest, stage)
   }
@@ -68,14 +77,8 @@ function better(winners: LineItem[], next: LineItem): LineItem[] {
   return order === 0 ? [...winners, next] : winners
 }
 
-interface Asked {
-  readonly facts: Facts
-  readonly opportunity: Opportunity
-  readonly nowMs: number
-}
-
 /** The position in STAGES of the first check that fails, STAGES.length when none does. */
-function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, nowMs }: Asked): number {
+function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, nowMs, onPage }: Asked): number {
   const campaign = tables.campaigns.get(lineItem.campaignId)
   const advertiser = tables.advertisers.get(campaign?.advertiserId ?? '')
   if (campaign?.status !== 'active' || lineItem.status !== 'active' || advertiser === undefined) return 0
@@ -90,8 +93,19 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     if (flight?.start !== undefined && nowMs < Date.parse(flight.start)) return STAGES.indexOf('outside-flight')
     if (flight?.end !== undefined && nowMs >= Date.parse(flight.end)) return STAGES.indexOf('outside-flight')
   }
-  const floors = lineItem.deals === undefined ? [opportunity.floorNanos] : deals.map(deal => deal.floorNanos)
-  if (Math.round(lineItem.price.cpm * 1e6) < Math.min(...floors)) return STAGES.indexOf('below-floor')
+  const inviting = deals.filter(
+    ({ advertiserDomains: invited }) =>
+      invited.length === 0 || invited.some(domain => `.${advertiser.domain}`.endsWith(`.${domain}`)),
+  )
+  const floorMin = Math.min(
+    ...(opportunity.privateAuction ? [] : [opportunity.floorNanos]),
+    ...opportunity.deals.map(deal => deal.floorNanos),
+  )
+  const floors = lineItem.deals === undefined ? [opportunity.floorNanos] : inviting.map(deal => deal.floorNanos)
+  const isInvited = floors.length > 0
+  const floor = isInvited ? Math.min(...floors) : floorMin
+  if (Math.round(lineItem.price.cpm * 1e6) < floor) return STAGES.indexOf('below-floor')
+  if (!isInvited) return STAGES.indexOf('advertiser-blocked')
   if (facts.blockedDomains.some(blocked => `.${advertiser.domain}`.endsWith(`.${blocked}`)))
     return STAGES.indexOf('advertiser-blocked')
   const unblocked = creatives.filter(creative => {
@@ -101,7 +115,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     return facts.allowedCategories.length === 0 || categories.every(has => isIn(has, facts.allowedCategories))
   })
   if (unblocked.length === 0) return STAGES.indexOf('category-blocked')
-  const cheapest = deals.reduce((a, b) => (a !== undefined && a.floorNanos <= b.floorNanos ? a : b), deals[0])
+  const cheapest = inviting.reduce((a, b) => (a !== undefined && a.floorNanos <= b.floorNanos ? a : b), inviting[0])
   const pays = (creative: Creative) => {
     if (creative.format === 'banner') return true
     const floors = lineItem.deals === undefined ? opportunity[creative.format]?.lengthFloors : cheapest?.lengthFloors
@@ -111,8 +125,9 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     creative.language === undefined ||
     facts.allowedLanguages.length === 0 ||
     facts.allowedLanguages.includes(languageCode(creative.language))
-  if (!unblocked.some(creative => fits(creative, opportunity) && speaks(creative) && pays(creative)))
-    return STAGES.indexOf('creative-not-allowed')
+  const fitting = unblocked.filter(creative => fits(creative, opportunity) && speaks(creative) && pays(creative))
+  if (fitting.length === 0) return STAGES.indexOf('creative-not-allowed')
+  if (onPage.has(advertiser.id) || fitting.every(({ id }) => onPage.has(id))) return STAGES.indexOf('already-on-page')
   return lineItem.passThroughRate === 0 ? STAGES.indexOf('paced-out') : STAGES.length
 }
 

@@ -204,7 +204,8 @@ describe('the bid path', () => {
   })
 
   test('gives every bid an id of its own and answers every impression once', () => {
-    const bench = new Bench()
+    const sample = sampleTenant()
+    const bench = new Bench({ ...sample, settings: { ...sample.settings, onPage: 'any' } })
     const imp = [IMP, { ...IMP, id: '2' }, { ...IMP, id: '3' }]
     const ids = new Set<string>()
     for (let round = 0; round < 50; round++) {

@@ -3,6 +3,8 @@
  * for a line item that does not win.
  */
 import type { Bid } from '../decision/decide.ts'
+import { lotsOf } from '../decision/lots.ts'
+import type { Opportunity } from '../decision/opportunity.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
 import type { PickIndex } from '../foundation/random.ts'
 import { brokenRule, type OutgoingBid } from '../openrtb/acceptance.ts'
@@ -41,6 +43,14 @@ export interface Moment {
   readonly waitedMs: number
 }
 
+/** A request that is decided on, and by what. */
+interface Asked {
+  readonly read: BidRequest
+  readonly exchange: Exchange
+  readonly serving: Serving
+  readonly nowMs: number
+}
+
 const REASON_COUNTERS = Object.fromEntries(
   NO_BID_REASON_NAMES.map((reason, index) => [reason, noBidCounter(index)]),
 ) as Readonly<Record<NoBidReason, number>>
@@ -50,6 +60,10 @@ export class BidPath {
   readonly #deps: BidPathDeps
   readonly #readAgent = keepingAgents()
   #bidsMade = 0
+  /** Why the last impression has no bid. */
+  #reason: NoBidReason = 'no-supported-format'
+  /** Bids for the impression at hand. */
+  readonly #made: Bid[] = []
 
   constructor(deps: BidPathDeps) {
     this.#deps = deps
@@ -60,6 +74,7 @@ export class BidPath {
     try {
       return this.#answer(bodyText, exchange, serving, moment)
     } catch (error) {
+      this.#made.length = 0
       this.#deps.alarm('internal-error', String(error), error)
       this.#noBid('internal-error')
       return EMPTY
@@ -78,47 +93,61 @@ export class BidPath {
     const paused = serving.catalog.header.settings.status !== 'active'
     const reason = paused ? 'tenant-paused' : read.reason
     if (reason !== undefined) return this.#noBids(read, reason, exchange)
-    return this.#decideAll(read, exchange, serving, nowMs)
+    return this.#decideAll({ read, exchange, serving, nowMs })
   }
 
-  #decideAll(read: BidRequest, exchange: Exchange, serving: Serving, nowMs: number): Answer {
-    const { recorder } = this.#deps
+  #decideAll(asked: Asked): Answer {
+    const { read, exchange, serving } = asked
     const { impressions } = read
     let bids = ''
-    let lastReason: NoBidReason = 'no-supported-format'
     serving.engine.prepare(read.facts)
     for (let i = 0; i < impressions.length; i++) {
-      const impression = impressions[i] as Impression
-      const decided = this.#decide(impression, read, serving, nowMs)
-      if (decided.bid === undefined) {
-        lastReason = decided.reason
-        this.#noBid(lastReason)
-      } else {
-        bids = bids === '' ? decided.bid : `${bids},${decided.bid}`
-        recorder.count(COUNTER.bids)
-      }
+      const made = this.#bidsFor(impressions[i] as Impression, asked)
+      if (made === '') this.#noBid(this.#reason)
+      else bids = bids === '' ? made : `${bids},${made}`
     }
     if (bids !== '') return { status: 200, body: writeResponse(read.id, bids, exchange.seat, read.currency) }
-    return noBidAnswer(read.id, lastReason, exchange)
+    return noBidAnswer(read.id, this.#reason, exchange)
   }
 
-  #decide(
-    impression: Impression,
-    read: BidRequest,
-    serving: Serving,
-    nowMs: number,
-  ): { readonly bid: string } | { readonly bid: undefined; readonly reason: NoBidReason } {
+  /** All bids for one impression, '' for none: then #reason says why. */
+  #bidsFor(impression: Impression, asked: Asked): string {
     const { opportunity } = impression
-    if (opportunity === undefined) return { bid: undefined, reason: impression.reason ?? 'no-supported-format' }
+    const { exchange, serving } = asked
+    this.#reason = impression.reason ?? 'no-supported-format'
+    if (opportunity === undefined) return ''
+    const lots = exchange.bidsPerImpression === 'many' ? lotsOf(opportunity, serving.catalog) : undefined
+    let bids = ''
+    for (let i = 0; i < (lots?.length ?? 1); i++) {
+      const bid = this.#bidFor(impression, lots?.[i] ?? opportunity, asked)
+      if (bid !== '') bids = bids === '' ? bid : `${bids},${bid}`
+    }
+    // Bids for one impression are alternatives: only later impressions are on a page with them.
+    for (let i = 0; i < this.#made.length; i++) serving.engine.take(this.#made[i] as Bid)
+    this.#made.length = 0
+    return bids
+  }
+
+  #bidFor(impression: Impression, lot: Opportunity, asked: Asked): string {
+    const { read, serving, nowMs } = asked
+    const { recorder, pickIndex, alarm } = this.#deps
     const startedMs = performance.now()
-    const decision = serving.engine.decide(opportunity, nowMs, this.#deps.pickIndex)
-    this.#deps.recorder.time(HISTOGRAM.decideTime, (performance.now() - startedMs) * 1e6)
-    if (decision.kind === 'no-bid') return { bid: undefined, reason: decision.reason }
-    const outgoing = outgoingBid(decision, impression, read, serving)
+    const decision = serving.engine.decide(lot, nowMs, pickIndex)
+    recorder.time(HISTOGRAM.decideTime, (performance.now() - startedMs) * 1e6)
+    if (decision.kind === 'no-bid') {
+      this.#reason = decision.reason
+      return ''
+    }
+    const outgoing = outgoingBid(decision, lot, impression, asked)
     const broken = brokenRule(outgoing, read.request, serving.catalog)
-    if (broken === undefined) return { bid: this.#write(outgoing, serving) }
-    this.#deps.alarm('bid-refused', broken)
-    return { bid: undefined, reason: 'bid-refused' }
+    if (broken !== undefined) {
+      alarm('bid-refused', broken)
+      this.#reason = 'bid-refused'
+      return ''
+    }
+    this.#made.push(decision)
+    recorder.count(COUNTER.bids)
+    return this.#write(outgoing, serving)
   }
 
   #write(bid: OutgoingBid, serving: Serving): string {
@@ -151,9 +180,9 @@ function parse(text: string): unknown {
   }
 }
 
-function outgoingBid(decision: Bid, impression: Impression, read: BidRequest, serving: Serving): OutgoingBid {
+function outgoingBid(decision: Bid, lot: Opportunity, impression: Impression, { read, serving }: Asked): OutgoingBid {
   const rate = serving.catalog.header.rates.get(read.currency) ?? Number.NaN
-  const deal = decision.deal < 0 ? undefined : impression.opportunity?.deals[decision.deal]
+  const deal = decision.deal < 0 ? undefined : lot.deals[decision.deal]
   return {
     impId: impression.id,
     imp: impression.imp,

@@ -161,26 +161,32 @@ describe('deals', () => {
         { id: 'b', bidfloor: 2 },
         { id: 'c', bidfloor: 2, bidfloorcur: 'EUR' },
       ]),
-    ).toEqual([
+    ).toMatchObject([
       { id: 'a', floorNanos: 0 },
       { id: 'b', floorNanos: 2_000_000 },
       { id: 'c', floorNanos: 2_328_400 },
     ])
   })
 
-  test('for other seats, named advertisers, unknown currencies or without an id are left out', () => {
-    const left = [{ wseat: ['x'] }, { wadomain: ['a.example'] }, { bidfloor: 1, bidfloorcur: 'CHF' }, { id: '' }]
+  test('for other seats, unknown currencies or without an id are left out', () => {
+    const left = [{ wseat: ['x'] }, { bidfloor: 1, bidfloorcur: 'CHF' }, { id: '' }]
     expect(deals([...left.map((deal, index) => ({ id: `d${index}`, ...deal })), null, 'x'])).toEqual([])
     expect(deals([{ id: 'ours', wseat: ['x', 'seat-1'] }]).length).toBe(1)
     expect(deals('x')).toEqual([])
   })
 
   test('that name no floor are under the floor of the impression', () => {
-    expect(deals([{ id: 'a' }, { id: 'b', bidfloor: '1', bidfloorcur: 'USD' }])).toEqual([
+    expect(deals([{ id: 'a' }, { id: 'b', bidfloor: '1', bidfloorcur: 'USD' }])).toMatchObject([
       { id: 'a', floorNanos: 10_477_800 },
       { id: 'b', floorNanos: 10_477_800 },
     ])
-    expect(deals([{ id: 'a' }], { bidfloor: 0 })).toEqual([{ id: 'a', floorNanos: 0 }])
+    expect(deals([{ id: 'a' }], { bidfloor: 0 })).toMatchObject([{ id: 'a', floorNanos: 0 }])
+  })
+
+  test('say whether their floor is the price, which needs a floor, and who is invited', () => {
+    const fixed = (deal: object) => deals([{ id: 'a', at: 3, ...deal }], { bidfloor: 0 })[0]?.isFixedPrice
+    expect([fixed({ bidfloor: 2 }), fixed({}), fixed({ bidfloor: 2, at: 1 })]).toEqual([true, false, false])
+    expect(deals([{ id: 'a', wadomain: ['Shop.Example', 7] }])[0]?.advertiserDomains).toEqual(['shop.example'])
   })
 
   test('that come twice stand for the first', () => {
@@ -189,7 +195,7 @@ describe('deals', () => {
         { id: 'a', bidfloor: 3 },
         { id: 'a', bidfloor: 1 },
       ]),
-    ).toEqual([{ id: 'a', floorNanos: 3_000_000 }])
+    ).toMatchObject([{ id: 'a', floorNanos: 3_000_000 }])
     expect(deals([{ id: 'a', wseat: ['x'] }, { id: 'a' }])).toEqual([])
   })
 

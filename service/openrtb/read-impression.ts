@@ -27,6 +27,9 @@ const DURATION_MAX_S = 86_400
 /** video.linearity 2: overlays only. Ours is linear. */
 const OVERLAY = 2
 
+/** deal.at 3: the deal's floor is the price. */
+const FIXED_PRICE = 3
+
 /** What an impression came to: something to decide on, or the reason why not. */
 export type ImpressionRead =
   | { readonly kind: 'opportunity'; readonly opportunity: Opportunity }
@@ -162,10 +165,16 @@ function readDeals(pmp: Json, impression: ImpressionFloors, terms: FloorTerms): 
     seen.add(id)
     if (floorNanos === undefined) continue
     if (seats.length > 0 && !seats.includes(terms.seat)) continue
-    // Deals for named advertisers are left alone until the engine compares the names.
-    if (textsOf(deal.wadomain).length > 0) continue
     const own = lengthFloorsOf(deal, deal.bidfloorcur, terms)
-    offers.push({ id, floorNanos, lengthFloors: own ?? (hasFloor ? undefined : impression.lengthFloors) })
+    const lengthFloors = own ?? (hasFloor ? undefined : impression.lengthFloors)
+    offers.push({
+      id,
+      floorNanos,
+      lengthFloors,
+      // Without a floor, or with several, there is no one price that was agreed.
+      isFixedPrice: deal.at === FIXED_PRICE && floorNanos > 0 && lengthFloors === undefined,
+      advertiserDomains: textsOf(deal.wadomain).map(domain => domain.toLowerCase()),
+    })
   }
   return offers
 }

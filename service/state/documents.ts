@@ -44,6 +44,12 @@ const SETTINGS = record(
       like: 'an IANA time zone, like "Europe/Berlin"',
     }),
     currency,
+    onPage: optional(
+      oneOf(
+        ['one-per-advertiser', 'one-per-creative', 'any'],
+        'what may stand on one page more than once; without it no advertiser, and so no creative',
+      ),
+    ),
   },
   'the tenant itself',
 )
@@ -67,6 +73,9 @@ const EXCHANGE = record(
     currency,
     noBid: oneOf(['empty', 'reason'], 'a no-bid is 204, or 200 with nbr'),
     gzip: flag('whether answers may be compressed'),
+    bidsPerImpression: optional(
+      oneOf(['one', 'many'], 'many: one bid for each deal and one for the open auction; without it one'),
+    ),
     networkAllowanceMs: number({ about: 'part of tmax that the network needs, in ms', min: 0, max: 1_000 }),
   },
   'an exchange that may send bid requests',

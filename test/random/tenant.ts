@@ -16,6 +16,7 @@ const SIZES = [
   [728, 90],
 ] as const
 const DEALS = ['deal-1', 'deal-2', 'deal-3']
+const PAGE_RULES = ['one-per-advertiser', 'one-per-creative', 'any'] as const
 const MIMES = ['image/png', 'text/html'] as const
 const VIDEO_MIMES = ['video/mp4', 'video/webm'] as const
 const AUDIO_MIMES = ['audio/mpeg', 'audio/ogg'] as const
@@ -105,8 +106,9 @@ export function randomTenant(
   { lineItems = random.chance(0.1) ? 1_500 : random.between(0, 80), alike = false } = {},
 ): TenantDocuments {
   const creatives = Array.from({ length: alike ? 1 : 18 }, (_, index) => randomCreative(random, index, alike))
+  const onPage = random.chance(0.3) ? {} : { onPage: random.pick(PAGE_RULES) }
   return {
-    settings: { name: 'Random', status: 'active', timeZone: 'UTC', currency: 'USD' },
+    settings: { name: 'Random', status: 'active', timeZone: 'UTC', currency: 'USD', ...onPage },
     rates: { asOf: '2026-11-21T00:00:00Z', rates: { EUR: 1.1 } },
     exchanges: [],
     advertisers: [0, 1, 2].map(index => ({
@@ -148,6 +150,13 @@ export function randomOpportunity(random: Random): Opportunity {
   const sizes = some(random, SIZES, 2).map(([width, height]) => bannerSlot(width, height))
   const mask = (codes: readonly number[]) => randomMask(random, codes)
   const floor = () => (random.between(0, 8) * 500_000) as Nanos
+  const randomDeal = (id: string) => ({
+    id,
+    floorNanos: floor(),
+    lengthFloors: randomLengthFloors(random),
+    isFixedPrice: random.chance(0.3),
+    advertiserDomains: random.chance(0.2) ? some(random, ['shop.com', 'deep.shop.com', 'none.org'], 2) : [],
+  })
   return {
     values: IMPRESSION_DIMENSIONS.map(name => randomValue(random, name)),
     slots: [...(withBanner ? sizes : []), ...(withVideo ? [VIDEO_SLOT] : []), ...(withAudio ? [AUDIO_SLOT] : [])],
@@ -162,13 +171,7 @@ export function randomOpportunity(random: Random): Opportunity {
     audio: withAudio ? randomMediaOffer(random, AUDIO_MIMES) : undefined,
     secure: random.chance(0.4),
     floorNanos: floor(),
-    deals: random.chance(0.4)
-      ? some(random, [...DEALS, 'deal-9'], 3).map(id => ({
-          id,
-          floorNanos: floor(),
-          lengthFloors: randomLengthFloors(random),
-        }))
-      : [],
+    deals: random.chance(0.4) ? some(random, [...DEALS, 'deal-9'], 3).map(randomDeal) : [],
     privateAuction: random.chance(0.1),
   }
 }
