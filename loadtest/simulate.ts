@@ -2,6 +2,7 @@
  * `npm run simulate`: the ledger's rules under everything that can go wrong, one seed after another, and the invariants
  * of ARCHITECTURE.md at every step. A seed that fails is printed; the same seed repeats it.
  */
+import { writeFile } from 'node:fs/promises'
 import {
   bad,
   CommandProblem,
@@ -12,13 +13,26 @@ import {
   table,
 } from '../service/commands/terminal.ts'
 import { BROKEN_RULES, type BrokenRule } from './money/faulty-cache.ts'
+import { type PacedPoint, runPacedDay } from './money/paced-day.ts'
+import { plotDays } from './money/plot.ts'
 import { Simulation, type SimulationResult } from './money/simulation.ts'
 import { commit } from './report.ts'
+
+/** What `--plot` shows. Traffic swells from a fifth to all of it, so budgets can be spent along their plans. */
+const DAYS = {
+  even: { plan: { kind: 'even' } },
+  'front-loaded': { plan: { kind: 'front-loaded' } },
+  'custom, 8 to 20 h': {
+    plan: { kind: 'custom', weights: Array.from({ length: 24 }, (_, h) => (h >= 8 && h < 20 ? 1 : 0)) },
+  },
+  'even, no traffic from 10 to 12 h': { plan: { kind: 'even' }, outageHours: [10, 12] },
+} as const
 
 interface Options {
   readonly seeds: string
   readonly from: string
   readonly broken?: string
+  readonly plot?: string
 }
 
 const SEEDS_MAX = 1_000_000
@@ -65,7 +79,20 @@ function show(results: readonly SimulationResult[]): void {
   console.log(table([['', 'p5', 'median', 'p99', 'most'], ...rowsOf('strict', strict), ...rowsOf('smooth', smooth)]))
 }
 
-function simulate({ seeds, from, broken }: Options): void {
+/** Days of pacing on three tasks: their table, and plan against spend as a picture. */
+async function plot(file: string, seed: number): Promise<void> {
+  const days = new Map<string, readonly PacedPoint[]>()
+  for (const [name, day] of Object.entries(DAYS))
+    days.set(name, runPacedDay({ seed, tasks: 3, budgetShare: 0.25, ...day }))
+  const rows = [...days].map(([name, points]) => {
+    const furthest = Math.max(...points.map(({ planned, spent }) => Math.abs(planned - spent)))
+    return [name, percent(points.at(-1)?.spent ?? 0), percent(furthest)]
+  })
+  console.log(table([['pacing', 'spent at the end', 'furthest from plan'], ...rows]))
+  await writeFile(file, plotDays(days))
+}
+
+async function simulate({ seeds, from, broken, plot: plotFile }: Options): Promise<void> {
   const [count, first, rule] = [wholeOf('seeds', seeds, 1), wholeOf('from', from, 0), ruleOf(broken)]
   console.log(
     `seeds ${first} to ${first + count - 1}, commit ${commit()}${rule === undefined ? '' : `, without: ${rule}`}`,
@@ -82,12 +109,14 @@ function simulate({ seeds, from, broken }: Options): void {
   console.log(`${failed.length} seeds with violations`)
   for (const { seed, violations } of failed.slice(0, FAILED_SHOWN)) console.log(bad(`seed ${seed}: ${violations[0]}`))
   if (failed.length > 0) process.exitCode = EXIT.bad
+  if (plotFile !== undefined) await plot(plotFile, first)
 }
 
 await runCommand(
   newCommand('simulate', 'Runs the ledger under faults by seeds, and checks that the money is right at every step.')
     .option('--seeds <count>', 'how many seeds', '100')
     .option('--from <seed>', 'the first seed', '1')
+    .option('--plot <file>', 'writes plan against spend of some days as SVG')
     .option('--broken <rule>', 'leaves one rule out, to see that it is noticed')
     .action(simulate),
 )

@@ -73,6 +73,11 @@ export class TaskLedger {
     return this.#waiting.length
   }
 
+  /** The total of an account, as it was last told; 0 for one that was never asked about. */
+  spentNanos(account: string): number {
+    return this.#spent.get(account) ?? 0
+  }
+
   /** Whether to lease and to close buckets: not while other tasks may still have to repeat what a ledger forgot. */
   mayClose(nowMs: number): boolean {
     return nowMs >= this.#closesFromMs
