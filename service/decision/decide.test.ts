@@ -5,6 +5,7 @@ import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { type Catalog, idAt, openCatalog } from '../state/catalog.ts'
 import { CatalogBuilder } from '../state/catalog-builder.ts'
+import { renditionsOf } from '../state/creative-document.ts'
 import type { TenantDocuments } from '../state/documents.ts'
 import type { GoodDocument } from '../state/validate.ts'
 import { Engine } from './decide.ts'
@@ -29,7 +30,8 @@ describe('the engine', () => {
     let bids = 0
     const reasons = new Set<string>()
     let fixedPrices = 0
-    const active = ({ creatives }: TenantDocuments) => creatives.filter(({ status }) => status === 'active')
+    const renditions = ({ creatives }: TenantDocuments) =>
+      creatives.flatMap(each => (each.status === 'active' ? renditionsOf(each) : []))
     for (let round = 0; round < 400; round++) {
       const random = new Random(SEED + round)
       const documents = randomTenant(random)
@@ -57,7 +59,7 @@ describe('the engine', () => {
               context,
             ).toContain(id)
             engine.take(decision)
-            const creative = active(documents)[decision.creative]
+            const creative = renditions(documents)[decision.creative]
             expect(creative, context).toBeDefined()
             const { onPage: rule = 'one-per-advertiser' } = documents.settings
             if (rule === 'one-per-creative') onPage.add(creative?.id ?? '')

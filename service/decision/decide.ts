@@ -70,7 +70,7 @@ export class Engine {
   readonly #blocked: Uint32Array
   /** Per value: the number of the request that allowed it. */
   readonly #allowed: Uint32Array
-  /** Per advertiser and per creative: the number of the request in which it has a bid. */
+  /** Per advertiser and per first rendition of a creative: the number of the request in which it has a bid. */
   readonly #advertiserOnPage: Uint32Array
   readonly #creativeOnPage: Uint32Array
   #pageHasBids = false
@@ -137,9 +137,13 @@ export class Engine {
     const { columns, header } = this.catalog
     const rule = header.settings.onPage ?? 'one-per-advertiser'
     if (rule === 'any') return
-    if (rule === 'one-per-creative') this.#creativeOnPage[creative] = this.#request
+    if (rule === 'one-per-creative') this.#creativeOnPage[this.#firstRendition(creative)] = this.#request
     else this.#advertiserOnPage[columns.lineItemAdvertiser[lineItem]!] = this.#request
     this.#pageHasBids = true
+  }
+
+  #firstRendition(creative: number): number {
+    return creative - this.catalog.columns.creativeRendition[creative]!
   }
 
   /** @returns whether anything of ours is blocked; mostly not, and then no survivor is asked. */
@@ -354,7 +358,7 @@ export class Engine {
       if (!creativeFits(columns, creative, opportunity)) continue
       if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) continue
       if (!this.#paysForLength(ordinal, creative, opportunity)) continue
-      if (this.#pageHasBids && this.#creativeOnPage[creative] === this.#request) {
+      if (this.#pageHasBids && this.#creativeOnPage[this.#firstRendition(creative)] === this.#request) {
         furthest = ON_PAGE
         continue
       }

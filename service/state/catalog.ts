@@ -56,6 +56,8 @@ const CREATIVE_COLUMNS = {
   creativeCategoryStart: 'u32',
   creativeCategories: 'u32',
   creativeSlot: 'u32',
+  /** Renditions of one creative have ordinals one after another: how many are before this one. */
+  creativeRendition: 'u8',
 } as const satisfies ColumnKinds
 
 const ADVERTISER_COLUMNS = {

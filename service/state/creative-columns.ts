@@ -32,9 +32,12 @@ export class CreativeColumns {
     width: growingU32(),
     height: growingU32(),
     slot: growingU32(),
+    rendition: growingU32(),
     language: growingU32(),
     ownCategories: growingU32(),
   }
+  #lastId = ''
+  #rendition = 0
   readonly #fragmentStart = growingU32()
   readonly #fragments = new GrowingText()
   readonly #categoryStart = growingU32()
@@ -46,7 +49,8 @@ export class CreativeColumns {
   }
 
   /**
-   * Takes one active creative of an advertiser. Its ordinal is the count before.
+   * Takes one rendition of an active creative of an advertiser, those of one creative one after another. Its ordinal
+   * is the count before.
    * @param fragment its part of every bid, ASCII
    * @throws AssertionFailure when the fragment is not ASCII
    */
@@ -63,6 +67,9 @@ export class CreativeColumns {
     numbers.width.push(fits.width)
     numbers.height.push(fits.height)
     numbers.slot.push(fits.slot)
+    this.#rendition = document.id === this.#lastId ? this.#rendition + 1 : 0
+    this.#lastId = document.id
+    numbers.rendition.push(this.#rendition)
     this.#fragmentStart.push(this.#fragments.length)
     this.#fragments.push(fragment)
     this.#categoryStart.push(this.#categories.length)
@@ -111,6 +118,7 @@ export class CreativeColumns {
       creativeCategoryStart: creatives + 1,
       creativeCategories: this.#categories.length,
       creativeSlot: creatives,
+      creativeRendition: creatives,
       creativeLanguage: creatives,
       creativeOwnCategories: creatives,
     }
@@ -129,6 +137,7 @@ export class CreativeColumns {
     columns.creativeWidth.set(numbers.width.view())
     columns.creativeHeight.set(numbers.height.view())
     columns.creativeSlot.set(numbers.slot.view())
+    columns.creativeRendition.set(numbers.rendition.view())
     columns.creativeLanguage.set(numbers.language.view())
     columns.creativeOwnCategories.set(numbers.ownCategories.view())
     writeStarts(columns.creativeFragmentStart, this.#fragmentStart.view(), this.#fragments.length)
