@@ -15,6 +15,8 @@ import { compiledTenant, sampleTenant } from './sample-catalog.ts'
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
 const REQUESTS = 600
+/** To compile the schema of a request with many impressions costs tens of milliseconds. */
+const JUDGED = 150
 
 const serving = new Serving(compiledTenant(sampleTenant()), NOW_MS)
 const exchange = serving.exchange('prebid') as Exchange
@@ -48,7 +50,7 @@ describe(`the answer to a bid request (seed ${SEED})`, () => {
 
   test('is taken by both judges, and nothing is alarmed about', () => {
     const rates = ratesOf(records)
-    for (const [i, { request, source }] of requests.entries()) {
+    for (const [i, { request, source }] of requests.slice(0, JUDGED).entries()) {
       const { status, body, alarms } = answers[i] as ReturnType<typeof answerTo>
       const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
       const asked: unknown = JSON.parse(JSON.stringify(request))
@@ -58,7 +60,11 @@ describe(`the answer to a bid request (seed ${SEED})`, () => {
     }
   })
 
-  test.each([...FREEDOMS.map(freedom => [freedom]), FREEDOMS])('is the same whatever the %s', (...freedoms) => {
+  const ways = [...FREEDOMS.map(freedom => [freedom]), FREEDOMS].map(
+    freedoms => [freedoms.join(' and '), freedoms] as const,
+  )
+
+  test.each(ways)('is the same whatever the %s', (_name, freedoms) => {
     const random = new Random(SEED + 1)
     for (const [i, { request, source }] of requests.entries()) {
       const text = spelt(request, freedoms, random)

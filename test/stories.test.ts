@@ -156,7 +156,7 @@ describe('the must-honour list', () => {
 
   test.each(tells)('$name restricts no bid, whatever it holds', async ({ place, example }) => {
     const plain = await answerTo(ground)
-    expect(plain).toMatch(/^200 .*"crid":"leaderboard".*"crid":"film"/)
+    expect(plain).toMatch(/^200 .*"crid":"leaderboard".*"crid":"film".*"crid":"spot"/)
     for (const value of [example, oddValue(example), null, [], {}])
       expect(await answerTo(changed(ground, { [place]: value })), JSON.stringify(value)).toBe(plain)
   })

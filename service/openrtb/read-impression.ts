@@ -120,7 +120,8 @@ function readMedia(media: Json, currency: unknown, terms: FloorTerms): MediaOffe
     protocols: protocolsMask(media),
     blockedAttributes: maskOf(media.battr),
     minDurationS: numberOf(media.minduration, 0),
-    maxDurationS: numberOf(media.maxduration, DURATION_MAX_S),
+    // Nothing that is longer than its whole pod.
+    maxDurationS: Math.min(numberOf(media.maxduration, DURATION_MAX_S), numberOf(media.poddur, DURATION_MAX_S)),
     exactDurationsS: listOf(media.rqddurs).filter(seconds => typeof seconds === 'number') as number[],
     lengthFloors: lengthFloorsOf(media, currency, terms),
   }
