@@ -68,7 +68,7 @@ export class Simulation {
   readonly #unwitnessed = new Set<string>()
   /** Bookings that a ledger without memory cannot know to be repeated; see `#emptied`. */
   #unknowableNanos = 0
-  /** Late spend by account of memories that were lost: totals are witnessed, what of them was late is not. */
+  /** Late spend and excess by account of memories that were lost: totals are witnessed, these parts are not. */
   readonly #lateNanos = new Map<string, number>()
   #nowMs = START_MS
   #cacheBackMs = START_MS
@@ -78,6 +78,7 @@ export class Simulation {
   /** Some time after a task ended, another one has been told what it knew. */
   #toldMs = START_MS
   #failOverMs = Number.POSITIVE_INFINITY
+  #hasForgotten = false
   #names = 0
   #bids = 0
   #faults = 0
@@ -239,6 +240,7 @@ export class Simulation {
 
   #forget(kind: string): void {
     const restMs = RULES.graceMs + 20_000
+    this.#hasForgotten = true
     if (kind === 'empty') {
       this.#emptied()
       this.#cacheAwayMs = this.#nowMs
@@ -261,8 +263,8 @@ export class Simulation {
       if (keys.has(key)) this.#unknowableNanos += amountNanos
       if (!this.#tasks.some(({ name }) => lease.startsWith(`${name}-`))) this.#unwitnessed.add(key)
     }
-    for (const [name, { lateNanos }] of this.#cache.state.accounts)
-      this.#lateNanos.set(name, (this.#lateNanos.get(name) ?? 0) + lateNanos)
+    for (const [name, { lateNanos, excessNanos }] of this.#cache.state.accounts)
+      this.#lateNanos.set(name, (this.#lateNanos.get(name) ?? 0) + lateNanos + excessNanos)
     this.#cache.empty()
   }
 
@@ -316,9 +318,10 @@ export class Simulation {
       if (leased !== (open.get(name) ?? 0))
         this.#violated(`${name}: leased is not the sum of what its leases have open`)
       if (spent > acknowledged) this.#violated(`${name}: ${spent - acknowledged} nanos are booked and were not billed`)
-      if (this.#lineItems[0]?.isStrict === false) continue
-      if (excess > 0) this.#violated(`${name}: ${excess} nanos in time beyond what was held`)
-      const overNanos = spent - late - limitNanos - this.#unknowableNanos
+      if (excess > 0 && this.#lineItems[0]?.isStrict) this.#violated(`${name}: ${excess} nanos beyond what was held`)
+      // A ledger that is told again reserves too much for a while.
+      const reserved = this.#hasForgotten ? 0 : leased
+      const overNanos = spent + reserved - late - excess - limitNanos - this.#unknowableNanos
       if (overNanos > 0) this.#violated(`${name}: ${overNanos} nanos above the budget`)
     }
   }
