@@ -17,7 +17,7 @@ export const NO_BID_REASONS = {
   },
   'currency-not-accepted': {
     alarm: false,
-    meaning: 'The request takes no currency that we can bid in, or a rate is missing.',
+    meaning: 'The request takes no currency that we can bid in, or a rate is missing or too old.',
   },
   'no-supported-format': { alarm: false, meaning: 'The impression offers no banner and no video that we can read.' },
   'no-eligible-line-item': {

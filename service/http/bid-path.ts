@@ -83,7 +83,8 @@ export class BidPath {
 
   #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, waitedMs }: Moment): Answer {
     const body = parse(bodyText)
-    const { rates, targeted } = serving.catalog.header
+    const { targeted } = serving.catalog.header
+    const { rates } = serving
     const terms = { exchange, rates, targeted, nowMs, waitedMs, daypart: serving.daypart, readAgent: this.#readAgent }
     const read = readRequest(body, terms)
     if (read.kind === 'malformed') return MALFORMED

@@ -18,12 +18,15 @@ export class Serving {
   })
   /** At most one per campaign of the tenant. */
   readonly #campaignIds = new Map<number, string>()
+  readonly #ownRate: ReadonlyMap<string, number>
   #daypart = ''
+  #ratesAreOld = false
 
   constructor(catalog: Catalog, nowMs: number) {
     this.catalog = catalog
     this.engine = new Engine(catalog)
     this.#exchanges = new Map(catalog.header.exchanges.map(exchange => [exchange.id, exchange]))
+    this.#ownRate = new Map([[catalog.header.settings.currency, 1]])
     this.turnClock(nowMs)
   }
 
@@ -37,9 +40,15 @@ export class Serving {
     return this.#daypart
   }
 
+  /** Value of one unit of a currency in the ledger currency: of this one alone once the rates are too old. */
+  get rates(): ReadonlyMap<string, number> {
+    return this.#ratesAreOld ? this.#ownRate : this.catalog.header.rates
+  }
+
   /** To be called at least once a second; formatting a date is too slow for the bid path. */
   turnClock(nowMs: number): void {
     this.#daypart = String(hourOfWeek(nowMs, this.catalog.header.settings.timeZone))
+    this.#ratesAreOld = nowMs >= this.catalog.header.ratesEndMs
   }
 
   /** JSON members of a creative's bids, see creativeFragment. */

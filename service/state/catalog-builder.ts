@@ -22,6 +22,8 @@ export interface CatalogIdentity {
   readonly announcement: number
 }
 
+const HOUR_MS = 3_600_000
+const NO_END_MS = Number.MAX_SAFE_INTEGER
 /** The number of the builder's own collector; others count from 1. */
 const OWN = 0
 /** So that a build holds what it collects once, not twice. */
@@ -135,6 +137,7 @@ export class CatalogBuilder {
     writeCircles(columns, around.circles)
     writeAddressRanges(columns, around.addresses)
     const index = buildIndex(columns, plan, references, order)
+    const { asOf = '', maxAgeHours = Number.POSITIVE_INFINITY } = this.#own.rates ?? {}
     const rates = new Map(Object.entries(this.#own.rates?.rates ?? {}))
     rates.set(settings.currency, 1)
     return {
@@ -144,6 +147,7 @@ export class CatalogBuilder {
         settings,
         exchanges,
         rates,
+        ratesEndMs: maxAgeHours === Number.POSITIVE_INFINITY ? NO_END_MS : Date.parse(asOf) + maxAgeHours * HOUR_MS,
         lineItems: order.length,
         words: plan.words,
         ...index,

@@ -166,6 +166,8 @@ export interface CatalogHeader {
   readonly exchanges: readonly Exchange[]
   /** Value of one unit of a currency in the ledger currency, the ledger currency itself included. */
   readonly rates: ReadonlyMap<string, number>
+  /** When the rates are too old to convert with, in ms since 1970; beyond all time where they do not age. */
+  readonly ratesEndMs: number
   readonly lineItems: number
   /** 32-bit words of one row. */
   readonly words: number

@@ -170,6 +170,13 @@ const LINE_ITEM = record(
 const RATES = record(
   {
     asOf: instant,
+    maxAgeHours: optional(
+      number({
+        about: 'hours after asOf at which no currency but our own is converted any more; without it rates never age',
+        min: 1,
+        max: 87_600,
+      }),
+    ),
     /** 1 unit of the key = value units of the tenant's currency. */
     rates: mapOf(
       {
