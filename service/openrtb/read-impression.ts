@@ -173,7 +173,7 @@ function readDeals(pmp: Json, impression: ImpressionFloors, terms: FloorTerms): 
       floorNanos,
       lengthFloors,
       // Without a floor, or with several, there is no one price that was agreed.
-      isFixedPrice: deal.at === FIXED_PRICE && floorNanos > 0 && lengthFloors === undefined,
+      isFixedPrice: deal.at === FIXED_PRICE && hasFloor && floorNanos > 0 && lengthFloors === undefined,
       advertiserDomains: textsOf(deal.wadomain).map(domain => domain.toLowerCase()),
     })
   }
