@@ -89,6 +89,8 @@ export const LIMITS = {
   operationsKeptMax: 20_000,
   /** Characters of a notice's token: four ids of at most 64 and a lease's name, numbers, signature. */
   noticeTokenCharsMax: 512,
+  /** Bookings in a task's journal: hours at 50 notices a second while the cache is away. Some 400 bytes each. */
+  journalBookingsMax: 500_000,
 
   /** Markup of often winning creatives as text, per bid thread: one byte per character. */
   fragmentCacheCharsMax: 16 * MIB,

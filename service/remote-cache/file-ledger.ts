@@ -2,11 +2,12 @@
  * The embedded spend ledger of one process: the rules in memory, and a local file of what was asked, which gives the
  * same memory when it is asked again. For `file:` tenants; a ledger that tasks share is in the remote cache.
  */
-import { type FileHandle, mkdir, open, readFile, rename } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../foundation/clock.ts'
 import type { Caller, Done, Ledger, Operation, Refused, Witness } from '../spend/ledger.ts'
 import { type Account, applyToLedger, emptyLedger, type LedgerState, rebuildLedger } from '../spend/ledger-memory.ts'
+import { readLines, SyncedLines } from './synced-lines.ts'
 
 /** One line of the file: the whole memory (the first line), or what was asked and when. */
 type Line =
@@ -38,15 +39,12 @@ const FILE = 'ledger.ndjson'
 export class FileLedger implements Ledger {
   readonly #clock: Clock
   readonly #state: LedgerState
-  readonly #file: FileHandle
-  /** What is written as soon as the write before it is on the disk: one write for all that came meanwhile. */
-  #unwritten = ''
-  #writing: Promise<void> | undefined
+  readonly #lines: SyncedLines
 
-  private constructor(clock: Clock, state: LedgerState, file: FileHandle) {
+  private constructor(clock: Clock, state: LedgerState, lines: SyncedLines) {
     this.#clock = clock
     this.#state = state
-    this.#file = file
+    this.#lines = lines
   }
 
   /**
@@ -56,20 +54,16 @@ export class FileLedger implements Ledger {
   static async open(folder: string, clock: Clock): Promise<FileLedger> {
     await mkdir(folder, { recursive: true })
     const path = join(folder, FILE)
-    const state = await readState(path)
-    const next = `${path}.next`
-    const file = await open(next, 'w', 0o600)
-    await file.write(lineOf({ kind: 'memory', state: stored(state) }))
-    await file.datasync()
-    await rename(next, path)
-    return new FileLedger(clock, state, file)
+    const state = stateOf((await readLines(path)) as Line[])
+    const memory: Line = { kind: 'memory', state: stored(state) }
+    return new FileLedger(clock, state, await SyncedLines.replace(path, [memory]))
   }
 
   /** @throws Error of the file system; then it is not known whether the operation is remembered */
   async apply(caller: Caller, operation: Operation): Promise<Done | Refused> {
     const nowMs = this.#clock.nowMs()
     const answer = applyToLedger(this.#state, caller, operation, nowMs)
-    if (answer.kind === 'done') await this.#write({ kind: 'apply', nowMs, caller, operation })
+    if (answer.kind === 'done') await this.#lines.append({ kind: 'apply', nowMs, caller, operation } satisfies Line)
     return answer
   }
 
@@ -78,7 +72,7 @@ export class FileLedger implements Ledger {
     const nowMs = this.#clock.nowMs()
     const answer = rebuildLedger(this.#state, witness, nowMs)
     const storedWitness = { ...witness, spent: [...witness.spent], keys: [...witness.keys] }
-    await this.#write({ kind: 'rebuild', nowMs, witness: storedWitness })
+    await this.#lines.append({ kind: 'rebuild', nowMs, witness: storedWitness } satisfies Line)
     return answer
   }
 
@@ -88,51 +82,18 @@ export class FileLedger implements Ledger {
   }
 
   /** Waits for what is being written and closes the file. */
-  async close(): Promise<void> {
-    await this.#writing
-    await this.#file.close()
-  }
-
-  async #write(line: Line): Promise<void> {
-    this.#unwritten += lineOf(line)
-    await this.#writing
-    this.#writing ??= this.#flush()
-    await this.#writing
-  }
-
-  async #flush(): Promise<void> {
-    const text = this.#unwritten
-    this.#unwritten = ''
-    try {
-      if (text !== '') await this.#file.appendFile(text)
-      if (text !== '') await this.#file.datasync()
-    } finally {
-      this.#writing = undefined
-    }
+  close(): Promise<void> {
+    return this.#lines.close()
   }
 }
 
-function lineOf(line: Line): string {
-  return `${JSON.stringify(line)}\n`
-}
-
-async function readState(path: string): Promise<LedgerState> {
-  let text = ''
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as { code?: unknown }).code !== 'ENOENT') throw error
-  }
+function stateOf(lines: readonly Line[]): LedgerState {
   let state = emptyLedger()
-  const lines = text.split('\n')
-  // A process that was killed can leave half a line: nobody was told that it is remembered.
-  lines.pop()
-  for (const [index, line] of lines.entries()) {
-    const read = JSON.parse(line) as Line
-    if (read.kind === 'memory') state = loaded(read.state)
-    else if (read.kind === 'apply') applyToLedger(state, read.caller, read.operation, read.nowMs)
-    else if (read.kind === 'rebuild') rebuildLedger(state, witnessOf(read.witness), read.nowMs)
-    else throw new Error(`${path}, line ${index + 1}: not a line of a ledger`)
+  for (const line of lines) {
+    if (line.kind === 'memory') state = loaded(line.state)
+    else if (line.kind === 'apply') applyToLedger(state, line.caller, line.operation, line.nowMs)
+    else if (line.kind === 'rebuild') rebuildLedger(state, witnessOf(line.witness), line.nowMs)
+    else throw new Error(`${FILE}: ${JSON.stringify(line).slice(0, 80)} is not a line of a ledger`)
   }
   return state
 }
