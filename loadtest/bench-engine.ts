@@ -27,6 +27,8 @@ interface Ask {
   readonly opportunities: readonly Opportunity[]
 }
 
+/** The instant of the tenant's hour 37, as UTC. */
+const TUESDAY_13_MS = Date.parse('2026-11-24T13:30:00Z')
 const SLAB_BYTES = 2 ** 30
 const SCANS = 15
 const WARM_ROUNDS = 3
@@ -82,7 +84,7 @@ function readAll(documents: TenantDocuments, catalog: Catalog, traffic: readonly
     const exchange = documents.exchanges.find(each => each.id === id)
     if (exchange === undefined) continue
     const { rates, targeted } = catalog.header
-    const terms = { exchange, rates, targeted, daypart: '37', nowMs: 0, waitedMs: 0, readAgent }
+    const terms = { exchange, rates, targeted, daypart: '37', nowMs: TUESDAY_13_MS, waitedMs: 0, readAgent }
     const read = readRequest(JSON.parse(body.toString()), terms)
     if (read.kind !== 'request') continue
     const opportunities = read.impressions.map(each => each.opportunity).filter(each => each !== undefined)

@@ -7,6 +7,7 @@ import type { BannerCreative, Creative, VideoCreative } from '../service/state/c
 import type { LineItem, Targeting } from '../service/state/documents.ts'
 import { countryFrom } from '../service/state/vocabulary.ts'
 import { ratesOf, type TenantRecords } from './tenant-records.ts'
+import { drawGeo, drawHardware, drawPlacement, drawSegments, drawWords, included } from './traffic-details.ts'
 
 interface TrafficExchange {
   readonly id: string
@@ -41,12 +42,6 @@ const COMMON_SIZES: readonly (readonly [number, number])[] = [
   [320, 50],
   [160, 600],
   [970, 250],
-]
-const AGENTS = [
-  'Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) ' +
-    'Chrome/131.0.0.0 Mobile Safari/537.36',
-  'Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148',
-  'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36',
 ]
 
 /** Gathers what the documents name. Throws when they have no active exchange (of that id). Cost: O(documents). */
@@ -102,7 +97,7 @@ export function drawRequest(
     ),
     ...drawSource(pools, random, targeting),
     device: drawDevice(pools, random, targeting),
-    user: drawUser(random),
+    user: { ...drawUser(random), data: drawSegments(random, targeting) },
     ...(random.chance(0.3) ? { bcat: ['IAB25', 'IAB26', 'IAB7-39', 'IAB8-5'] } : {}),
     ...(random.chance(0.3) ? { badv: ['blocked-one.example', 'blocked-two.example'] } : {}),
     ...(random.chance(0.1) ? { regs: { coppa: 0, ext: { gdpr: 1 } } } : {}),
@@ -120,15 +115,19 @@ function valueFor(rule: { readonly include?: readonly string[] } | undefined, po
 
 function drawSource(pools: TrafficPools, random: Random, targeting: Targeting): Record<string, unknown> {
   const cat = [valueFor(targeting.category, pools.categories, random)]
-  const publisher = { id: `pub-${random.zipf(500)}`, name: 'A publisher' }
-  const inApp = targeting.domain?.include === undefined && (targeting.app?.include !== undefined || random.chance(0.4))
+  const words = drawWords(random, targeting)
+  const where = included(random, targeting.inventory)
+  const inApp =
+    where === undefined
+      ? targeting.domain?.include === undefined && (targeting.app?.include !== undefined || random.chance(0.4))
+      : where === 'app'
   if (inApp) {
     const bundle = valueFor(targeting.app, pools.apps, random)
-    return { app: { id: `a-${bundle}`, bundle, name: 'An app', ver: '4.2.1', cat, publisher } }
+    return { app: { id: `a-${bundle}`, bundle, name: 'An app', ver: '4.2.1', cat, ...words } }
   }
   const domain = valueFor(targeting.domain, pools.domains, random)
   const page = `https://${domain}/${random.zipf(10_000)}/a-story-that-many-people-read.html?utm_source=front`
-  return { site: { id: `s-${domain}`, domain, page, ref: `https://${domain}/`, cat, publisher, mobile: 1 } }
+  return { site: { id: `s-${domain}`, domain, page, ref: `https://${domain}/`, cat, ...words, mobile: 1 } }
 }
 
 function drawDevice(pools: TrafficPools, random: Random, targeting: Targeting): Record<string, unknown> {
@@ -140,11 +139,11 @@ function drawDevice(pools: TrafficPools, random: Random, targeting: Targeting): 
     : random.pick([4, 4, 2, 5])
   const os = valueFor(targeting.os, ['android', 'ios', 'windows', 'macos'], random)
   return {
-    ...{ ua: random.pick(AGENTS), ip: `192.0.2.${random.between(1, 254)}`, devicetype, os, osv: '15.1', js: 1 },
-    ...{ make: 'Example', model: 'Nine', w: 412, h: 915, pxratio: 2.6, connectiontype: 2, dnt: 0, lmt: 0 },
+    ...{ ip: `192.0.2.${random.between(1, 254)}`, devicetype, os, js: 1, w: 412, h: 915, pxratio: 2.6, dnt: 0, lmt: 0 },
+    ...drawHardware(random, targeting),
     language: valueFor(targeting.language, ['en', 'de', 'fr', 'es'], random),
     ifa: `00000000-0000-4000-8000-${random.zipf(USERS).toString(16).padStart(12, '0')}`,
-    geo: { country, ...(region === undefined ? {} : { region }), city: 'Springfield', zip: '01101', type: 2 },
+    geo: { country, ...(region === undefined ? {} : { region }), ...drawGeo(random, targeting, country) },
   }
 }
 
@@ -172,14 +171,18 @@ function drawImpression(pools: TrafficPools, random: Random, wish: ImpressionWis
   const bidfloor = Math.round(cpm * floorShare * exchange.perUnit * 1e4) / 1e4
   const deal = lineItem?.deals?.length ? random.pick(lineItem.deals) : undefined
   const creative = lineItem && pools.creatives.get(random.pick(lineItem.creativeIds))
+  const placement = drawPlacement(random, lineItem?.targeting ?? {})
   const deals = deal === undefined ? undefined : [{ id: deal, bidfloor, bidfloorcur: exchange.currency, at: 1 }]
   return {
     ...{ id: wish.id, tagid: `tag-${random.zipf(2_000)}`, secure: random.chance(0.95) ? 1 : 0 },
     ...{ bidfloor, bidfloorcur: exchange.currency, clickbrowser: 1, ext: { gpid: `/1234/slot-${random.zipf(2_000)}` } },
+    ...placement.flags,
     ...(deals === undefined ? {} : { pmp: { private_auction: 0, deals } }),
     ...(creative?.format === 'video' || (creative === undefined && random.chance(0.2))
-      ? { video: drawVideo(creative, random) }
-      : { banner: drawBanner(creative?.format === 'banner' ? creative : undefined, random) }),
+      ? { video: { ...drawVideo(creative), plcmt: placement.plcmt } }
+      : {
+          banner: { ...drawBanner(creative?.format === 'banner' ? creative : undefined, random), pos: placement.pos },
+        }),
   }
 }
 
@@ -188,18 +191,18 @@ function drawBanner(creative: BannerCreative | undefined, random: Random): Recor
   if (random.chance(0.4)) sizes.push(random.pick(COMMON_SIZES))
   const [first = [300, 250]] = sizes
   return {
-    ...{ w: first[0], h: first[1], pos: random.pick([0, 1, 3]), topframe: 1, api: [5, 7] },
+    ...{ w: first[0], h: first[1], topframe: 1, api: [5, 7] },
     format: sizes.map(([w, h]) => ({ w, h })),
     ...(random.chance(0.2) ? { battr: [8, 9, 10] } : {}),
   }
 }
 
-function drawVideo(creative: VideoCreative | undefined, random: Random): Record<string, unknown> {
+function drawVideo(creative: VideoCreative | undefined): Record<string, unknown> {
   const durationS = creative?.durationS ?? 15
   return {
     mimes: ['video/mp4', 'video/webm'],
     protocols: [2, 3, 5, 6, 7, 8, 11, 13, 15],
     ...{ w: creative?.width ?? 640, h: creative?.height ?? 360, minduration: Math.min(5, durationS), startdelay: 0 },
-    ...{ maxduration: Math.max(30, durationS), linearity: 1, plcmt: random.pick([1, 2, 4]), skip: 1, api: [7] },
+    ...{ maxduration: Math.max(30, durationS), linearity: 1, skip: 1, api: [7] },
   }
 }

@@ -1,6 +1,7 @@
 /** Targeting of generated line items: how often each dimension is restricted, and with which skew. */
 import type { Random } from '../foundation/random.ts'
 import type { Targeting } from '../state/documents.ts'
+import { addDetails } from './generator-details.ts'
 import {
   APP_COUNT,
   appAt,
@@ -122,5 +123,6 @@ export function makeTargeting(random: Random): Targeting {
     side === 'include' ? [...random.pick(DAYPARTS)] : ['mon-sun 01-05'],
   )
   if (daypart !== undefined) targeting.daypart = daypart
+  addDetails(random, targeting)
   return targeting
 }

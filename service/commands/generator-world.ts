@@ -34,6 +34,60 @@ export const REGIONS: Readonly<Record<string, readonly string[]>> = {
   MEX: 'MX-MEX MX-CMX MX-JAL MX-VER MX-PUE MX-GUA MX-CHP MX-NLE'.split(' '),
 }
 
+/** Cities by traffic, with what geo objects say of them. Metro codes are made up where a country has none. */
+export const CITIES = (
+  'new york|USA|501|40.71|-74.01|10001;' +
+  'los angeles|USA|803|34.05|-118.24|90001;' +
+  'chicago|USA|602|41.88|-87.63|60601;' +
+  'london|GBR|GB1|51.51|-0.13|EC1A1;' +
+  'berlin|DEU|DE1|52.52|13.41|10115;' +
+  'toronto|CAN|CA1|43.65|-79.38|M5H2;' +
+  'paris|FRA|FR1|48.86|2.35|75001;' +
+  'são paulo|BRA|BR1|-23.55|-46.63|01001;' +
+  'mumbai|IND|IN1|19.08|72.88|40001;' +
+  'tokyo|JPN|JP1|35.68|139.69|10000;' +
+  'sydney|AUS|AU1|-33.87|151.21|20001;' +
+  'munich|DEU|DE2|48.14|11.58|80331;' +
+  'denver|USA|751|39.74|-104.99|80202;' +
+  'manchester|GBR|GB2|53.48|-2.24|M1100;' +
+  'rome|ITA|IT1|41.9|12.5|00118'
+)
+  .split(';')
+  .map(line => {
+    const [name = '', country = '', metro = '', lat, lon, postal = ''] = line.split('|')
+    return { name, country, metro, lat: Number(lat), lon: Number(lon), postal }
+  })
+
+/** Makes and models of devices by frequency, lower case. */
+export const MAKES = ['samsung', 'apple', 'xiaomi', 'google', 'motorola', 'oppo', 'lg', 'roku'] as const
+/** Models, of whatever make. */
+export const MODELS = ['iphone', 'sm-g991b', 'pixel 9', 'ipad', 'redmi note 13', 'moto g'] as const
+/** Carriers as MCC-MNC or by name. */
+export const CARRIERS = ['310-260', 't-mobile', '310-410', 'verizon', '262-01', 'vodafone'] as const
+
+/** Words that sites give themselves, common ones first. */
+export const KEYWORDS = (
+  'news weather football recipes travel music games fashion health cars finance movies politics garden ' +
+  'running golf yoga cycling skiing camping baking wine coffee parenting dogs cats phones laptops ' +
+  'photography history science space hiking fishing tennis basketball cricket rugby sailing poker chess ' +
+  'comics anime theatre opera jazz festivals museums architecture diy tools furniture lighting kitchen ' +
+  'insurance mortgages loans crypto stocks taxes pensions jobs'
+).split(' ')
+
+/** Segments of two providers. */
+export const SEGMENT_COUNT = 6_000
+/** The segment of a rank, 0 the largest. */
+export function segmentAt(rank: number): string {
+  return rank % 3 === 0 ? `acme-data.example/${7_000 + rank}` : `interests.example/i${rank}`
+}
+
+/** Publishers in the world. */
+export const PUBLISHER_COUNT = 500
+/** The publisher of a rank, 0 the busiest. */
+export function publisherAt(rank: number): string {
+  return `pub-${rank}`
+}
+
 /** Languages of devices by frequency. */
 export const LANGUAGES = 'en es de fr pt ja it zh nl pl tr ko ar ru sv id th vi cs da fi no el he hu ro'.split(' ')
 

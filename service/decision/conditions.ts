@@ -1,4 +1,4 @@
-import type { Catalog } from '../state/catalog.ts'
+import { type Catalog, ENTRY_WORDS } from '../state/catalog.ts'
 import { AND, HAS, NOT, SPLIT, WORD_BITS } from '../state/conditions.ts'
 import { splitHash, splitPart } from '../state/user-split.ts'
 
@@ -23,7 +23,7 @@ export class Conditions {
   constructor(catalog: Catalog) {
     this.#catalog = catalog
     const programs = catalog.columns.programStart.length - 1
-    this.#held = new Uint32Array(catalog.columns.valueRow.length)
+    this.#held = new Uint32Array(catalog.columns.entries.length / ENTRY_WORDS)
     this.#ranIn = new Uint32Array(programs)
     this.#holds = new Uint8Array(programs)
   }

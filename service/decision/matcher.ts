@@ -1,14 +1,12 @@
 /**
  * Finds the line items whose targeting takes an opportunity, best first, by AND-ing rows of the catalog's bit matrix
- * block by block (1,024 line items), the most selective dimension first, until a block is empty or enough have been
- * seen.
+ * block by block (1,024 line items, a tile of each row), the most selective dimension first, until a block is empty or
+ * enough have been seen.
  */
-import type { Catalog } from '../state/catalog.ts'
+import { type Catalog, TILE_WORDS } from '../state/catalog.ts'
 import { Conditions } from './conditions.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
-import { ADD, REMOVE, Terms } from './terms.ts'
-
-const BLOCK_WORDS = 32
+import { ADD, ORDINAL_NONE, REMOVE, Terms } from './terms.ts'
 
 /**
  * The scratch of one bid thread for one catalog. `prepare` once per bid request, `begin` once per impression, then
@@ -19,10 +17,14 @@ export class Matcher {
   readonly #terms: Terms
   /** Undefined when the index answers all targeting of all line items. */
   readonly #conditions: Conditions | undefined
-  readonly #block = new Int32Array(BLOCK_WORDS)
-  readonly #patched = new Int32Array(BLOCK_WORDS)
+  readonly #block = new Int32Array(TILE_WORDS)
+  readonly #patched = new Int32Array(TILE_WORDS)
+  /** Positions of the block's words in which a line item is left. */
+  readonly #live = new Uint8Array(TILE_WORDS)
   #blockStart = 0
   #blockWords = 0
+  /** Where the block's tile of row 0 begins. */
+  #tile = 0
   #wordIndex = 0
   #word = 0
 
@@ -42,7 +44,8 @@ export class Matcher {
   begin(opportunity: Opportunity): void {
     this.#conditions?.beginImpression()
     this.#terms.begin(opportunity)
-    this.seek(0)
+    this.#rewind(0)
+    this.#nextBlock()
   }
 
   /** The next ordinal from here on, −1 after the last. Ordinals grow. */
@@ -61,37 +64,46 @@ export class Matcher {
 
   /** Continues with the first ordinal >= the given one, forward or back. Cost: O(parts × log) and one block. */
   seek(ordinal: number): void {
-    const { postings } = this.#catalog.columns
     const word = ordinal >>> 5
-    const blockStart = word - (word % BLOCK_WORDS)
-    const terms = this.#terms
-    for (let part = 0; part < terms.parts; part++)
-      if (terms.partRow[part]! < 0)
-        terms.partCursor[part] =
-          blockStart === 0
-            ? terms.partFirst[part]!
-            : lowerBound(postings, terms.partFirst[part]!, terms.partLast[part]!, blockStart * 32)
-    this.#blockStart = blockStart - BLOCK_WORDS
-    this.#blockWords = 0
-    this.#word = 0
-    if (!this.#nextBlock()) return
-    if (this.#blockStart !== blockStart) return
-    this.#wordIndex = word - blockStart
+    if (word < this.#blockStart || word >= this.#blockStart + this.#blockWords) {
+      const start = word - (word % TILE_WORDS)
+      this.#rewind(start)
+      if (!this.#nextBlock() || this.#blockStart !== start) return
+    }
+    this.#wordIndex = word - this.#blockStart
     // Past the last word lies what an earlier block left behind.
     this.#word = this.#wordIndex < this.#blockWords ? this.#block[this.#wordIndex]! & (-1 << (ordinal & 31)) : 0
   }
 
+  /** The next block will begin with this word, a tile's first. */
+  #rewind(word: number): void {
+    const { postings } = this.#catalog.columns
+    const terms = this.#terms
+    for (let part = 0; part < terms.parts; part++) {
+      if (terms.partRow[part]! >= 0) continue
+      const first = terms.partFirst[part]!
+      const last = terms.partLast[part]!
+      const cursor = word === 0 ? first : lowerBound(postings, first, last, word * 32)
+      terms.partCursor[part] = cursor
+      terms.partNext[part] =
+        word === 0 ? terms.partFirstOrdinal[part]! : cursor < last ? postings[cursor]! : ORDINAL_NONE
+    }
+    this.#blockStart = word
+    this.#blockWords = 0
+  }
+
   /** Goes on to the next block with a line item in it. @returns false after the last. */
   #nextBlock(): boolean {
-    const { words } = this.#catalog.header
+    const { header, columns } = this.#catalog
+    this.#word = 0
     for (;;) {
-      this.#blockStart += BLOCK_WORDS
-      if (this.#blockStart >= words) {
+      this.#blockStart += this.#blockWords
+      this.#blockWords = Math.min(TILE_WORDS, header.words - this.#blockStart)
+      if (this.#blockWords <= 0) {
         this.#blockWords = 0
-        this.#word = 0
         return false
       }
-      this.#blockWords = Math.min(BLOCK_WORDS, words - this.#blockStart)
+      this.#tile = this.#blockStart * columns.rowCount.length
       if (this.#matchBlock()) {
         this.#wordIndex = 0
         this.#word = this.#block[0]!
@@ -100,27 +112,43 @@ export class Matcher {
     }
   }
 
-  /** @returns whether any line item of the block is left after all terms. */
+  /**
+   * Whether any line item of the block is left after all terms. Words in which none is left are not looked at again:
+   * after a few terms most are. (All dimensions, 100,000 line items, caches warm: 99th percentile 31 µs instead of 40.)
+   */
   #matchBlock(): boolean {
     const { rows } = this.#catalog.columns
-    const { words } = this.#catalog.header
     const terms = this.#terms
     const block = this.#block
-    const count = this.#blockWords
-    for (let i = 0; i < count; i++) block[i] = rows[this.#blockStart + i]!
+    const live = this.#live
+    let count = this.#blockWords
+    for (let i = 0; i < count; i++) {
+      block[i] = rows[this.#tile + i]!
+      live[i] = i
+    }
     for (let rank = 0; rank < terms.count; rank++) {
       const term = terms.order[rank]!
-      let left = 0
-      if (!this.#touches(term)) {
-        const base = terms.base[term]!
-        if (base < 0) return false
-        const at = base * words + this.#blockStart
-        for (let i = 0; i < count; i++) left |= block[i]! &= rows[at + i]!
+      let kept = 0
+      if (this.#touches(term)) {
+        const patched = this.#patched
+        this.#patch(term, count)
+        for (let k = 0; k < count; k++) {
+          const i = live[k]!
+          block[i]! &= patched[i]!
+          if (block[i] !== 0) live[kept++] = i
+        }
       } else {
-        this.#patch(term)
-        for (let i = 0; i < count; i++) left |= block[i]! &= this.#patched[i]!
+        const base = terms.base[term]!
+        const at = this.#tile + base * TILE_WORDS
+        if (base >= 0)
+          for (let k = 0; k < count; k++) {
+            const i = live[k]!
+            block[i]! &= rows[at + i]!
+            if (block[i] !== 0) live[kept++] = i
+          }
       }
-      if (left === 0) return false
+      if (kept === 0) return false
+      count = kept
     }
     return true
   }
@@ -128,66 +156,76 @@ export class Matcher {
   /** Whether parts of a term change its base row in this block: most posting lists have nothing in most blocks. */
   #touches(term: number): boolean {
     const terms = this.#terms
-    const { postings } = this.#catalog.columns
     const start = this.#blockStart << 5
     const end = start + (this.#blockWords << 5)
-    for (let part = terms.partStart[term]!; part < terms.partEnd[term]!; part++) {
+    const partEnd = terms.partEnd[term]!
+    for (let part = terms.partStart[term]!; part < partEnd; part++) {
       if (terms.partRow[part]! >= 0) return true
-      const last = terms.partLast[part]!
-      let cursor = terms.partCursor[part]!
-      while (cursor < last && postings[cursor]! < start) cursor++
-      terms.partCursor[part] = cursor
-      if (cursor < last && postings[cursor]! < end) return true
+      // Blocks that were empty before this term's turn were passed without it.
+      if (terms.partNext[part]! < start) this.#passTo(part, start)
+      if (terms.partNext[part]! < end) return true
     }
     return false
   }
 
-  /** The term's row for this block: the base row, with its parts added and removed. */
-  #patch(term: number): void {
+  /** Moves a posting list on to the first ordinal >= the given one. */
+  #passTo(part: number, ordinal: number): void {
+    const { postings } = this.#catalog.columns
     const terms = this.#terms
+    const last = terms.partLast[part]!
+    let cursor = terms.partCursor[part]!
+    while (cursor < last && postings[cursor]! < ordinal) cursor++
+    terms.partCursor[part] = cursor
+    terms.partNext[part] = cursor < last ? postings[cursor]! : ORDINAL_NONE
+  }
+
+  /** The live words of the term's row for this block: the base row, with its parts added and removed. */
+  #patch(term: number, count: number): void {
     const { rows } = this.#catalog.columns
-    const { words } = this.#catalog.header
     const patched = this.#patched
-    const count = this.#blockWords
-    const base = terms.base[term]!
+    const live = this.#live
+    const base = this.#terms.base[term]!
+    const at = this.#tile + base * TILE_WORDS
     if (base < 0) patched.fill(0)
-    else for (let i = 0; i < count; i++) patched[i] = rows[base * words + this.#blockStart + i]!
-    this.#apply(term, ADD)
-    this.#apply(term, REMOVE)
+    else for (let k = 0; k < count; k++) patched[live[k]!] = rows[at + live[k]!]!
+    this.#apply(term, ADD, count)
+    this.#apply(term, REMOVE, count)
   }
 
   /** Excludes are stronger than includes, so what removes is applied after what adds. */
-  #apply(term: number, kind: number): void {
+  #apply(term: number, kind: number, count: number): void {
     const terms = this.#terms
     const { rows } = this.#catalog.columns
-    const { words } = this.#catalog.header
     const patched = this.#patched
-    const count = this.#blockWords
-    for (let part = terms.partStart[term]!; part < terms.partEnd[term]!; part++) {
+    const live = this.#live
+    const end = terms.partEnd[term]!
+    for (let part = terms.partStart[term]!; part < end; part++) {
       if (terms.partKind[part] !== kind) continue
       const row = terms.partRow[part]!
-      const at = row * words + this.#blockStart
+      const at = this.#tile + row * TILE_WORDS
       if (row < 0) this.#patchFromList(part, kind === ADD)
-      else if (kind === ADD) for (let i = 0; i < count; i++) patched[i]! |= rows[at + i]!
-      else for (let i = 0; i < count; i++) patched[i]! &= ~rows[at + i]!
+      else if (kind === ADD) for (let k = 0; k < count; k++) patched[live[k]!]! |= rows[at + live[k]!]!
+      else for (let k = 0; k < count; k++) patched[live[k]!]! &= ~rows[at + live[k]!]!
     }
   }
 
   #patchFromList(part: number, add: boolean): void {
-    const terms = this.#terms
     const { postings } = this.#catalog.columns
+    const terms = this.#terms
     const patched = this.#patched
     const start = this.#blockStart << 5
     const end = start + (this.#blockWords << 5)
+    if (terms.partNext[part]! < start) this.#passTo(part, start)
+    if (terms.partNext[part]! >= end) return
     const last = terms.partLast[part]!
     let cursor = terms.partCursor[part]!
-    while (cursor < last && postings[cursor]! < start) cursor++
     for (; cursor < last && postings[cursor]! < end; cursor++) {
       const offset = postings[cursor]! - start
       if (add) patched[offset >>> 5]! |= 1 << (offset & 31)
       else patched[offset >>> 5]! &= ~(1 << (offset & 31))
     }
     terms.partCursor[part] = cursor
+    terms.partNext[part] = cursor < last ? postings[cursor]! : ORDINAL_NONE
   }
 }
 

@@ -42,14 +42,15 @@ export interface Asked {
 /** A list with the values of all its parts. */
 export interface NamedList {
   readonly dimension: DimensionName
-  readonly values: readonly string[]
+  readonly values: ReadonlySet<string>
 }
 
 function isInList(id: string, asked: Asked): boolean {
   const list = asked.lists.get(id)
   if (list === undefined) return false
   const fact = factOf(list.dimension, asked)
-  return list.values.some(value => factHas(list.dimension, fact, value))
+  if (typeof fact !== 'string' && MATCHES[list.dimension] === undefined) return fact.some(one => list.values.has(one))
+  return [...list.values].some(value => factHas(list.dimension, fact, value))
 }
 
 function holds(expression: Expression, asked: Asked): boolean {

@@ -47,7 +47,7 @@ export function scanTables(documents: TenantDocuments): ScanTables {
     lists: new Map(
       documents.lists.map(({ id, dimension }) => {
         const values = documents.listParts.flatMap(part => (part.listId === id ? part.values : []))
-        return [id, { dimension, values }]
+        return [id, { dimension, values: new Set(values) }]
       }),
     ),
   }

@@ -3,7 +3,7 @@
  * values add to it and take from it. matcher.ts applies them.
  */
 import { findAddressRange, readAddress } from '../state/addresses.ts'
-import { type Catalog, INDEX_DIMENSIONS, SPACE } from '../state/catalog.ts'
+import { type Catalog, ENTRY, ENTRY_WORDS, INDEX_DIMENSIONS, SPACE } from '../state/catalog.ts'
 import { eachCircleAround, placeOf } from '../state/circles.ts'
 import {
   type Dimension,
@@ -20,6 +20,8 @@ import type { Facts, FactValue, Opportunity } from './opportunity.ts'
 const TERMS_MAX = INDEX_DIMENSIONS.length
 /** Room for parts at first: 2 per value of a many-valued dimension. It grows with requests that need more. */
 const PARTS_FIRST = 1_024
+/** Above all ordinals. */
+export const ORDINAL_NONE = 0x7fff_ffff
 /** Kind of a part that a value adds to its dimension's base row. */
 export const ADD = 0
 /** Kind of a part that a value takes from it, after all that add. */
@@ -57,6 +59,10 @@ export class Terms {
   partCursor = new Int32Array(PARTS_FIRST)
   partFirst = new Int32Array(PARTS_FIRST)
   partLast = new Int32Array(PARTS_FIRST)
+  /** The first ordinal of each list. */
+  partFirstOrdinal = new Int32Array(PARTS_FIRST)
+  /** The ordinal at the position reached; ORDINAL_NONE after the last. */
+  partNext = new Int32Array(PARTS_FIRST)
   parts = 0
   readonly #address = new Uint32Array(4)
   #preparedParts = 0
@@ -110,7 +116,7 @@ export class Terms {
     const value = key === '' ? -1 : findText(columns, space, key)
     if (value >= 0) this.#conditions?.hold(value)
     if (base < 0) return
-    const row = value < 0 ? base : columns.valueRow[value]!
+    const row = value < 0 ? base : columns.entries[value * ENTRY_WORDS + ENTRY.row]!
     if (row >= 0) {
       this.#addTerm(row, this.parts, columns.rowCount[row]!)
       return
@@ -199,32 +205,48 @@ export class Terms {
   }
 
   #addValue(value: number): void {
-    const { columns } = this.#catalog
+    const { entries, rowCount } = this.#catalog.columns
     this.#conditions?.hold(value)
-    const include = columns.valueIncludeRow[value]!
-    const exclude = columns.valueExcludeRow[value]!
-    const middle = columns.postingStart[value * 2 + 1]!
-    if (include >= 0) this.#addPart(ADD, include, 0, columns.rowCount[include]!)
-    else this.#addPart(ADD, -1, columns.postingStart[value * 2]!, middle)
-    if (exclude >= 0) this.#addPart(REMOVE, exclude, 0, 1)
-    else this.#addPart(REMOVE, -1, middle, columns.postingStart[value * 2 + 2]!)
+    const at = value * ENTRY_WORDS
+    const include = entries[at + ENTRY.includeRow]!
+    const exclude = entries[at + ENTRY.excludeRow]!
+    const middle = entries[at + ENTRY.excludes]!
+    if (include >= 0) this.#addRow(ADD, include, rowCount[include]!)
+    else this.#addList(ADD, entries[at + ENTRY.includes]!, middle, entries[at + ENTRY.firstIncluded]!)
+    if (exclude >= 0) this.#addRow(REMOVE, exclude, 1)
+    else this.#addList(REMOVE, middle, entries[at + ENTRY.end]!, entries[at + ENTRY.firstExcluded]!)
   }
 
   #addLists(value: number): void {
-    const { postingStart } = this.#catalog.columns
-    const middle = postingStart[value * 2 + 1]!
-    this.#addPart(ADD, -1, postingStart[value * 2]!, middle)
-    this.#addPart(REMOVE, -1, middle, postingStart[value * 2 + 2]!)
+    const { entries } = this.#catalog.columns
+    const at = value * ENTRY_WORDS
+    const middle = entries[at + ENTRY.excludes]!
+    this.#addList(ADD, entries[at + ENTRY.includes]!, middle, entries[at + ENTRY.firstIncluded]!)
+    this.#addList(REMOVE, middle, entries[at + ENTRY.end]!, entries[at + ENTRY.firstExcluded]!)
   }
 
-  #addPart(kind: number, row: number, first: number, last: number): void {
+  /** @param lineItems that it adds, for the term's weight */
+  #addRow(kind: number, row: number, lineItems: number): void {
+    const part = this.#newPart(kind)
+    this.partRow[part] = row
+    this.partFirst[part] = 0
+    this.partLast[part] = lineItems
+  }
+
+  #addList(kind: number, first: number, last: number, firstOrdinal: number): void {
     if (first === last) return
+    const part = this.#newPart(kind)
+    this.partRow[part] = -1
+    this.partFirst[part] = first
+    this.partLast[part] = last
+    this.partFirstOrdinal[part] = firstOrdinal
+  }
+
+  #newPart(kind: number): number {
     const part = this.parts++
     if (part === this.partKind.length) this.#growParts()
     this.partKind[part] = kind
-    this.partRow[part] = row
-    this.partFirst[part] = first
-    this.partLast[part] = last
+    return part
   }
 
   /** Line items that the parts from here on add, at most. */
@@ -251,6 +273,8 @@ export class Terms {
     this.partCursor = grown(this.partCursor, new Int32Array(this.parts * 2))
     this.partFirst = grown(this.partFirst, new Int32Array(this.parts * 2))
     this.partLast = grown(this.partLast, new Int32Array(this.parts * 2))
+    this.partFirstOrdinal = grown(this.partFirstOrdinal, new Int32Array(this.parts * 2))
+    this.partNext = grown(this.partNext, new Int32Array(this.parts * 2))
   }
 }
 

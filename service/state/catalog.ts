@@ -72,17 +72,44 @@ const CAMPAIGN_COLUMNS = {
   campaignIds: 'u8',
 } as const satisfies ColumnKinds
 
+/** Words of a row that lie together. */
+export const TILE_WORDS = 32
+
+/**
+ * Where word w of a row lies. The tiles of all rows for the same line items lie side by side: most requests end among
+ * the first thousand, and what they need of all rows is then 70 KB in one place instead of a cache line in each of 500
+ * pages.
+ * @param rows how many rows there are
+ */
+export function rowPlace(rows: number, row: number, word: number): number {
+  return ((word >>> 5) * rows + row) * TILE_WORDS + (word & (TILE_WORDS - 1))
+}
+
+/** Words of a value's entry, and what they are. Rows are −1 where there is none. */
+export const ENTRY_WORDS = 8
+/** Positions in an entry. */
+export const ENTRY = {
+  /** A row that answers a single-valued dimension by itself. */
+  row: 0,
+  /** Rows of those that include and that exclude a value of a many-valued dimension. */
+  includeRow: 1,
+  excludeRow: 2,
+  /** Where in postings those that include it begin, those that exclude it, and where these end. */
+  includes: 3,
+  excludes: 4,
+  end: 5,
+  /** The first ordinal of each list, so that a list that begins later need not be looked into. */
+  firstIncluded: 6,
+  firstExcluded: 7,
+} as const
+
 const INDEX_COLUMNS = {
-  /** Bit matrix: row r is words rows[r * words .. (r + 1) * words], bit n = ordinal n. Row 0 has every line item. */
+  /** Bit matrix in tiles, see rowPlace: bit n of row r stands for ordinal n. Row 0 has every line item. */
   rows: 'u32',
   rowCount: 'u32',
-  /** Per value: a row that answers a single-valued dimension by itself, or −1. */
-  valueRow: 'i32',
-  /** Per value of a many-valued dimension: rows of those that include and that exclude it, or −1. */
-  valueIncludeRow: 'i32',
-  valueExcludeRow: 'i32',
-  /** CSR: ordinals that include value v are postings[start[2v] .. start[2v + 1]], those that exclude it follow. */
-  postingStart: 'u32',
+  /** Per value its ENTRY_WORDS, see ENTRY: side by side, so that a request's value costs one cache line. */
+  entries: 'i32',
+  /** Ordinals that include value v, then those that exclude it, in growing order. */
   postings: 'u32',
 } as const satisfies ColumnKinds
 

@@ -1,7 +1,7 @@
 /**
  * Circles on the earth, such as `52.52,13.405 10km`. They lie in a grid of squares that halve from level to level: a
- * circle is in the one to four squares of the finest level whose squares are as large as it. A place is in one square
- * of each level, and only the circles there are measured.
+ * circle is in all that it touches of the finest level at which it is no more than four squares across. A place is in
+ * one square of each level, and only the circles there are measured.
  */
 import type { ColumnKinds, Columns } from './arena.ts'
 
@@ -15,6 +15,7 @@ const RADIANS = Math.PI / 180
 const KM_MAX = Math.PI * EARTH_RADIUS_KM
 /** Squares of the finest level are 0.011° high: 1.2 km. All levels together have less than 2^32 squares. */
 const LEVELS = 15
+const SQUARES_ACROSS = 4
 /** More than the arithmetic of squares can be wrong by. */
 const DEGREES_MARGIN = 1e-9
 
@@ -50,12 +51,16 @@ export function placeOf(text: string): Place | undefined {
 
 /** The distinct circles of a catalog, and the squares that have any, by their numbers. */
 export const CIRCLE_COLUMNS = {
-  circleLat: 'f64',
-  circleLon: 'f64',
-  /** The largest haversine of a place inside. */
+  /** The centre as a direction from the centre of the earth: no sine is needed to compare a place. */
+  circleX: 'f64',
+  circleY: 'f64',
+  circleZ: 'f64',
+  /** The square of the longest chord from the centre to a place inside, in earth radii. */
   circleLimit: 'f64',
   /** The number of the circle's text. */
   circleValue: 'u32',
+  /** The levels of which there are squares. */
+  squareLevel: 'u8',
   squareNumber: 'u32',
   /** CSR: circles of square s are squareCircles[start[s] .. start[s + 1]]. */
   squareStart: 'u32',
@@ -66,34 +71,37 @@ type CircleColumns = Columns<typeof CIRCLE_COLUMNS>
 
 /** Squares of level k are numbered from (4^k − 1) / 3 on, row by row. */
 function squareAt(level: number, row: number, column: number): number {
-  const side = 2 ** level
-  return (4 ** level - 1) / 3 + row * side + column
+  return ((1 << (2 * level)) - 1) / 3 + (row << level) + column
 }
 
 function rowOf(level: number, lat: number): number {
-  const side = 2 ** level
+  const side = 1 << level
   return Math.min(side - 1, Math.max(0, Math.floor(((lat + 90) / 180) * side)))
 }
 
 function columnOf(level: number, lon: number): number {
-  const side = 2 ** level
+  const side = 1 << level
   const column = Math.floor(((lon + 180) / 360) * side)
   return ((column % side) + side) % side
 }
 
-/** All squares that a circle touches. Cost: O(1): at most four. */
-function squaresOf({ lat, lon, km }: Place & { readonly km: number }): readonly number[] {
+/** All squares that a circle touches, and corners that it does not. Cost: O(1): at most 16. */
+function squaresOf({ lat, lon, km }: Place & { readonly km: number }) {
   const angle = Math.min(km, KM_MAX) / EARTH_RADIUS_KM
   const height = angle / RADIANS + DEGREES_MARGIN
   const isAroundPole = Math.abs(lat) + height >= 90
   const width = isAroundPole ? 180 : Math.asin(Math.sin(angle) / Math.cos(lat * RADIANS)) / RADIANS + DEGREES_MARGIN
   let level = LEVELS - 1
-  while (level > 0 && (2 * height > 180 / 2 ** level || 2 * width > 360 / 2 ** level)) level--
+  const span = SQUARES_ACROSS - 1
+  while (level > 0 && (2 * height > (span * 180) / 2 ** level || 2 * width > (span * 360) / 2 ** level)) level--
   const found = new Set<number>()
-  for (const row of [rowOf(level, lat - height), rowOf(level, lat + height)])
-    for (const column of [columnOf(level, lon - width), columnOf(level, lon + width)])
-      found.add(squareAt(level, row, column))
-  return [...found]
+  // Steps of no more than a square, so that none in between is left out.
+  for (let i = 0; i <= span; i++)
+    for (let j = 0; j <= span; j++) {
+      const row = rowOf(level, lat - height + (2 * height * i) / span)
+      found.add(squareAt(level, row, columnOf(level, lon - width + (2 * width * j) / span)))
+    }
+  return { level, squares: [...found] }
 }
 
 /** Circles with the numbers of their texts, and their squares in order. Cost: O(circles × log). */
@@ -102,29 +110,36 @@ export function planCircles(texts: readonly (readonly [text: string, value: numb
     const circle = circleOf(text)
     return circle === undefined ? [] : [{ ...circle, value }]
   })
-  const squares = circles.flatMap((circle, i) => squaresOf(circle).map(square => ({ square, circle: i })))
+  const levels = new Set<number>()
+  const squares = circles.flatMap((circle, i) => {
+    const { level, squares: touched } = squaresOf(circle)
+    levels.add(level)
+    return touched.map(square => ({ square, circle: i }))
+  })
   squares.sort((a, b) => a.square - b.square || a.circle - b.circle)
-  return { circles, squares, distinct: new Set(squares.map(each => each.square)).size }
+  return { circles, squares, levels: [...levels].sort(), distinct: new Set(squares.map(each => each.square)).size }
 }
 
 type CirclePlan = ReturnType<typeof planCircles>
 
 /** Lengths of the columns, in elements. */
-export function circleSizes({ circles, squares, distinct }: CirclePlan) {
+export function circleSizes({ circles, squares, levels, distinct }: CirclePlan) {
   const count = circles.length
   return {
-    ...{ circleLat: count, circleLon: count, circleLimit: count, circleValue: count },
-    ...{ squareNumber: distinct, squareStart: distinct + 1, squareCircles: squares.length },
+    ...{ circleX: count, circleY: count, circleZ: count, circleLimit: count, circleValue: count },
+    ...{ squareLevel: levels.length, squareNumber: distinct, squareStart: distinct + 1, squareCircles: squares.length },
   }
 }
 
 /** Fills columns of those lengths. Cost: O(circles). */
-export function writeCircles(columns: CircleColumns, { circles, squares }: CirclePlan): void {
+export function writeCircles(columns: CircleColumns, { circles, squares, levels }: CirclePlan): void {
+  columns.squareLevel.set(levels)
   for (let i = 0; i < circles.length; i++) {
     const { lat, lon, km, value } = circles[i]!
-    columns.circleLat[i] = lat
-    columns.circleLon[i] = lon
-    columns.circleLimit[i] = Math.sin(Math.min(km, KM_MAX) / EARTH_RADIUS_KM / 2) ** 2
+    columns.circleX[i] = Math.cos(lat * RADIANS) * Math.cos(lon * RADIANS)
+    columns.circleY[i] = Math.cos(lat * RADIANS) * Math.sin(lon * RADIANS)
+    columns.circleZ[i] = Math.sin(lat * RADIANS)
+    columns.circleLimit[i] = (2 * Math.sin(Math.min(km, KM_MAX) / EARTH_RADIUS_KM / 2)) ** 2
     columns.circleValue[i] = value
   }
   let last = -1
@@ -141,17 +156,19 @@ export function writeCircles(columns: CircleColumns, { circles, squares }: Circl
 
 /** Calls back with the value of every circle around a place. Cost: O(levels × log squares + circles near it). */
 export function eachCircleAround(columns: CircleColumns, { lat, lon }: Place, found: (value: number) => void): void {
-  const cosLat = Math.cos(lat * RADIANS)
-  for (let level = 0; level < LEVELS; level++) {
+  const x = Math.cos(lat * RADIANS) * Math.cos(lon * RADIANS)
+  const y = Math.cos(lat * RADIANS) * Math.sin(lon * RADIANS)
+  const z = Math.sin(lat * RADIANS)
+  for (let i = 0; i < columns.squareLevel.length; i++) {
+    const level = columns.squareLevel[i]!
     const square = findSquare(columns.squareNumber, squareAt(level, rowOf(level, lat), columnOf(level, lon)))
     if (square < 0) continue
-    for (let i = columns.squareStart[square]!; i < columns.squareStart[square + 1]!; i++) {
-      const circle = columns.squareCircles[i]!
-      const circleLat = columns.circleLat[circle]!
-      const byLat = Math.sin(((lat - circleLat) * RADIANS) / 2)
-      const byLon = Math.sin(((lon - columns.circleLon[circle]!) * RADIANS) / 2)
-      const haversine = byLat * byLat + cosLat * Math.cos(circleLat * RADIANS) * byLon * byLon
-      if (haversine <= columns.circleLimit[circle]!) found(columns.circleValue[circle]!)
+    for (let at = columns.squareStart[square]!; at < columns.squareStart[square + 1]!; at++) {
+      const circle = columns.squareCircles[at]!
+      const dx = x - columns.circleX[circle]!
+      const dy = y - columns.circleY[circle]!
+      const dz = z - columns.circleZ[circle]!
+      if (dx * dx + dy * dy + dz * dz <= columns.circleLimit[circle]!) found(columns.circleValue[circle]!)
     }
   }
 }

@@ -1,6 +1,16 @@
 /** Compiles which line items take which values into bit rows and posting lists. */
 import type { Column } from './arena.ts'
-import { type CatalogColumns, dimensionOfSpace, INDEX_DIMENSIONS, type IndexDimension, SPACE } from './catalog.ts'
+import {
+  type CatalogColumns,
+  dimensionOfSpace,
+  ENTRY,
+  ENTRY_WORDS,
+  INDEX_DIMENSIONS,
+  type IndexDimension,
+  rowPlace,
+  SPACE,
+  TILE_WORDS,
+} from './catalog.ts'
 import { dimensionOf } from './dimensions.ts'
 import type { growingU32 } from './growing.ts'
 import type { TextTableBuilder } from './text-table.ts'
@@ -74,12 +84,9 @@ export function planRows(references: References, texts: TextTableBuilder, lineIt
 /** Lengths of the index's columns, in elements. */
 export function indexSizes(plan: RowPlan) {
   return {
-    rows: plan.rows * plan.words,
+    rows: plan.rows * Math.ceil(plan.words / TILE_WORDS) * TILE_WORDS,
     rowCount: plan.rows,
-    valueRow: plan.values,
-    valueIncludeRow: plan.values,
-    valueExcludeRow: plan.values,
-    postingStart: plan.values * 2 + 1,
+    entries: plan.values * ENTRY_WORDS,
     postings: plan.references,
   }
 }
@@ -90,26 +97,27 @@ export function indexSizes(plan: RowPlan) {
  * @returns the header's part. Cost: O(references + rows × words).
  */
 export function buildIndex(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array) {
-  columns.valueRow.set(plan.valueRow)
-  columns.valueIncludeRow.set(plan.valueIncludeRow)
-  columns.valueExcludeRow.set(plan.valueExcludeRow)
-  writePostings(columns, plan, references, order)
+  const postingStart = writePostings(columns, plan, references, order)
+  for (let value = 0; value < plan.values; value++) writeEntry(columns, plan, postingStart, value)
   writeBaseRows(columns, plan, references, order)
   for (let value = 0; value < plan.values; value++) writeValueRows(columns, plan, value)
-  for (let row = 0; row < plan.rows; row++)
-    columns.rowCount[row] = countBits(columns.rows, row * plan.words, plan.words)
+  for (let row = 0; row < plan.rows; row++) columns.rowCount[row] = countBits(columns.rows, plan, row)
   return { baseRows: plan.baseRows, slotValues: plan.slotValues }
 }
 
-/** Lists get their ordinals in growing order because line items are visited in growing order. */
-function writePostings(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array): void {
+/**
+ * Lists get their ordinals in growing order because line items are visited in growing order.
+ * @returns where each list begins, and the end of the last
+ */
+function writePostings(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array) {
+  const postingStart = new Uint32Array(plan.listCount.length + 1)
   let start = 0
   for (let listNumber = 0; listNumber < plan.listCount.length; listNumber++) {
-    columns.postingStart[listNumber] = start
+    postingStart[listNumber] = start
     start += plan.listCount[listNumber]!
   }
-  columns.postingStart[plan.listCount.length] = start
-  const next = columns.postingStart.slice(0, plan.listCount.length)
+  postingStart[plan.listCount.length] = start
+  const next = postingStart.slice(0, plan.listCount.length)
   const starts = references.start.view()
   const lists = references.lists.view()
   for (let ordinal = 0; ordinal < order.length; ordinal++) {
@@ -117,6 +125,25 @@ function writePostings(columns: CatalogColumns, plan: RowPlan, references: Refer
     const end = source + 1 < starts.length ? starts[source + 1]! : lists.length
     for (let i = starts[source]!; i < end; i++) columns.postings[next[lists[i]!]!++] = ordinal
   }
+  return postingStart
+}
+
+function writeEntry(
+  { entries, postings }: CatalogColumns,
+  plan: RowPlan,
+  postingStart: Uint32Array,
+  value: number,
+): void {
+  const at = value * ENTRY_WORDS
+  entries[at + ENTRY.row] = plan.valueRow[value]!
+  entries[at + ENTRY.includeRow] = plan.valueIncludeRow[value]!
+  entries[at + ENTRY.excludeRow] = plan.valueExcludeRow[value]!
+  entries[at + ENTRY.includes] = postingStart[value * 2]!
+  entries[at + ENTRY.excludes] = postingStart[value * 2 + 1]!
+  entries[at + ENTRY.end] = postingStart[value * 2 + 2]!
+  // Of an empty list, which nobody looks into, it may be anything.
+  entries[at + ENTRY.firstIncluded] = postings[postingStart[value * 2]!] ?? 0
+  entries[at + ENTRY.firstExcluded] = postings[postingStart[value * 2 + 1]!] ?? 0
 }
 
 /** Row 0 has every line item; a dimension's base row has those that include nothing in it. */
@@ -126,12 +153,12 @@ function writeBaseRows(columns: CatalogColumns, plan: RowPlan, references: Refer
     const word = ordinal >>> 5
     const bit = 1 << (ordinal & 31)
     const masks = order[ordinal]! * INCLUDE_WORDS
-    columns.rows[word]! |= bit
+    columns.rows[rowPlace(plan.rows, 0, word)]! |= bit
     for (const name of INDEX_DIMENSIONS) {
       const row = plan.baseRows[name]
       const space = SPACE[name]
       if (row >= 0 && (includes[masks + (space >>> 5)]! & (1 << (space & 31))) === 0)
-        columns.rows[row * plan.words + word]! |= bit
+        columns.rows[rowPlace(plan.rows, row, word)]! |= bit
     }
   }
 }
@@ -142,26 +169,30 @@ function writeValueRows(columns: CatalogColumns, plan: RowPlan, value: number): 
   const include = fused >= 0 ? fused : plan.valueIncludeRow[value]!
   const exclude = fused >= 0 ? fused : plan.valueExcludeRow[value]!
   if (fused >= 0) {
-    const base = plan.baseRows[INDEX_DIMENSIONS[plan.spaces[value]!]!] * plan.words
-    rows.copyWithin(fused * plan.words, base, base + plan.words)
+    const base = plan.baseRows[INDEX_DIMENSIONS[plan.spaces[value]!]!]
+    for (let word = 0; word < plan.words; word += TILE_WORDS) {
+      const from = rowPlace(plan.rows, base, word)
+      rows.copyWithin(rowPlace(plan.rows, fused, word), from, from + TILE_WORDS)
+    }
   }
-  const { postings, postingStart } = columns
-  const middle = postingStart[value * 2 + 1]!
+  const { postings, entries } = columns
+  const at = value * ENTRY_WORDS
+  const middle = entries[at + ENTRY.excludes]!
   if (include >= 0)
-    for (let i = postingStart[value * 2]!; i < middle; i++)
-      rows[include * plan.words + (postings[i]! >>> 5)]! |= 1 << (postings[i]! & 31)
+    for (let i = entries[at + ENTRY.includes]!; i < middle; i++)
+      rows[rowPlace(plan.rows, include, postings[i]! >>> 5)]! |= 1 << (postings[i]! & 31)
   if (exclude >= 0)
-    for (let i = middle; i < postingStart[value * 2 + 2]!; i++) {
-      const at = exclude * plan.words + (postings[i]! >>> 5)
+    for (let i = middle; i < entries[at + ENTRY.end]!; i++) {
+      const place = rowPlace(plan.rows, exclude, postings[i]! >>> 5)
       const bit = 1 << (postings[i]! & 31)
-      rows[at] = fused >= 0 ? rows[at]! & ~bit : rows[at]! | bit
+      rows[place] = fused >= 0 ? rows[place]! & ~bit : rows[place]! | bit
     }
 }
 
-function countBits(rows: Column<'u32'>, start: number, words: number): number {
+function countBits(rows: Column<'u32'>, plan: RowPlan, row: number): number {
   let count = 0
-  for (let i = start; i < start + words; i++) {
-    let word = rows[i]!
+  for (let i = 0; i < plan.words; i++) {
+    let word = rows[rowPlace(plan.rows, row, i)]!
     word -= (word >>> 1) & 0x55555555
     word = (word & 0x33333333) + ((word >>> 2) & 0x33333333)
     count += Math.imul((word + (word >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24
