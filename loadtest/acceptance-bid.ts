@@ -1,4 +1,5 @@
 import { judgeFloor } from './acceptance-floor.ts'
+import { judgeNative } from './acceptance-native.ts'
 import {
   type AcceptanceOptions,
   type AcceptanceRule,
@@ -132,6 +133,7 @@ function judgeForImpression(imp: Json, bid: Json, setting: BidSetting, report: R
   const apis = numbersFrom(offered.api)
   for (const api of numbersFrom(bid.apis)) if (!apis.includes(api)) report('api', api)
   if (format === 'banner') judgeBanner(offered, bid, markup, report)
+  if (format === 'native') judgeNative(offered, markup, report)
   const isPlayed = format === 'video' || format === 'audio'
   const durationS = isPlayed ? judgeVideo(offered, bid, markup, report) : numberFrom(bid.dur)
   judgeFloor(imp, bid, { ...setting, durationS }, report)

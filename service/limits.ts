@@ -69,6 +69,8 @@ export const LIMITS = {
   creativesPerLineItemMax: 50,
   dealsPerLineItemMax: 1_000,
   markupCharsMax: 64 * KIB,
+  /** Parts of a native creative, in several lengths and sizes. */
+  nativeAssetsMax: 40,
   /** Addresses that one creative reports to; real ones have up to some 20. */
   trackersMax: 40,
   /** One chunk of a version in the cache: large enough that the client's cost per reply vanishes. */

@@ -1,4 +1,5 @@
 import { type CatalogColumns, FORMAT } from '../state/catalog.ts'
+import { nativeFits } from './native-fit.ts'
 import type { BannerOffer, MediaOffer, Opportunity } from './opportunity.ts'
 
 /**
@@ -12,6 +13,8 @@ export function creativeFits(columns: CatalogColumns, creative: number, opportun
   const format = columns.creativeFormat[creative]
   if (format === FORMAT.banner)
     return opportunity.banner !== undefined && bannerFits(columns, creative, opportunity.banner)
+  if (format === FORMAT.native)
+    return opportunity.native !== undefined && nativeFits(columns, creative, opportunity.native)
   const offer = format === FORMAT.video ? opportunity.video : opportunity.audio
   return offer !== undefined && mediaFit(columns, creative, offer)
 }

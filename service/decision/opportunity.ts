@@ -55,15 +55,43 @@ export interface MediaOffer {
   readonly lengthFloors: LengthFloors | undefined
 }
 
+/** One part that a native place would like to show. A mask or a number of 0 is no restriction. */
+export interface AssetWish {
+  /** The place's own number for it. */
+  readonly id: number
+  readonly required: boolean
+  /** What kind of part, see native-assets.ts; 0 = one that nobody has. */
+  readonly code: number
+  readonly charsMax: number
+  readonly mimes: number
+  readonly width: { readonly exact: number; readonly min: number }
+  readonly height: { readonly exact: number; readonly min: number }
+}
+
+/** What a native place asks for, and how it wants to be answered. */
+export interface NativeOffer {
+  /** At least one. */
+  readonly wishes: readonly AssetWish[]
+  readonly blockedAttributes: number
+  /** The answer is one field, "native", that holds all the others. */
+  readonly wrapped: boolean
+  readonly version: '1.0' | '1.1' | '1.2'
+  /** Events that the page can tell of; bit n of methods = method n. Undefined where it names none. */
+  readonly events: readonly { readonly event: number; readonly methods: number }[] | undefined
+  /** It can show a link to a privacy notice. */
+  readonly privacy: boolean
+}
+
 /** One impression as the engine sees it. */
 export interface Opportunity {
   /** As Facts.values, in the order of IMPRESSION_DIMENSIONS. */
   readonly values: readonly FactValue[]
-  /** Slots that it offers, see bannerSlot, VIDEO_SLOT and AUDIO_SLOT. */
+  /** Slots that it offers, see bannerSlot, VIDEO_SLOT, AUDIO_SLOT and NATIVE_SLOT. */
   readonly slots: readonly number[]
   readonly banner: BannerOffer | undefined
   readonly video: MediaOffer | undefined
   readonly audio: MediaOffer | undefined
+  readonly native: NativeOffer | undefined
   /** Everything must load over https. */
   readonly secure: boolean
   /** Floor of the open auction per impression, in the ledger currency. */

@@ -4,13 +4,19 @@
  */
 
 import { bannerTypesOf } from '../state/banner-types.ts'
-import { AUDIO_SLOT, bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
-import { type Creative, VAST_PROTOCOLS, VAST_WRAPPER_PROTOCOLS } from '../state/creative-document.ts'
+import { AUDIO_SLOT, bannerSlot, NATIVE_SLOT, VIDEO_SLOT } from '../state/catalog.ts'
+import {
+  type Creative,
+  isVast,
+  type NativeCreative,
+  VAST_PROTOCOLS,
+  VAST_WRAPPER_PROTOCOLS,
+} from '../state/creative-document.ts'
 import type { Campaign, LineItem, TenantDocuments } from '../state/documents.ts'
 import { languageCode, mimeBit } from '../state/vocabulary.ts'
 import { STAGES } from './decide.ts'
 import { lengthFloor } from './length-floors.ts'
-import type { Facts, Opportunity } from './opportunity.ts'
+import type { AssetWish, Facts, NativeOffer, Opportunity } from './opportunity.ts'
 import type { NoBidReason } from './reasons.ts'
 import { type NamedList, targets } from './scan-targeting.ts'
 
@@ -117,7 +123,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
   if (unblocked.length === 0) return STAGES.indexOf('category-blocked')
   const cheapest = inviting.reduce((a, b) => (a !== undefined && a.floorNanos <= b.floorNanos ? a : b), inviting[0])
   const pays = (creative: Creative) => {
-    if (creative.format === 'banner') return true
+    if (!isVast(creative)) return true
     const floors = lineItem.deals === undefined ? opportunity[creative.format]?.lengthFloors : cheapest?.lengthFloors
     return floors === undefined || Math.round(lineItem.price.cpm * 1e6) >= lengthFloor(floors, creative.durationS)
   }
@@ -133,7 +139,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
 
 function slotOf(creative: Creative): number {
   if (creative.format === 'banner') return bannerSlot(creative.width, creative.height)
-  return creative.format === 'video' ? VIDEO_SLOT : AUDIO_SLOT
+  return { video: VIDEO_SLOT, audio: AUDIO_SLOT, native: NATIVE_SLOT }[creative.format]
 }
 
 /** Bits of codes that are in a mask. */
@@ -148,6 +154,7 @@ function fits(creative: Creative, opportunity: Opportunity): boolean {
     const mime = creative.content.kind === 'image' ? creative.content.mime : 'text/html'
     return offer.mimes === 0 || (mimeBit(mime) & offer.mimes) !== 0
   }
+  if (creative.format === 'native') return nativeTakes(creative, opportunity.native)
   const offer = creative.format === 'video' ? opportunity.video : opportunity.audio
   if (offer === undefined) return false
   const attributes = [...(creative.attributes ?? []), ...(creative.skipAfterS === undefined ? [] : [16])]
@@ -159,4 +166,19 @@ function fits(creative: Creative, opportunity: Opportunity): boolean {
   if (offer.protocols !== 0 && !anyIn(protocols, offer.protocols)) return false
   if (offer.exactDurationsS.length > 0) return offer.exactDurationsS.includes(creative.durationS)
   return creative.durationS >= offer.minDurationS && creative.durationS <= offer.maxDurationS
+}
+
+function nativeTakes(creative: NativeCreative, offer: NativeOffer | undefined): boolean {
+  if (offer === undefined || anyIn(creative.attributes, offer.blockedAttributes)) return false
+  const grants = (wish: AssetWish) => creative.assets.some(asset => grantsWish(asset, wish))
+  return offer.wishes.some(grants) && offer.wishes.every(wish => !wish.required || grants(wish))
+}
+
+/** Codes are those of native-assets.ts, written out once more. */
+function grantsWish(asset: NativeCreative['assets'][number], wish: AssetWish): boolean {
+  if (asset.kind === 'title') return wish.code === 1 && asset.text.length <= wish.charsMax
+  if (asset.kind === 'data') return wish.code === 32 + asset.type && asset.text.length <= wish.charsMax
+  if (wish.code !== 16 + asset.type || (wish.mimes !== 0 && (mimeBit(asset.mime) & wish.mimes) === 0)) return false
+  const fitsSide = (own: number, { exact, min }: AssetWish['width']) => (exact === 0 ? own >= min : own === exact)
+  return fitsSide(asset.width, wish.width) && fitsSide(asset.height, wish.height)
 }

@@ -148,17 +148,17 @@ export class BidPath {
     }
     this.#made.push(decision)
     recorder.count(COUNTER.bids)
-    return this.#write(outgoing, serving)
+    return this.#write(outgoing, lot, serving)
   }
 
-  #write(bid: OutgoingBid, serving: Serving): string {
+  #write(bid: OutgoingBid, { native }: Opportunity, serving: Serving): string {
     return writeBid({
       id: this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36),
       impId: bid.impId,
       price: bid.price,
       campaignId: serving.campaignIdOf(bid.lineItem),
       dealId: bid.dealId,
-      fragment: serving.fragmentOf(bid.creative),
+      fragment: serving.fragmentOf(bid.creative, native),
     })
   }
 

@@ -1,9 +1,11 @@
 /** What one bid thread needs of one catalog: made when the catalog is announced, dropped whole at the next. */
 import { LRUCache } from 'lru-cache'
 import { Engine } from '../decision/decide.ts'
+import type { NativeOffer } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
+import { nativeFragment } from '../openrtb/native-markup.ts'
 import { hourOfWeek } from '../state/calendar.ts'
-import { type Catalog, idAt } from '../state/catalog.ts'
+import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
 
 /** One catalog with its engine, kept markup and hour. Used by one thread; its making costs O(values that block). */
@@ -51,8 +53,15 @@ export class Serving {
     this.#ratesAreOld = nowMs >= this.catalog.header.ratesEndMs
   }
 
-  /** JSON members of a creative's bids, see creativeFragment. */
-  fragmentOf(creative: number): string {
+  /** JSON members of a creative's bid. @param native what the place asks for, when it takes native creatives */
+  fragmentOf(creative: number, native: NativeOffer | undefined): string {
+    const kept = this.#keptFragmentOf(creative)
+    if (native === undefined || this.catalog.columns.creativeFormat[creative] !== FORMAT.native) return kept
+    return nativeFragment(kept, this.catalog.columns, creative, native)
+  }
+
+  /** See creativeFragment. */
+  #keptFragmentOf(creative: number): string {
     const kept = this.#fragments.get(creative)
     if (kept !== undefined) return kept
     const { creativeFragmentStart, fragmentBytes } = this.catalog.columns

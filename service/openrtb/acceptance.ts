@@ -4,7 +4,7 @@
  */
 import { type Catalog, FORMAT } from '../state/catalog.ts'
 import { mimeBit } from '../state/vocabulary.ts'
-import { isOne, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { isObject, isOne, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 
 /** A bid as it will be written. */
 export interface OutgoingBid {
@@ -35,6 +35,7 @@ export function brokenRule(bid: OutgoingBid, request: Json, catalog: Catalog): s
   if (isOne(imp.secure) && columns.creativeSecure[bid.creative] === 0) return 'secure'
   const format = columns.creativeFormat[bid.creative]
   if (format === FORMAT.video) return brokenMediaRule(objectOf(imp.video), bid.creative, catalog)
+  if (format === FORMAT.native) return brokenNativeRule(imp, bid.creative, catalog)
   if (format === FORMAT.audio) return brokenMediaRule(objectOf(imp.audio), bid.creative, catalog)
   return brokenBannerRule(bid, catalog)
 }
@@ -74,6 +75,13 @@ function brokenMediaRule(media: Json, creative: number, { columns }: Catalog): s
   if (protocols.length > 0 && !protocols.some(code => isSet(protocol, code))) return 'protocol'
   const attributes = columns.creativeAttributes[creative] ?? 0
   return listOf(media.battr).some(code => isSet(attributes, code)) ? 'attribute' : undefined
+}
+
+/** The assets were chosen from what the page asked for by what it asked for; they are not looked up once more. */
+function brokenNativeRule({ native }: Json, creative: number, { columns }: Catalog): string | undefined {
+  if (!isObject(native)) return 'format'
+  const attributes = columns.creativeAttributes[creative] ?? 0
+  return listOf(native.battr).some(code => isSet(attributes, code)) ? 'attribute' : undefined
 }
 
 /** Exact lengths replace the range (OpenRTB 2.6: the two exclude each other). */

@@ -63,6 +63,8 @@ describe('what a creative says in every bid', () => {
     for (const creative of creatives) {
       const advertiser = advertisers.find(({ id }) => id === creative.advertiserId) as Advertiser
       const fragment = creativeFragment(creative, advertiser)
+      // The parts of a native ad are put together per bid, see native-markup.test.ts.
+      if (creative.format === 'native') continue
       expect(/^[ -~]*$/.test(fragment), creative.id).toBe(true)
       const said = JSON.parse(`{${fragment}}`)
       expect(said.crid).toBe(creative.id)

@@ -1,7 +1,8 @@
 import { FORMAT } from '../state/catalog.ts'
-import { type BannerCreative, type Creative, protocolOf } from '../state/creative-document.ts'
+import { type BannerCreative, type Creative, isVast, protocolOf } from '../state/creative-document.ts'
 import type { Advertiser } from '../state/documents.ts'
 import { jsonAscii, markupText } from './escape.ts'
+import { nativeParts } from './native-markup.ts'
 import { vastOf } from './vast.ts'
 
 /** Skippable, to be declared for each video that can be skipped (AdCOM creative attribute). */
@@ -9,12 +10,13 @@ const SKIPPABLE = 16
 
 /**
  * What every bid with a creative says, whatever was asked: JSON members in ASCII without braces. Made once, at load.
+ * Of a native creative it is what nativeFragment needs.
  * OpenRTB 2.6 section 4.2.3: crid, adomain, cat, cattax, attr, mtype, w, h, dur, protocol, language, adm.
  */
 export function creativeFragment(creative: Creative, advertiser: Advertiser): string {
   const categories = [...new Set([...advertiser.categories, ...(creative.categories ?? [])])]
   const attributes = [...(creative.attributes ?? [])]
-  if (creative.format !== 'banner' && creative.skipAfterS !== undefined && !attributes.includes(SKIPPABLE))
+  if (isVast(creative) && creative.skipAfterS !== undefined && !attributes.includes(SKIPPABLE))
     attributes.push(SKIPPABLE)
   const members = [
     `"crid":${jsonAscii(creative.id)}`,
@@ -23,11 +25,12 @@ export function creativeFragment(creative: Creative, advertiser: Advertiser): st
     attributes.length > 0 ? `"attr":[${attributes.join()}]` : '',
     creative.language === undefined ? '' : `"language":${jsonAscii(creative.language)}`,
     `"mtype":${FORMAT[creative.format]}`,
-    creative.format === 'audio' ? '' : `"w":${creative.width},"h":${creative.height}`,
-    creative.format !== 'banner' ? `"dur":${creative.durationS},"protocol":${protocolOf(creative)}` : '',
-    `"adm":${jsonAscii(creative.format !== 'banner' ? vastOf(creative, advertiser) : bannerMarkup(creative))}`,
+    creative.format === 'audio' || creative.format === 'native' ? '' : `"w":${creative.width},"h":${creative.height}`,
+    isVast(creative) ? `"dur":${creative.durationS},"protocol":${protocolOf(creative)}` : '',
   ]
-  return members.filter(member => member !== '').join()
+  const head = members.filter(member => member !== '').join()
+  if (creative.format === 'native') return nativeParts(creative, head)
+  return `${head},"adm":${jsonAscii(isVast(creative) ? vastOf(creative, advertiser) : bannerMarkup(creative))}`
 }
 
 /** HTML of a banner: its own, or an image that links to the landing page. */

@@ -1,12 +1,13 @@
-/** Reads one `imp` into an opportunity. OpenRTB 2.6, 3.2.4 (Imp), 3.2.6 to 3.2.8 (its formats), 3.2.12 (Deal). */
+/** Reads one `imp` into an opportunity. OpenRTB 2.6, 3.2.4 (Imp), 3.2.6 to 3.2.9 (its formats), 3.2.12 (Deal). */
 import type { LengthFloors } from '../decision/length-floors.ts'
 import type { BannerOffer, DealOffer, MediaOffer, Opportunity } from '../decision/opportunity.ts'
 import { NANOS_PER_CPM, type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
-import { AUDIO_SLOT, bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
+import { AUDIO_SLOT, bannerSlot, NATIVE_SLOT, VIDEO_SLOT } from '../state/catalog.ts'
 import { IMPRESSION_DIMENSIONS, type ImpressionDimension } from '../state/dimensions.ts'
-import { mimeBit } from '../state/vocabulary.ts'
 import { codeOf, isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { mimesMask } from './mimes.ts'
+import { readNative } from './read-native.ts'
 import { bidPrice } from './write-response.ts'
 
 /** What reading an impression needs to know beside the impression. */
@@ -46,6 +47,8 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   const video = isObject(imp.video) ? readVideo(imp.video, slots, currency, terms) : undefined
   const audio = isObject(imp.audio) ? readMedia(imp.audio, currency, terms) : undefined
   if (audio !== undefined) slots.push(AUDIO_SLOT)
+  const native = isObject(imp.native) ? readNative(imp.native) : undefined
+  if (native !== undefined) slots.push(NATIVE_SLOT)
   if (slots.length === 0) return NO_FORMAT
   const pmp = objectOf(imp.pmp)
   const privateAuction = isOne(pmp.private_auction)
@@ -60,6 +63,7 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
       banner,
       video,
       audio,
+      native,
       secure: isOne(imp.secure),
       floorNanos: floorNanos ?? (0 as Nanos),
       deals,
@@ -133,18 +137,6 @@ function protocolsMask({ protocols, protocol }: Json): number {
   // Its one protocol in the place of OpenRTB 2.2, where the list is missing.
   return numberOf(protocol, 0) > 0 ? maskOf([protocol]) | 1 : 0
 }
-
-/** @param absent the mask when nothing is said. A list without any type that we know takes nothing that is ours. */
-function mimesMask(value: unknown, absent: number): number {
-  const mimes = textsOf(value)
-  if (mimes.length === 0) return absent
-  let mask = 0
-  for (let i = 0; i < mimes.length; i++) mask |= mimeBit(mimes[i] as string)
-  return mask === 0 ? UNKNOWN_MIME : mask
-}
-
-/** A bit that no creative has, so that a list of unknown types is not taken for "anything". */
-const UNKNOWN_MIME = 1 << 31
 
 /**
  * Deals that our seat may bid on. A deal's floor does not inherit the impression's currency (OpenRTB 2.6, 3.2.12); one

@@ -58,6 +58,9 @@ const CREATIVE_COLUMNS = {
   creativeSlot: 'u32',
   /** Renditions of one creative have ordinals one after another: how many are before this one. */
   creativeRendition: 'u8',
+  /** CSR of assetWords; only native creatives have any. */
+  creativeAssetStart: 'u32',
+  creativeAssets: 'u32',
 } as const satisfies ColumnKinds
 
 const ADVERTISER_COLUMNS = {
@@ -173,7 +176,7 @@ export function dimensionOfSpace(space: number): IndexDimension | undefined {
 }
 
 /** Creative formats by OpenRTB's `mtype` codes. */
-export const FORMAT = { banner: 1, video: 2, audio: 3 } as const
+export const FORMAT = { banner: 1, video: 2, audio: 3, native: 4 } as const
 
 /** What a creative needs from the page, as one number: a banner's size, or its format. */
 export function bannerSlot(width: number, height: number): number {
@@ -183,6 +186,8 @@ export function bannerSlot(width: number, height: number): number {
 export const VIDEO_SLOT = 0x1000_0000
 /** The slot of everything that is only heard. */
 export const AUDIO_SLOT = 0x1000_0001
+/** The slot of every native creative. */
+export const NATIVE_SLOT = 0x1000_0002
 
 /** The part of a catalog that is not columns. Plain data, so that it can be posted to another thread. */
 export interface CatalogHeader {

@@ -1,11 +1,12 @@
 /** Collects creatives, one at a time, and writes them into a catalog's columns. */
 import type { Column } from './arena.ts'
 import { bannerTypesOf } from './banner-types.ts'
-import { AUDIO_SLOT, bannerSlot, type CatalogColumns, FORMAT, SPACE, VIDEO_SLOT } from './catalog.ts'
-import { type Creative, mediaMimesOf, protocolOf } from './creative-document.ts'
+import { AUDIO_SLOT, bannerSlot, type CatalogColumns, FORMAT, NATIVE_SLOT, SPACE, VIDEO_SLOT } from './catalog.ts'
+import { type Creative, isVast, mediaMimesOf, protocolOf } from './creative-document.ts'
 import { categoryWithParents } from './dimensions.ts'
 import type { Advertiser } from './documents.ts'
 import { type Growing, GrowingText, growingU32, mapColumns } from './growing.ts'
+import { assetWords } from './native-assets.ts'
 import type { TextTableBuilder } from './text-table.ts'
 import { languageCode, mimeBit } from './vocabulary.ts'
 
@@ -16,6 +17,8 @@ export interface CreativesPart {
   readonly fragments: Uint8Array
   readonly categoryStart: Uint32Array
   readonly categories: Uint32Array
+  readonly assetStart: Uint32Array
+  readonly assets: Uint32Array
 }
 
 /** Creatives of one build. Categories are numbers of texts, of whoever adds. */
@@ -42,6 +45,8 @@ export class CreativeColumns {
   readonly #fragments = new GrowingText()
   readonly #categoryStart = growingU32()
   readonly #categories = growingU32()
+  readonly #assetStart = growingU32()
+  readonly #assets = growingU32()
 
   /** How many there are. */
   get count(): number {
@@ -72,6 +77,8 @@ export class CreativeColumns {
     numbers.rendition.push(this.#rendition)
     this.#fragmentStart.push(this.#fragments.length)
     this.#fragments.push(fragment)
+    this.#assetStart.push(this.#assets.length)
+    if (document.format === 'native') for (const word of assetWords(document)) this.#assets.push(word)
     this.#categoryStart.push(this.#categories.length)
     const own = new Set([...(document.categories ?? []), ...advertiser.categories])
     const categories = new Set([...own, ...[...own].flatMap(categoryWithParents)])
@@ -88,6 +95,8 @@ export class CreativeColumns {
       fragments: this.#fragments.take(),
       categoryStart: this.#categoryStart.take(),
       categories: this.#categories.take(),
+      assetStart: this.#assetStart.take(),
+      assets: this.#assets.take(),
     }
   }
 
@@ -97,6 +106,8 @@ export class CreativeColumns {
     this.#fragments.append(part.fragments)
     this.#categoryStart.append(part.categoryStart, this.#categories.length)
     this.#categories.appendMapped(part.categories, numberOf)
+    this.#assetStart.append(part.assetStart, this.#assets.length)
+    this.#assets.append(part.assets)
     mapColumns(this.numbers, (column, name) => column.append(part.numbers[name]))
   }
 
@@ -119,6 +130,8 @@ export class CreativeColumns {
       creativeCategories: this.#categories.length,
       creativeSlot: creatives,
       creativeRendition: creatives,
+      creativeAssetStart: creatives + 1,
+      creativeAssets: this.#assets.length,
       creativeLanguage: creatives,
       creativeOwnCategories: creatives,
     }
@@ -144,6 +157,8 @@ export class CreativeColumns {
     columns.fragmentBytes.set(this.#fragments.view())
     writeStarts(columns.creativeCategoryStart, this.#categoryStart.view(), this.#categories.length)
     columns.creativeCategories.set(this.#categories.view())
+    writeStarts(columns.creativeAssetStart, this.#assetStart.view(), this.#assets.length)
+    columns.creativeAssets.set(this.#assets.view())
   }
 }
 
@@ -157,7 +172,7 @@ export function writeStarts(target: Column<'u32'>, starts: Uint32Array, end: num
 function attributeMask(creative: Creative): number {
   let mask = 0
   for (const attribute of creative.attributes ?? []) mask |= 1 << attribute
-  if (creative.format !== 'banner' && creative.skipAfterS !== undefined) mask |= 1 << 16
+  if (isVast(creative) && creative.skipAfterS !== undefined) mask |= 1 << 16
   return mask
 }
 
@@ -177,6 +192,11 @@ function fitOf(creative: Creative) {
       slot: bannerSlot(creative.width, creative.height),
     }
   }
+  if (creative.format === 'native')
+    return {
+      ...{ format: FORMAT.native, bannerTypes: 0, mimes: 0, protocols: 0, secure: 1, durationS: 0 },
+      ...{ width: 0, height: 0, slot: NATIVE_SLOT },
+    }
   return {
     format: FORMAT[creative.format],
     bannerTypes: 0,

@@ -144,8 +144,66 @@ const AUDIO = record(
   'an audio ad; its VAST is made from this',
 )
 
+const assetText = (about: string) => text({ about, max: 1_024 })
+
+const ASSET = variant(
+  'kind',
+  {
+    title: record({ kind: oneOf(['title'], 'the title'), text: assetText('title') }, 'the title'),
+    image: record(
+      {
+        kind: oneOf(['image'], 'an image'),
+        type: number({ about: 'OpenRTB Native image type: 1 icon, 3 main', min: 1, max: 3 }),
+        url: HTTPS_URL,
+        mime,
+        ...size,
+      },
+      'an image',
+    ),
+    data: record(
+      {
+        kind: oneOf(['data'], 'a text beside the title'),
+        type: number({
+          about: 'OpenRTB Native data type: 1 sponsored, 2 description, 12 call to action',
+          min: 1,
+          max: 12,
+        }),
+        text: assetText('value'),
+      },
+      'a text beside the title',
+    ),
+  },
+  'a part of a native ad',
+)
+
+const NATIVE_TRACKER = record(
+  {
+    event: number({ about: 'OpenRTB Native event: 1 impression, 2 to 4 viewable', min: 1, max: 4 }),
+    method: number({ about: '1 an image, 2 a script', min: 1, max: 2 }),
+    url: HTTPS_URL,
+  },
+  'an address that is called at an event',
+)
+
+const NATIVE = record(
+  {
+    format: oneOf(['native'], 'format'),
+    ...creativeBase,
+    landingUrl: HTTPS_URL,
+    assets: list(ASSET, { min: 1, max: LIMITS.nativeAssetsMax }),
+    clickTrackers: optional(list(HTTPS_URL, { min: 1, max: 20 })),
+    trackers: optional(list(NATIVE_TRACKER, { min: 1, max: LIMITS.trackersMax })),
+    privacyUrl: optional(HTTPS_URL),
+  },
+  'a native ad: of each kind of part the first that fits the place is shown',
+)
+
 /** One record of creatives. */
-export const CREATIVE = variant('format', { banner: BANNER, video: VIDEO, audio: AUDIO }, 'what is shown or heard')
+export const CREATIVE = variant(
+  'format',
+  { banner: BANNER, video: VIDEO, audio: AUDIO, native: NATIVE },
+  'what is shown or heard',
+)
 
 /** What is shown or heard. Sizes in device-independent pixels. */
 export type Creative = TypeOf<typeof CREATIVE>
@@ -157,8 +215,15 @@ export type VideoCreative = TypeOf<typeof VIDEO>
 export type AudioCreative = TypeOf<typeof AUDIO>
 /** A creative that goes out as VAST. */
 export type VastCreative = VideoCreative | AudioCreative
+/** A creative that the page draws of its parts. */
+export type NativeCreative = TypeOf<typeof NATIVE>
 /** A banner beside the player. */
 export type Companion = TypeOf<typeof COMPANIONS>[number]
+
+/** Whether it goes out as VAST. */
+export function isVast(creative: Creative): creative is VastCreative {
+  return creative.format === 'video' || creative.format === 'audio'
+}
 
 /** The OpenRTB code of the VAST that is made of a video or an audio ad. */
 export function protocolOf({ vastVersion, wrapper }: Pick<VastCreative, 'vastVersion' | 'wrapper'>): number {
@@ -175,7 +240,7 @@ export function mediaMimesOf({ mediaFiles, wrapper }: VastCreative): readonly st
  * own, so that the first one that an impression takes is the version that is sent.
  */
 export function renditionsOf(creative: Creative): readonly Creative[] {
-  if (creative.format === 'banner' || creative.olderVastVersions === undefined) return [creative]
+  if (!isVast(creative) || creative.olderVastVersions === undefined) return [creative]
   const older = [...creative.olderVastVersions].sort().reverse()
   return [creative, ...older.map(vastVersion => ({ ...creative, vastVersion }))]
 }

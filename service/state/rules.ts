@@ -2,7 +2,7 @@
  * What the fields alone cannot say: rules between the fields of one record, and between records. Each rule appends
  * problems with their remedies and changes nothing else. JSON Schema cannot express these.
  */
-import type { Creative, VastCreative } from './creative-document.ts'
+import type { Creative, NativeCreative, VastCreative } from './creative-document.ts'
 import { DIMENSION_NAMES, type DimensionName, LISTED_DIMENSIONS, type ListedDimension } from './dimensions.ts'
 import type { Campaign, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targeting } from './documents.ts'
 import { listIdsOf } from './expressions.ts'
@@ -100,7 +100,16 @@ function checkCreative(creative: Creative, known: KnownRecords, found: Problem[]
     }
     return
   }
-  checkVast(creative, found)
+  if (creative.format === 'native') checkNative(creative, found)
+  else checkVast(creative, found)
+}
+
+function checkNative({ assets }: NativeCreative, found: Problem[]): void {
+  for (let i = 0; i < assets.length; i++) {
+    const asset = assets[i]
+    if (asset?.kind === 'image' && !asset.mime.startsWith('image/'))
+      found.push(problem(`assets[${i}].mime`, asset.mime, 'must be an image type, like "image/png"'))
+  }
 }
 
 function checkVast(creative: VastCreative, found: Problem[]): void {

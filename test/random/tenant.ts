@@ -1,10 +1,10 @@
 /** Random tenants and impressions over a tiny vocabulary, so that everything meets everything. Seeded by the caller. */
 import type { LengthFloors } from '../../service/decision/length-floors.ts'
-import type { MediaOffer, Opportunity } from '../../service/decision/opportunity.ts'
+import type { MediaOffer, NativeOffer, Opportunity } from '../../service/decision/opportunity.ts'
 import type { Random } from '../../service/foundation/random.ts'
 import type { Nanos } from '../../service/foundation/units.ts'
-import { AUDIO_SLOT, bannerSlot, VIDEO_SLOT } from '../../service/state/catalog.ts'
-import type { AudioCreative, Creative, VideoCreative } from '../../service/state/creative-document.ts'
+import { AUDIO_SLOT, bannerSlot, NATIVE_SLOT, VIDEO_SLOT } from '../../service/state/catalog.ts'
+import type { AudioCreative, Creative, NativeCreative, VideoCreative } from '../../service/state/creative-document.ts'
 import { IMPRESSION_DIMENSIONS } from '../../service/state/dimensions.ts'
 import type { LineItem, TenantDocuments } from '../../service/state/documents.ts'
 import { mimeBit } from '../../service/state/vocabulary.ts'
@@ -41,11 +41,46 @@ function randomCreative(random: Random, index: number, alike: boolean): Creative
     const secure = alike || random.chance(0.8)
     return { ...base, format: 'banner', width, height, bannerType: random.between(1, 4), secure, content }
   }
-  return { ...base, ...randomVast(random) }
+  return { ...base, ...(random.chance(0.7) ? randomVast(random) : randomNative(random)) }
 }
 
 type VastParts = Omit<VideoCreative, 'id' | 'name' | 'advertiserId' | 'status'>
 type AudioParts = Omit<AudioCreative, 'id' | 'name' | 'advertiserId' | 'status'>
+
+type NativeParts = Omit<NativeCreative, 'id' | 'name' | 'advertiserId' | 'status'>
+
+function randomNative(random: Random): NativeParts {
+  const texts = ['Short', 'A title of some length']
+  const assets = [
+    ...some(random, texts, 2).map(text => ({ kind: 'title', text }) as const),
+    ...some(random, texts, 2).map(text => ({ kind: 'data', type: random.between(1, 2), text }) as const),
+    {
+      ...({
+        kind: 'image',
+        type: random.pick([1, 3]),
+        mime: 'image/png',
+        url: 'https://cdn.example.com/i.png',
+      } as const),
+      ...{ width: random.pick([80, 600]), height: random.pick([80, 300]) },
+    } as const,
+  ]
+  return { format: 'native', landingUrl: 'https://example.com/', assets: some(random, assets, 5) }
+}
+
+function randomNativeOffer(random: Random): NativeOffer {
+  const free = { exact: 0, min: 0 }
+  const wish = () => ({
+    ...{ id: 1, required: random.chance(0.4), code: random.pick([1, 17, 19, 33, 34, 48]) },
+    ...{ charsMax: random.pick([5, 21, 22, 90]), mimes: random.chance(0.2) ? mimeBit('image/png') : 0 },
+    width: random.pick([free, { exact: 80, min: 0 }, { exact: 0, min: 100 }]),
+    height: random.pick([free, { exact: 0, min: 80 }]),
+  })
+  return {
+    wishes: Array.from({ length: random.between(1, 3) }, wish),
+    blockedAttributes: randomMask(random, [8]),
+    ...{ wrapped: false, version: '1.2', events: undefined, privacy: false },
+  }
+}
 
 /** A video or audio ad, in one version or two, in line or a wrapper. */
 function randomVast(random: Random): VastParts | AudioParts {
@@ -146,7 +181,8 @@ function randomLengthFloors(random: Random): LengthFloors | undefined {
 export function randomOpportunity(random: Random): Opportunity {
   const withBanner = random.chance(0.8)
   const withAudio = random.chance(0.2)
-  const withVideo = random.chance(0.4) || !(withBanner || withAudio)
+  const withNative = random.chance(0.2)
+  const withVideo = random.chance(0.4) || !(withBanner || withAudio || withNative)
   const sizes = some(random, SIZES, 2).map(([width, height]) => bannerSlot(width, height))
   const mask = (codes: readonly number[]) => randomMask(random, codes)
   const floor = () => (random.between(0, 8) * 500_000) as Nanos
@@ -159,7 +195,12 @@ export function randomOpportunity(random: Random): Opportunity {
   })
   return {
     values: IMPRESSION_DIMENSIONS.map(name => randomValue(random, name)),
-    slots: [...(withBanner ? sizes : []), ...(withVideo ? [VIDEO_SLOT] : []), ...(withAudio ? [AUDIO_SLOT] : [])],
+    slots: [
+      ...(withBanner ? sizes : []),
+      ...(withVideo ? [VIDEO_SLOT] : []),
+      ...(withAudio ? [AUDIO_SLOT] : []),
+      ...(withNative ? [NATIVE_SLOT] : []),
+    ],
     banner: withBanner
       ? {
           mimes: random.chance(0.3) ? mimeBit(random.pick(MIMES)) : 0,
@@ -168,6 +209,7 @@ export function randomOpportunity(random: Random): Opportunity {
         }
       : undefined,
     video: withVideo ? randomMediaOffer(random, VIDEO_MIMES) : undefined,
+    native: withNative ? randomNativeOffer(random) : undefined,
     audio: withAudio ? randomMediaOffer(random, AUDIO_MIMES) : undefined,
     secure: random.chance(0.4),
     floorNanos: floor(),
