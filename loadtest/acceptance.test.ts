@@ -43,6 +43,28 @@ function video(): Story {
   return story(imp, bid)
 }
 
+function native(): Story {
+  const assets = [
+    { id: 1, required: 1, title: { len: 9 } },
+    { id: 2, img: { type: 3, wmin: 300 } },
+  ]
+  const request = JSON.stringify({ ver: '1.2', assets, eventtrackers: [{ event: 1, methods: [1] }] })
+  const ad = {
+    ...{
+      assets: [
+        { id: 1, title: { text: 'Boots' } },
+        { id: 2, img: { url: 'https://c.example/i', w: 300, h: 157 } },
+      ],
+    },
+    ...{ link: { url: 'https://a.example' }, eventtrackers: [{ event: 1, method: 1, url: 'https://t.example' }] },
+  }
+  const bid: Loose = {
+    ...{ id: 'b1', impid: '1', price: 1.5, crid: 'cr1', adomain: ['shop.example'], cat: ['IAB1-6'], mtype: 4 },
+    adm: JSON.stringify(ad),
+  }
+  return story({ id: '1', bidfloor: 1, secure: 1, native: { request } }, bid)
+}
+
 function story(imp: Loose, bid: Loose): Story {
   return {
     request: { id: 'r1', imp: [imp] },
@@ -177,6 +199,12 @@ const CASES: readonly Case[] = [
     all(adm('<Linear', '<Linear skipoffset="00:00:05"'), set('bid', { attr: [16] })),
     adm('<Linear', '<Linear skipoffset="00:00:05"'),
   ],
+  ['native-complete', native, adm('a.example', 'b.example'), adm('"url":"https://a.example"', '')],
+  ['native-complete', native, none, s => Object.assign(s.bid, { adm: `{"native":${s.bid.adm}}` })],
+  ['native-asset', native, adm('"Boots"', '"Boots now"'), adm('"Boots"', '"Boots, now"')],
+  ['native-asset', native, adm('"w":300', '"w":301'), adm('"w":300', '"w":299')],
+  ['native-asset', native, none, adm('"id":1', '"id":3')],
+  ['native-tracker', native, adm('"method":1', '"method":1'), adm('"method":1', '"method":2')],
   ['deal-offered', banner, deal({}), all(deal({}), set('bid', { dealid: 'd2' }))],
   ['deal-seat', banner, deal({ wseat: ['s1'] }), deal({ wseat: ['s2'] })],
   ['deal-advertiser', banner, deal({ wadomain: ['shop.example'] }), deal({ wadomain: ['op.example'] })],
@@ -195,9 +223,10 @@ const CASES: readonly Case[] = [
 ]
 
 describe('the acceptance rules', () => {
-  test('accept the banner and the video that the cases start from', () => {
+  test('accept the ads that the cases start from', () => {
     expect(judged(banner(), none)).toEqual([])
     expect(judged(video(), none)).toEqual([])
+    expect(judged(native(), none)).toEqual([])
   })
 
   test.each(CASES.map((each, at) => [each[0], at, each] as const))('%s (case %i) is told apart', (rule, _, each) => {

@@ -82,7 +82,10 @@ describe('native markup', () => {
   test('reports the events that were asked for in the ways that were asked for', () => {
     const trackers = (...eventtrackers: object[]) => answer({ assets: [TITLE], eventtrackers })?.adm.eventtrackers
     const kinds = (found: { event: number; method: number }[]) => found.map(({ event, method }) => [event, method])
-    expect(kinds(trackers({ event: 1, methods: [1, 2] }))).toEqual([[1, 1], [1, 2]]) // biome-ignore format: pairs
+    expect(kinds(trackers({ event: 1, methods: [1, 2] }))).toEqual([
+      [1, 1],
+      [1, 2],
+    ])
     expect(kinds(trackers({ event: 2, methods: [1, 2] }))).toEqual([[2, 1]])
     expect(trackers({ event: 3, methods: [1] })).toBeUndefined()
     const old = answer({ assets: [TITLE] })?.adm
