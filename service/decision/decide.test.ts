@@ -26,7 +26,7 @@ function compile(documents: TenantDocuments): Catalog {
 }
 
 describe('the engine', () => {
-  test('agrees with the naive scan on thousands of random tenants and requests', () => {
+  test('agrees with the naive scan on thousands of random tenants and requests', { timeout: 120_000 }, () => {
     let bids = 0
     const reasons = new Set<string>()
     let fixedPrices = 0

@@ -4,6 +4,7 @@ import type { Nanos } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { type Catalog, FORMAT, SPACE } from '../state/catalog.ts'
 import { findText } from '../state/text-table.ts'
+import { CHOICE_FIRST, CreativeChoice } from './creative-choice.ts'
 import { creativeFits } from './creative-fit.ts'
 import { lengthFloor } from './length-floors.ts'
 import { Matcher } from './matcher.ts'
@@ -74,6 +75,9 @@ export class Engine {
   readonly #advertiserOnPage: Uint32Array
   readonly #creativeOnPage: Uint32Array
   #pageHasBids = false
+  readonly #choice = new CreativeChoice()
+  /** Per line item how often it has bid, where any takes turns between its creatives. */
+  readonly #turns: Uint32Array | undefined
   #request = 0
   #blocksDomains = false
   #blocksCategories = false
@@ -96,6 +100,7 @@ export class Engine {
     this.#matcher = new Matcher(catalog)
     this.#blocked = new Uint32Array(catalog.header.blockValues)
     this.#allowed = new Uint32Array(catalog.header.blockValues)
+    if (catalog.header.choosesCreatives) this.#turns = new Uint32Array(catalog.header.lineItems)
     this.#advertiserOnPage = new Uint32Array(catalog.columns.advertiserDomainStart.length)
     this.#creativeOnPage = new Uint32Array(catalog.columns.creativeFormat.length)
   }
@@ -135,6 +140,7 @@ export class Engine {
   /** Notes that a bid is made, so that what may be once on a page does not bid for its later impressions. */
   take({ lineItem, creative }: Bid): void {
     const { columns, header } = this.catalog
+    if (this.#turns !== undefined) this.#turns[lineItem]!++
     const rule = header.settings.onPage ?? 'one-per-advertiser'
     if (rule === 'any') return
     if (rule === 'one-per-creative') this.#creativeOnPage[this.#firstRendition(creative)] = this.#request
@@ -254,7 +260,7 @@ export class Engine {
     const floorNanos = this.#deal < 0 ? opportunity.floorNanos : opportunity.deals[this.#deal]!.floorNanos
     if (columns.lineItemPriceNanos[ordinal]! < floorNanos) return FLOOR
     if (this.#blocksDomains && this.#isAdvertiserBlocked(columns.lineItemAdvertiser[ordinal]!)) return ADVERTISER
-    const stage = this.#chooseCreative(ordinal, opportunity)
+    const stage = this.#chooseCreative(ordinal, opportunity, pickIndex)
     if (stage !== PASSED) return stage
     if (this.#pageHasBids && this.#advertiserOnPage[columns.lineItemAdvertiser[ordinal]!] === this.#request)
       return ON_PAGE
@@ -344,28 +350,37 @@ export class Engine {
     return false
   }
 
-  /** The first creative that the place takes. @returns PASSED, or the furthest check that a creative failed. */
-  #chooseCreative(ordinal: number, opportunity: Opportunity): number {
+  /** A creative that the place takes. @returns PASSED, or the furthest check that a creative failed. */
+  #chooseCreative(ordinal: number, opportunity: Opportunity, pickIndex: PickIndex): number {
     const { columns } = this.catalog
+    const choice = this.#turns === undefined ? CHOICE_FIRST : columns.lineItemCreativeChoice[ordinal]!
     let furthest = CATEGORY
+    this.#choice.clear()
     const end = columns.lineItemCreativeStart[ordinal + 1]!
     for (let i = columns.lineItemCreativeStart[ordinal]!; i < end; i++) {
       const creative = columns.lineItemCreatives[i]!
-      if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) continue
-      if (this.#blocksCategories && this.#isCategoryBlocked(creative)) continue
-      if (this.#limitsCategories && this.#hasOtherCategory(creative)) continue
-      furthest = Math.max(furthest, CREATIVE)
-      if (!creativeFits(columns, creative, opportunity)) continue
-      if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) continue
-      if (!this.#paysForLength(ordinal, creative, opportunity)) continue
-      if (this.#pageHasBids && this.#creativeOnPage[this.#firstRendition(creative)] === this.#request) {
-        furthest = ON_PAGE
-        continue
-      }
+      const stage = this.#checkCreative(ordinal, creative, opportunity)
+      if (stage > furthest) furthest = stage
+      if (stage !== PASSED) continue
       this.#creative = creative
-      return PASSED
+      if (choice === CHOICE_FIRST) return PASSED
+      this.#choice.add(creative, this.#firstRendition(creative), columns.lineItemCreativeWeights[i]!)
     }
+    if (this.#choice.count > 0) this.#creative = this.#choice.pick(choice, this.#turns?.[ordinal] ?? 0, pickIndex)
     return furthest
+  }
+
+  /** The check that a creative fails, 0 for one that the place does not offer a slot for, or PASSED. */
+  #checkCreative(ordinal: number, creative: number, opportunity: Opportunity): number {
+    const { columns } = this.catalog
+    if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) return 0
+    if (this.#blocksCategories && this.#isCategoryBlocked(creative)) return CATEGORY
+    if (this.#limitsCategories && this.#hasOtherCategory(creative)) return CATEGORY
+    if (!creativeFits(columns, creative, opportunity)) return CREATIVE
+    if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) return CREATIVE
+    if (!this.#paysForLength(ordinal, creative, opportunity)) return CREATIVE
+    if (this.#pageHasBids && this.#creativeOnPage[this.#firstRendition(creative)] === this.#request) return ON_PAGE
+    return PASSED
   }
 }
 

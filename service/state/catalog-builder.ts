@@ -149,6 +149,7 @@ export class CatalogBuilder {
         rates,
         ratesEndMs: maxAgeHours === Number.POSITIVE_INFINITY ? NO_END_MS : Date.parse(asOf) + maxAgeHours * HOUR_MS,
         lineItems: order.length,
+        choosesCreatives: this.#lineItems.choosesCreatives(),
         words: plan.words,
         ...index,
         targeted: DIMENSION_NAMES.filter(name => index.baseRows[name] >= 0 || programs.names.includes(name)),

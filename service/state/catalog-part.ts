@@ -147,7 +147,9 @@ export class PartCollector {
       // Renditions of one creative lie side by side.
       const first = ordinal
       while (ids[ordinal + 1] === ids[first]) ordinal++
-      this.#activeCreatives.set(ids[first]!, { ordinal: first, renditions: ordinal - first + 1, slot: slots[first]! })
+      const id = ids[first]!
+      const renditions = ordinal - first + 1
+      this.#activeCreatives.set(id, { id, ordinal: first, renditions, slot: slots[first]! })
     }
   }
 

@@ -28,6 +28,10 @@ const LINE_ITEM_COLUMNS = {
   /** CSR: creatives of ordinal o are lineItemCreatives[start[o] .. start[o + 1]]. */
   lineItemCreativeStart: 'u32',
   lineItemCreatives: 'u32',
+  /** Beside each of them its weight; counts only where the choice is by weight. */
+  lineItemCreativeWeights: 'u32',
+  /** Position in CREATIVE_CHOICES. */
+  lineItemCreativeChoice: 'u8',
   /** CSR of deal values; none = serves in the open auction. */
   lineItemDealStart: 'u32',
   lineItemDeals: 'u32',
@@ -201,6 +205,8 @@ export interface CatalogHeader {
   /** When the rates are too old to convert with, in ms since 1970; beyond all time where they do not age. */
   readonly ratesEndMs: number
   readonly lineItems: number
+  /** Whether any line item chooses between its creatives in another way than by order. */
+  readonly choosesCreatives: boolean
   /** 32-bit words of one row. */
   readonly words: number
   /** Per dimension the row of line items without an include list, −1 where no line item restricts the dimension. */

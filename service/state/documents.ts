@@ -138,6 +138,9 @@ const TARGETING = record(
   'which opportunities it takes; a dimension that is left out takes all',
 )
 
+/** How a line item chooses between its creatives that fit. */
+export const CREATIVE_CHOICES = ['first', 'weighted', 'sequential'] as const
+
 /** One record of lineItems. */
 const LINE_ITEM = record(
   {
@@ -162,6 +165,16 @@ const LINE_ITEM = record(
       }),
     ),
     creativeIds: list(id('a creative'), { min: 1, max: LIMITS.creativesPerLineItemMax }),
+    creativeChoice: optional(
+      oneOf(CREATIVE_CHOICES, 'which of the creatives that fit: the first (also without it), by weight, or in turn'),
+    ),
+    creativeWeights: optional(
+      mapOf(
+        { about: 'a creative of this line item', max: 64, pattern: /^[A-Za-z0-9][A-Za-z0-9._:-]*$/, like: 'an id' },
+        number({ about: 'weight of the creative; 1 without it', min: 1, max: 1_000 }),
+        { about: 'for the choice by weight', max: LIMITS.creativesPerLineItemMax },
+      ),
+    ),
   },
   'what is bought, at which price, where',
 )

@@ -3,7 +3,7 @@ import { nanosFromCpm } from '../foundation/units.ts'
 import type { Column, ElementKind } from './arena.ts'
 import { type CatalogColumns, SPACE } from './catalog.ts'
 import type { Dictionary } from './conditions.ts'
-import type { Campaign, LineItem } from './documents.ts'
+import { type Campaign, CREATIVE_CHOICES, type LineItem } from './documents.ts'
 import { type Growing, GrowingText, growingF64, growingU32, mapColumns } from './growing.ts'
 import { TargetingColumns, type TargetingPart } from './targeting-columns.ts'
 
@@ -19,6 +19,7 @@ export interface ActiveCampaign {
 
 /** An active creative, as line items refer to it. */
 export interface ActiveCreative {
+  readonly id: string
   /** Of its first rendition; the others follow. See renditionsOf. */
   readonly ordinal: number
   readonly renditions: number
@@ -26,7 +27,7 @@ export interface ActiveCreative {
   readonly slot: number
 }
 
-type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'campaign'
+type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'campaign' | 'creativeChoice'
 type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs'
 
 /**
@@ -40,6 +41,7 @@ export interface LineItemsPart {
   readonly ids: Uint8Array
   readonly creativeStart: Uint32Array
   readonly creatives: Uint32Array
+  readonly creativeWeights: Uint32Array
   readonly dealStart: Uint32Array
   readonly deals: Uint32Array
   readonly targeting: TargetingPart
@@ -52,6 +54,7 @@ export class LineItemColumns {
     passRatePpm: growingU32(),
     advertiser: growingU32(),
     campaign: growingU32(),
+    creativeChoice: growingU32(),
   }
   readonly #f64: Readonly<Record<F64Name, Growing<Float64Array>>> = {
     priceNanos: growingF64(),
@@ -62,6 +65,7 @@ export class LineItemColumns {
   readonly #ids = new GrowingText()
   readonly #creativeStart = growingU32()
   readonly #creatives = growingU32()
+  readonly #creativeWeights = growingU32()
   readonly #dealStart = growingU32()
   readonly #deals = growingU32()
   readonly targeting = new TargetingColumns()
@@ -85,8 +89,12 @@ export class LineItemColumns {
     this.#idStart.push(this.#ids.length)
     this.#ids.push(document.id)
     this.#creativeStart.push(this.#creatives.length)
-    for (const { ordinal, renditions } of creatives)
-      for (let i = 0; i < renditions; i++) this.#creatives.push(ordinal + i)
+    this.#u32.creativeChoice.push(CREATIVE_CHOICES.indexOf(document.creativeChoice ?? 'first'))
+    for (const { id, ordinal, renditions } of creatives)
+      for (let i = 0; i < renditions; i++) {
+        this.#creatives.push(ordinal + i)
+        this.#creativeWeights.push(document.creativeWeights?.[id] ?? 1)
+      }
     this.#dealStart.push(this.#deals.length)
     for (const deal of document.deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
     this.targeting.add(
@@ -94,6 +102,11 @@ export class LineItemColumns {
       { slots: creatives.map(each => each.slot), deals: document.deals },
       dictionary,
     )
+  }
+
+  /** Whether any line item chooses between its creatives in another way than by order. Cost: O(line items). */
+  choosesCreatives(): boolean {
+    return this.#u32.creativeChoice.view().some(choice => choice !== 0)
   }
 
   /** Hands over all line items and has none any more. Cost: O(bytes). */
@@ -105,6 +118,7 @@ export class LineItemColumns {
       ids: this.#ids.take(),
       creativeStart: this.#creativeStart.take(),
       creatives: this.#creatives.take(),
+      creativeWeights: this.#creativeWeights.take(),
       dealStart: this.#dealStart.take(),
       deals: this.#deals.take(),
       targeting: this.targeting.take(),
@@ -119,6 +133,7 @@ export class LineItemColumns {
     this.#ids.append(part.ids)
     this.#creativeStart.append(part.creativeStart, this.#creatives.length)
     this.#creatives.append(part.creatives)
+    this.#creativeWeights.append(part.creativeWeights)
     this.#dealStart.append(part.dealStart, this.#deals.length)
     this.#deals.appendMapped(part.deals, numberOf)
     this.targeting.append(part.targeting, numberOf)
@@ -149,6 +164,8 @@ export class LineItemColumns {
       lineItemIds: this.#ids.length,
       lineItemCreativeStart: lineItems + 1,
       lineItemCreatives: this.#creatives.length,
+      lineItemCreativeWeights: this.#creatives.length,
+      lineItemCreativeChoice: lineItems,
       lineItemDealStart: lineItems + 1,
       lineItemDeals: this.#deals.length,
     }
@@ -161,6 +178,7 @@ export class LineItemColumns {
     permute(columns.lineItemFlightEndMs, this.#f64.flightEndMs.view(), order)
     permute(columns.lineItemPassRatePpm, this.#u32.passRatePpm.view(), order)
     permute(columns.lineItemAdvertiser, this.#u32.advertiser.view(), order)
+    permute(columns.lineItemCreativeChoice, this.#u32.creativeChoice.view(), order)
     permute(columns.lineItemCampaign, this.#u32.campaign.view(), order)
     permuteLists(
       { start: columns.lineItemIdStart, items: columns.lineItemIds },
@@ -170,6 +188,11 @@ export class LineItemColumns {
     permuteLists(
       { start: columns.lineItemCreativeStart, items: columns.lineItemCreatives },
       { start: this.#creativeStart.view(), items: this.#creatives.view() },
+      order,
+    )
+    permuteLists(
+      { start: columns.lineItemCreativeStart, items: columns.lineItemCreativeWeights },
+      { start: this.#creativeStart.view(), items: this.#creativeWeights.view() },
       order,
     )
     permuteLists(

@@ -143,6 +143,7 @@ const STREAM_MIMES: ReadonlySet<string> = new Set(['application/x-mpegURL', 'app
 function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]): void {
   const { campaignId, flight, targeting, creativeIds } = lineItem
   if (flight !== undefined) checkFlight(flight, found)
+  if (lineItem.creativeWeights !== undefined) checkWeights(lineItem, found)
   checkTargeting(targeting, known, found)
   const campaignIsThere = checkReference({ kind: 'campaigns', id: campaignId, path: 'campaignId' }, known, found)
   const advertiserId = known.good.campaigns.get(campaignId)
@@ -155,6 +156,16 @@ function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]
       found.push(problem(`creativeIds[${i}]`, id, remedy))
     }
   }
+}
+
+function checkWeights({ creativeChoice, creativeWeights = {}, creativeIds }: LineItem, found: Problem[]): void {
+  const names = Object.keys(creativeWeights)
+  if (names.length > 0 && creativeChoice !== 'weighted')
+    found.push(
+      problem('creativeWeights', creativeWeights, 'needs creativeChoice "weighted"; remove one or add the other'),
+    )
+  for (const id of names)
+    if (!creativeIds.includes(id)) found.push(problem(`creativeWeights.${id}`, id, 'must be one of creativeIds'))
 }
 
 function checkListPart({ listId, values }: ListPart, known: KnownRecords, found: Problem[]): void {
