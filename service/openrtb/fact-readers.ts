@@ -41,9 +41,7 @@ export const FACT_READERS: Readonly<Record<RequestDimension, Reader>> = {
   city: ({ geo }) => wordOf(geo.city),
   postal: postalOf,
   near: ({ geo }) =>
-    typeof geo.lat === 'number' && typeof geo.lon === 'number'
-      ? [`${geo.lat.toFixed(6)},${geo.lon.toFixed(6)}`]
-      : NO_TEXTS,
+    typeof geo.lat === 'number' && typeof geo.lon === 'number' ? [`${degrees(geo.lat)},${degrees(geo.lon)}`] : NO_TEXTS,
   ip: ({ device }) => [textOf(device.ip), textOf(device.ipv6)].filter(each => each !== ''),
   deviceType: ({ device }) => codeOf(device.devicetype),
   make: ({ device }) => wordOf(device.make),
@@ -78,6 +76,13 @@ export const FACT_READERS: Readonly<Record<RequestDimension, Reader>> = {
     const offsetMinutes = numberOf(geo.utcoffset, Number.NaN)
     return Math.abs(offsetMinutes) <= OFFSET_MINUTES_MAX ? String(hourOfWeekAt(nowMs, offsetMinutes)) : ''
   },
+}
+
+/** Below a tenth of a metre a number would be written with an exponent. */
+const DEGREES_MIN = 1e-6
+
+function degrees(value: number): number {
+  return Math.abs(value) < DEGREES_MIN ? 0 : value
 }
 
 /** The Line Islands are 14 hours ahead. */
