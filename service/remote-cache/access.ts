@@ -4,11 +4,12 @@ import { statePrefix } from './layout.ts'
 /** Every command that the service issues, those of its client on connecting included. */
 export const SERVICE_COMMANDS = ['auth', 'get', 'hmget'] as const
 
-/** Every command that publishing issues, those of its client on connecting included. */
+/** Every command that publishing and `npm run state` issue, those of its client on connecting included. */
 export const PUBLISHER_COMMANDS = [
   'auth',
   'exec',
   'exists',
+  'get',
   'hdel',
   'hgetall',
   'hmget',

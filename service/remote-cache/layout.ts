@@ -1,7 +1,7 @@
 /**
  * Where a tenant's state lies in the remote cache. A control plane that follows this file needs none of our code.
  *
- *   t:{acme}:state:announced            hash   number, version, at: what the tasks are to serve
+ *   t:{acme}:state:announced            hash   number, version, at, pinned (1 or 0): what the tasks are to serve
  *   t:{acme}:state:versions             hash   version → VersionRecord as JSON: what is stored
  *   t:{acme}:state:v:<version>:manifest string Manifest as JSON, written after all chunks
  *   t:{acme}:state:v:<version>:<kind>:<i> string chunk i of a kind: one JSON record per line

@@ -1,23 +1,15 @@
 /** Publishing: validate → write a complete new version → announce it by one transaction → let old versions go. */
 import { randomBytes } from 'node:crypto'
-import type { ChainableCommander, Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { assert } from '../foundation/assert.ts'
 import { type Clock, systemClock } from '../foundation/clock.ts'
 import { LIMITS } from '../limits.ts'
 import type { DocumentKindName } from '../state/documents.ts'
 import { DocumentReader, type GoodDocument, type ReadReport, type RecordPlace } from '../state/validate.ts'
 import { type Chunk, ChunkWriter } from './chunks.ts'
-import {
-  ANNOUNCEMENT_FIELDS,
-  keysOfVersion,
-  type Manifest,
-  parseAnnouncement,
-  type StateKeys,
-  stateKeys,
-  summaryOf,
-  type VersionRecord,
-} from './layout.ts'
+import { keysOfVersion, type Manifest, type StateKeys, stateKeys, summaryOf, type VersionRecord } from './layout.ts'
 import { type Announcement, SourceError } from './source.ts'
+import { ANNOUNCE_TRIES_MAX, executed, storedVersions } from './versions.ts'
 
 /** A record as it was read, before validation. */
 export interface PublishRecord {
@@ -62,6 +54,9 @@ export interface PublishOptions {
 export type PublishOutcome =
   | {
       readonly kind: 'published'
+      /** What was published. */
+      readonly version: string
+      /** Of this version, or of the pinned one, which stays. */
       readonly announcement: Announcement
       readonly records: number
       readonly bytes: number
@@ -74,7 +69,6 @@ export type PublishOutcome =
 
 /** Chunks of a publish that dies vanish after this by themselves; nothing has named them. One publish takes less. */
 const UNANNOUNCED_MS = 60 * 60 * 1_000
-const ANNOUNCE_TRIES_MAX = 10
 const PROGRESS_RECORDS = 500
 
 /**
@@ -100,7 +94,8 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
   const announcement = await announce(options.redis, keys, manifest)
   const removed = await removeOldVersions(options.redis, keys)
   const { records, bytes } = summaryOf(manifest, false)
-  return { kind: 'published', announcement, records, bytes, totalMs: clock.monotonicMs() - startMs, report, removed }
+  const totalMs = clock.monotonicMs() - startMs
+  return { kind: 'published', version, announcement, records, bytes, totalMs, report, removed }
 }
 
 /** Validates all records; writes the good ones until it is known that they will not be published. */
@@ -147,7 +142,10 @@ function chunkCounts(manifest: Manifest): VersionRecord['chunks'] {
   return Object.fromEntries(Object.entries(manifest.kinds).map(([kind, { chunks }]) => [kind, chunks.length]))
 }
 
-/** Writes the manifest, keeps the chunks and moves the announcement, in one transaction. */
+/**
+ * Writes the manifest, keeps the chunks and moves the announcement, in one transaction. While a pin stands the number
+ * alone moves: it orders the versions.
+ */
 async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Promise<Announcement> {
   const { version, createdAt } = manifest
   const chunks = chunkCounts(manifest)
@@ -165,13 +163,15 @@ async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Prom
       await redis.unwatch()
       throw new SourceError('version-incomplete', `${version}: the cache lost a part before it was announced`)
     }
-    const number = await nextNumber(redis, keys)
+    const { announced, pinned } = await storedVersions(redis, keys)
+    const number = (announced?.number ?? 0) + 1
     const record: VersionRecord = { number, ...recordsAndBytes(manifest), createdAt, chunks }
     const transaction = redis.multi().set(manifestKey, JSON.stringify(manifest))
     for (const key of chunkKeys) transaction.persist(key)
     transaction.hset(keys.versions, version, JSON.stringify(record))
-    transaction.hset(keys.announced, 'number', number, 'version', version, 'at', createdAt)
-    if (await executed(transaction)) return { number, version }
+    const shown = pinned && announced !== undefined ? announced.version : version
+    transaction.hset(keys.announced, 'number', number, 'version', shown, 'at', createdAt)
+    if (await executed(transaction)) return { number, version: shown }
   }
   throw new SourceError('cache-answer', `${version}: others announced ${ANNOUNCE_TRIES_MAX} times meanwhile`)
 }
@@ -181,31 +181,14 @@ function recordsAndBytes(manifest: Manifest): { records: number; bytes: number }
   return { records, bytes }
 }
 
-async function nextNumber(redis: Redis, keys: StateKeys): Promise<number> {
-  return (parseAnnouncement(await redis.hmget(keys.announced, ...ANNOUNCEMENT_FIELDS))?.number ?? 0) + 1
-}
-
-/** @returns false when a watched key had changed, so that nothing was done. */
-async function executed(transaction: ChainableCommander): Promise<boolean> {
-  const answers = await transaction.exec()
-  if (answers === null) return false
-  for (const [error] of answers) if (error !== null) throw error
-  return true
-}
-
 /**
  * Removes all but the announced version and the newest others, LIMITS.versionsKeptMax together. Left to the next
  * publish when another one interferes.
  */
 async function removeOldVersions(redis: Redis, keys: StateKeys): Promise<string[]> {
   await redis.watch(keys.announced)
-  const announced = parseAnnouncement(await redis.hmget(keys.announced, ...ANNOUNCEMENT_FIELDS))?.version
-  const stored = Object.entries(await redis.hgetall(keys.versions)).map(([version, text]) => ({
-    version,
-    record: JSON.parse(text) as VersionRecord,
-  }))
-  const others = stored.filter(({ version }) => version !== announced)
-  others.sort((left, right) => right.record.number - left.record.number)
+  const { announced, versions } = await storedVersions(redis, keys)
+  const others = versions.filter(({ version }) => version !== announced?.version)
   const old = others.slice(LIMITS.versionsKeptMax - 1)
   if (old.length === 0) {
     await redis.unwatch()

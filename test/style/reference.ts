@@ -14,11 +14,12 @@ export const EXIT_CODES: Readonly<Record<number, string>> = {
   0: 'Done; for the service: drained after SIGTERM or SIGINT.',
   1: 'The command failed, or what it checked is not in order; for the service: a defect ended it.',
   2: 'The command could not do its work: wrong arguments, or files that cannot be read.',
+  69: 'The remote cache cannot be reached, or refuses the user.',
   78: 'Settings are missing or wrong. Every problem is on stderr; nothing was started.',
 }
 
 const STATE_KEY_MEANINGS: Readonly<Record<keyof StateKeys, readonly [type: string, meaning: string]>> = {
-  announced: ['hash', 'Number and version of what the tasks are to serve.'],
+  announced: ['hash', 'Number and version of what the tasks are to serve, and whether it is pinned.'],
   versions: ['hash', 'Version → its record as JSON: what is stored, for listing and removal.'],
   manifest: ['string', 'Manifest of a version as JSON: its chunks with their checksums. Written last.'],
   chunk: ['string', 'Chunk i of one kind of document: one JSON record per line.'],
