@@ -4,6 +4,7 @@
  */
 import { type Catalog, FORMAT } from '../state/catalog.ts'
 import { mimeBit } from '../state/vocabulary.ts'
+import { hasShape } from './banner-shape.ts'
 import { isObject, isOne, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 
 /** A bid as it will be written. */
@@ -56,7 +57,7 @@ function brokenBannerRule({ imp, creative }: OutgoingBid, { columns }: Catalog):
   const banner = objectOf(imp.banner)
   const width = columns.creativeWidth[creative]
   const height = columns.creativeHeight[creative]
-  const fits = (size: Json) => size.w === width && size.h === height
+  const fits = (size: Json) => (size.w === width && size.h === height) || hasShape(size, width ?? 0, height ?? 0)
   if (!fits(banner) && !listOf(banner.format).some(format => fits(objectOf(format)))) return 'size'
   if (!takesMimes(banner.mimes, columns.creativeMimes[creative])) return 'mime'
   const attributes = columns.creativeAttributes[creative] ?? 0

@@ -14,7 +14,14 @@ const RATES = new Map([
   ['JPY', 0.006712],
   ['INR', 0.011_380_7],
 ])
-const TERMS: FloorTerms = { rates: RATES, currency: 'USD', seat: 'seat-1' }
+const KNOWN = [
+  [300, 250],
+  [320, 50],
+  [640, 100],
+  [1200, 627],
+] as const
+const slotsKnown = new Map([...KNOWN.map(([w, h]) => [bannerSlot(w, h), 0] as const), [VIDEO_SLOT, 0] as const])
+const TERMS: FloorTerms = { rates: RATES, slotsKnown, currency: 'USD', seat: 'seat-1' }
 const BANNER = { banner: { w: 300, h: 250 } }
 
 function opportunity(imp: object, terms = TERMS): Opportunity {
@@ -25,6 +32,18 @@ function opportunity(imp: object, terms = TERMS): Opportunity {
 const reasonOf = (imp: object) => readImpression(imp as Record<string, unknown>, TERMS)
 
 describe('a banner', () => {
+  test.each([
+    [{ wratio: 32, hratio: 5 }, [bannerSlot(320, 50), bannerSlot(640, 100)]],
+    [{ wratio: 32, hratio: 5, wmin: 321 }, [bannerSlot(640, 100)]],
+    [{ wratio: 6, hratio: 5, w: 728, h: 90 }, [bannerSlot(728, 90), bannerSlot(300, 250)]],
+    [{ wratio: 1.91, hratio: 1 }, []],
+    [{ wratio: 120, hratio: 62.7 }, [bannerSlot(1200, 627)]],
+    [{ wratio: 1, hratio: 0 }, []],
+    [{ wratio: 32, hratio: '5' }, []],
+  ])('of the shape %j offers the sizes that have it', (format, slots) => {
+    expect(opportunity({ banner: { format: [format] }, video: {} }).slots).toEqual([...slots, VIDEO_SLOT])
+  })
+
   test('offers its size and its formats, each once', () => {
     const banner = { w: 300, h: 250, format: [{ w: 320, h: 50 }, { w: 300, h: 250 }, { wratio: 1 }, 'x'] }
     expect(new Set(opportunity({ banner }).slots)).toEqual(new Set([bannerSlot(300, 250), bannerSlot(320, 50)]))

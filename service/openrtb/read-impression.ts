@@ -3,8 +3,9 @@ import type { LengthFloors } from '../decision/length-floors.ts'
 import type { BannerOffer, DealOffer, MediaOffer, Opportunity } from '../decision/opportunity.ts'
 import { NANOS_PER_CPM, type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
-import { AUDIO_SLOT, bannerSlot, NATIVE_SLOT, VIDEO_SLOT } from '../state/catalog.ts'
+import { AUDIO_SLOT, bannerSizeOf, bannerSlot, NATIVE_SLOT, VIDEO_SLOT } from '../state/catalog.ts'
 import { IMPRESSION_DIMENSIONS, type ImpressionDimension } from '../state/dimensions.ts'
+import { hasShape } from './banner-shape.ts'
 import { codeOf, isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import { mimesMask } from './mimes.ts'
 import { readNative } from './read-native.ts'
@@ -16,6 +17,8 @@ export interface FloorTerms {
   readonly rates: ReadonlyMap<string, number>
   /** The currency that bids are made in, '' = none. */
   readonly currency: string
+  /** Slots that any line item has, as keys. */
+  readonly slotsKnown: ReadonlyMap<number, unknown>
   /** Our seat at the exchange, '' = none. */
   readonly seat: string
 }
@@ -42,7 +45,7 @@ const NO_RATE: ImpressionRead = { kind: 'no-bid', reason: 'currency-not-accepted
 /** @returns the opportunity, or why there is none: no format that we know, or a floor without a rate. */
 export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   const slots: number[] = []
-  const banner = isObject(imp.banner) ? readBanner(imp.banner, slots) : undefined
+  const banner = isObject(imp.banner) ? readBanner(imp.banner, slots, terms) : undefined
   const currency = imp.bidfloorcur
   const video = isObject(imp.video) ? readVideo(imp.video, slots, currency, terms) : undefined
   const audio = isObject(imp.audio) ? readMedia(imp.audio, currency, terms) : undefined
@@ -88,10 +91,14 @@ function valuesOf(imp: Json): readonly string[] {
 }
 
 /** Appends the banner's sizes to the slots; a banner without any size offers nothing. */
-function readBanner(banner: Json, slots: number[]): BannerOffer | undefined {
+function readBanner(banner: Json, slots: number[], { slotsKnown }: FloorTerms): BannerOffer | undefined {
   const formats = listOf(banner.format)
   addSize(banner, slots)
-  for (let i = 0; i < formats.length && slots.length < LIMITS.sizesMax; i++) addSize(objectOf(formats[i]), slots)
+  for (let i = 0; i < formats.length && slots.length < LIMITS.sizesMax; i++) {
+    const size = objectOf(formats[i])
+    addSize(size, slots)
+    if (size.wratio !== undefined) addShape(size, slots, slotsKnown)
+  }
   if (slots.length === 0) return undefined
   return {
     mimes: mimesMask(banner.mimes, 0),
@@ -108,6 +115,15 @@ function addSize(size: Json, slots: number[]): void {
   if (!Number.isInteger(width) || !Number.isInteger(height)) return
   const slot = bannerSlot(width, height)
   if (!slots.includes(slot)) slots.push(slot)
+}
+
+/** Adds the sizes of ours that have the shape. OpenRTB 2.6, 3.2.10. Cost: O(sizes of the tenant's banners). */
+function addShape(size: Json, slots: number[], slotsKnown: FloorTerms['slotsKnown']): void {
+  for (const slot of slotsKnown.keys()) {
+    if (slots.length >= LIMITS.sizesMax) return
+    const { width, height } = bannerSizeOf(slot)
+    if (slot < VIDEO_SLOT && hasShape(size, width, height) && !slots.includes(slot)) slots.push(slot)
+  }
 }
 
 /** @param currency that its floors by length are in */

@@ -18,6 +18,8 @@ export interface ReadTerms {
   /** Hour of the week in the tenant's time zone as text. */
   readonly daypart: string
   readonly nowMs: number
+  /** Slots that any line item has, as keys. */
+  readonly slotsKnown: ReadonlyMap<number, unknown>
   /** The dimensions that any line item restricts: only these are read. */
   readonly targeted: readonly DimensionName[]
   readonly readAgent: ReadAgent
@@ -75,7 +77,9 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
     currency,
     reason: reasonFor(body, currency, terms),
     facts: readFacts(body, { ...terms, exchangeId: terms.exchange.id, personal }),
-    impressions: readImpressions(body.imp, { rates: terms.rates, currency, seat: terms.exchange.seat ?? '' }),
+    impressions: readImpressions(body.imp, {
+      ...{ rates: terms.rates, slotsKnown: terms.slotsKnown, currency, seat: terms.exchange.seat ?? '' },
+    }),
     userDataAllowed: personal,
   }
 }

@@ -186,6 +186,10 @@ export const FORMAT = { banner: 1, video: 2, audio: 3, native: 4 } as const
 export function bannerSlot(width: number, height: number): number {
   return width * 16_384 + height
 }
+/** The size of a banner's slot. */
+export function bannerSizeOf(slot: number): { readonly width: number; readonly height: number } {
+  return { width: Math.floor(slot / 16_384), height: slot % 16_384 }
+}
 /** The slot of every video; above all slots of banners. */
 export const VIDEO_SLOT = 0x1000_0000
 /** The slot of everything that is only heard. */
