@@ -45,9 +45,20 @@ export interface NamedList {
   readonly values: ReadonlySet<string>
 }
 
+/** Of each request, so that a list of thousands is compared once and not for every line item that names it. */
+const listAnswers = new WeakMap<Facts, Map<NamedList, boolean>>()
+
 function isInList(id: string, asked: Asked): boolean {
   const list = asked.lists.get(id)
   if (list === undefined) return false
+  const answers = listAnswers.get(asked.facts) ?? new Map<NamedList, boolean>()
+  listAnswers.set(asked.facts, answers)
+  const answer = answers.get(list) ?? hasOneOf(list, asked)
+  answers.set(list, answer)
+  return answer
+}
+
+function hasOneOf(list: NamedList, asked: Asked): boolean {
   const fact = factOf(list.dimension, asked)
   if (typeof fact !== 'string' && MATCHES[list.dimension] === undefined) return fact.some(one => list.values.has(one))
   return [...list.values].some(value => factHas(list.dimension, fact, value))
