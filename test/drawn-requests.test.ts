@@ -18,8 +18,8 @@ const REQUESTS = 600
 /** To compile the schema of a request with many impressions costs tens of milliseconds. */
 const JUDGED = 150
 
-const serving = new Serving(compiledTenant(sampleTenant()), NOW_MS)
-const exchange = serving.exchange('prebid') as Exchange
+const catalog = compiledTenant(sampleTenant())
+const exchange = new Serving(catalog, NOW_MS).exchange('prebid') as Exchange
 const recorder = new Recorder(createRecorderBlock())
 const records = await readTenantRecords(fileURLToPath(new URL('tenants/acme-outdoor', import.meta.url)))
 const requests = diverseRequests(records, { count: REQUESTS, exchange: 'prebid', random: new Random(SEED) })
@@ -27,6 +27,8 @@ const requests = diverseRequests(records, { count: REQUESTS, exchange: 'prebid',
 /** The answer of a bid path that has answered nothing before, by the same chance each time. */
 function answerTo(text: string): { status: number; body: string; alarms: readonly string[] } {
   const alarms: string[] = []
+  // Creatives that take turns remember whose turn it is.
+  const serving = new Serving(catalog, NOW_MS)
   const path = new BidPath({
     recorder,
     pickIndex: new Random(SEED).pickIndex,
