@@ -6,6 +6,7 @@ import { type Catalog, FORMAT, SPACE } from '../state/catalog.ts'
 import { findText } from '../state/text-table.ts'
 import { CHOICE_FIRST, CreativeChoice } from './creative-choice.ts'
 import { creativeFits } from './creative-fit.ts'
+import { dealFor, lowestFloor, NOT_THIS_ADVERTISER, OPEN_AUCTION } from './deal-choice.ts'
 import { lengthFloor } from './length-floors.ts'
 import { Matcher } from './matcher.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
@@ -42,6 +43,7 @@ export const STAGES = [
   'advertiser-blocked',
   'category-blocked',
   'creative-not-allowed',
+  'creative-not-approved',
   'already-on-page',
   'paced-out',
 ] as const satisfies readonly NoBidReason[]
@@ -52,6 +54,7 @@ const FLOOR = STAGES.indexOf('below-floor')
 const ADVERTISER = STAGES.indexOf('advertiser-blocked')
 const CATEGORY = STAGES.indexOf('category-blocked')
 const CREATIVE = STAGES.indexOf('creative-not-allowed')
+const APPROVAL = STAGES.indexOf('creative-not-approved')
 const ON_PAGE = STAGES.indexOf('already-on-page')
 const PACED = STAGES.indexOf('paced-out')
 const PASSED = STAGES.length
@@ -59,9 +62,6 @@ const PASSED = STAGES.length
 /** Of one category in IAB Content Category Taxonomy 1.0, as documents may name them. */
 const SUBCATEGORIES_MAX = 99
 const RATE_WHOLE_PPM = 1_000_000
-/** Instead of a deal's position. */
-const OPEN_AUCTION = -1
-const NOT_THIS_ADVERTISER = -2
 
 /** Decides with one catalog. One bid thread uses one engine; nothing is kept between requests but scratch. */
 export class Engine {
@@ -83,6 +83,8 @@ export class Engine {
   #blocksCategories = false
   #limitsCategories = false
   #languages: readonly number[] = []
+  /** Position of the exchange that asks, −1 where no creative is barred from any. */
+  #exchange = -1
   #tied = 0
   readonly #tiedLineItem = new Uint32Array(LIMITS.tiedCandidatesMax)
   readonly #tiedCreative = new Uint32Array(LIMITS.tiedCandidatesMax)
@@ -123,6 +125,9 @@ export class Engine {
     this.#limitsCategories = facts.allowedCategories.length > 0
     for (let i = 0; i < facts.allowedCategories.length; i++) this.#allow(facts.allowedCategories[i]!)
     this.#languages = facts.allowedLanguages
+    const { columns, header } = this.catalog
+    if (columns.creativeBarred.length > 0)
+      this.#exchange = header.exchanges.findIndex(({ id }) => id === facts.exchangeId)
   }
 
   /** A category, and those below it: few requests name what they allow, so that these are looked up one by one. */
@@ -254,7 +259,7 @@ export class Engine {
     const paceFirst = this.#reachedPacing
     if (paceFirst && this.#isPacedOut(ordinal, pickIndex)) return PACED
     if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
-    this.#deal = opportunity.deals.length === 0 ? OPEN_AUCTION : this.#dealFor(ordinal, opportunity)
+    this.#deal = opportunity.deals.length === 0 ? OPEN_AUCTION : dealFor(columns, ordinal, opportunity)
     if (this.#deal === NOT_THIS_ADVERTISER)
       return columns.lineItemPriceNanos[ordinal]! < this.#floorMinNanos ? FLOOR : ADVERTISER
     const floorNanos = this.#deal < 0 ? opportunity.floorNanos : opportunity.deals[this.#deal]!.floorNanos
@@ -275,40 +280,6 @@ export class Engine {
     return passRatePpm < RATE_WHOLE_PPM && pickIndex(RATE_WHOLE_PPM) >= passRatePpm
   }
 
-  /**
-   * Of the offered deals that the line item is in and its advertiser may bid on, the one with the lowest floor;
-   * OPEN_AUCTION for a line item without deals, NOT_THIS_ADVERTISER when each leaves its advertiser out.
-   */
-  #dealFor(ordinal: number, { deals }: Opportunity): number {
-    const { columns } = this.catalog
-    const start = columns.lineItemDealStart[ordinal]!
-    const end = columns.lineItemDealStart[ordinal + 1]!
-    if (start === end) return OPEN_AUCTION
-    let best = NOT_THIS_ADVERTISER
-    for (let offer = 0; offer < deals.length; offer++) {
-      const { id, floorNanos, advertiserDomains } = deals[offer]!
-      if (best >= 0 && deals[best]!.floorNanos <= floorNanos) continue
-      const value = findText(columns, SPACE.deal, id)
-      for (let i = start; i < end; i++)
-        if (columns.lineItemDeals[i] === value && this.#isInvited(ordinal, advertiserDomains)) best = offer
-    }
-    return best
-  }
-
-  /** Whether one of the domains is the advertiser's or above it. */
-  #isInvited(ordinal: number, domains: readonly string[]): boolean {
-    if (domains.length === 0) return true
-    const { columns } = this.catalog
-    const advertiser = columns.lineItemAdvertiser[ordinal]!
-    const start = columns.advertiserDomainStart[advertiser]!
-    const end = columns.advertiserDomainStart[advertiser + 1]!
-    return domains.some(domain => {
-      const value = findText(columns, SPACE.blockedDomain, domain)
-      for (let i = start; i < end; i++) if (columns.advertiserDomains[i] === value) return true
-      return false
-    })
-  }
-
   #isAdvertiserBlocked(advertiser: number): boolean {
     const { advertiserDomainStart: starts, advertiserDomains } = this.catalog.columns
     return this.#anyBlocked(advertiserDomains, starts[advertiser]!, starts[advertiser + 1]!)
@@ -317,6 +288,14 @@ export class Engine {
   #isCategoryBlocked(creative: number): boolean {
     const { creativeCategoryStart: starts, creativeCategories } = this.catalog.columns
     return this.#anyBlocked(creativeCategories, starts[creative]!, starts[creative + 1]!)
+  }
+
+  /** Whether the exchange that asks does not take it. */
+  #isBarred(creative: number): boolean {
+    const { creativeBarredStart: starts, creativeBarred } = this.catalog.columns
+    for (let i = starts[creative]!; i < starts[creative + 1]!; i++)
+      if (creativeBarred[i] === this.#exchange) return true
+    return false
   }
 
   /** Whether one of its own categories is none of those that are allowed. */
@@ -379,14 +358,8 @@ export class Engine {
     if (!creativeFits(columns, creative, opportunity)) return CREATIVE
     if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) return CREATIVE
     if (!this.#paysForLength(ordinal, creative, opportunity)) return CREATIVE
+    if (this.#exchange >= 0 && this.#isBarred(creative)) return APPROVAL
     if (this.#pageHasBids && this.#creativeOnPage[this.#firstRendition(creative)] === this.#request) return ON_PAGE
     return PASSED
   }
-}
-
-function lowestFloor(opportunity: Opportunity): number {
-  const { deals } = opportunity
-  let lowest: number = opportunity.privateAuction ? Number.POSITIVE_INFINITY : opportunity.floorNanos
-  for (let i = 0; i < deals.length; i++) if (deals[i]!.floorNanos < lowest) lowest = deals[i]!.floorNanos
-  return lowest
 }

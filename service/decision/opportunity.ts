@@ -12,6 +12,8 @@ export interface Facts {
    * above them (subdomain and domain), else a text. Those that no line item targets need not be filled.
    */
   readonly values: readonly FactValue[]
+  /** Path name of the exchange that asks. */
+  readonly exchangeId: string
   /** The user's id, '' when unknown or not to be used. */
   readonly userId: string
   /** Domains of advertisers that the publisher does not want. */

@@ -37,6 +37,10 @@ export const NO_BID_REASONS = {
       'No creative of those that remain has the attributes, type, media, language, duration or security that is asked' +
       ' for, or pays the floor of its duration.',
   },
+  'creative-not-approved': {
+    alarm: false,
+    meaning: 'The exchange has refused each creative that remains, or must approve it first.',
+  },
   'already-on-page': {
     alarm: false,
     meaning: 'All that remain have a bid for an earlier impression of the page, and may be there once.',

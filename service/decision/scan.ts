@@ -133,7 +133,13 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     facts.allowedLanguages.includes(languageCode(creative.language))
   const fitting = unblocked.filter(creative => fits(creative, opportunity) && speaks(creative) && pays(creative))
   if (fitting.length === 0) return STAGES.indexOf('creative-not-allowed')
-  if (onPage.has(advertiser.id) || fitting.every(({ id }) => onPage.has(id))) return STAGES.indexOf('already-on-page')
+  const approved = fitting.filter(({ approvals }) => {
+    const says = approvals?.[facts.exchangeId]
+    const asker = tables.documents.exchanges.find(({ id }) => id === facts.exchangeId)
+    return says !== 'refused' && (asker?.creativeApproval !== 'needed' || says === 'approved')
+  })
+  if (approved.length === 0) return STAGES.indexOf('creative-not-approved')
+  if (onPage.has(advertiser.id) || approved.every(({ id }) => onPage.has(id))) return STAGES.indexOf('already-on-page')
   return lineItem.passThroughRate === 0 ? STAGES.indexOf('paced-out') : STAGES.length
 }
 

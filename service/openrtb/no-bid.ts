@@ -16,6 +16,7 @@ export const NBR: Readonly<Record<NoBidReason, number>> = {
   'advertiser-blocked': 0,
   'category-blocked': 0,
   'creative-not-allowed': 0,
+  'creative-not-approved': 0,
   'already-on-page': 0,
   'paced-out': 0,
   'bid-refused': 1,

@@ -42,6 +42,7 @@ export function readFacts(request: Json, terms: FactTerms): Facts {
   }
   return {
     values,
+    exchangeId: terms.exchangeId,
     userId: terms.personal ? userIdOf(source) : '',
     blockedDomains: lowerCase(textsOf(request.badv, LIMITS.blockedItemsMax)),
     blockedCategories: textsOf(request.bcat, LIMITS.blockedItemsMax),

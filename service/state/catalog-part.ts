@@ -122,10 +122,22 @@ export class PartCollector {
     if (document.status !== 'active') return
     const advertiser = this.#advertisers.get(document.advertiserId)?.document
     assert(advertiser !== undefined, 'a creative comes after its advertiser', { id: document.id })
+    const barred = this.#barredFrom(document)
     for (const rendition of renditionsOf(document)) {
       this.#creativeIds.push(document.id)
-      this.#creatives.add(rendition, advertiser, this.#render(rendition, advertiser), this.#texts)
+      this.#creatives.add(rendition, advertiser, { fragment: this.#render(rendition, advertiser), barred }, this.#texts)
     }
+  }
+
+  /** Positions of the exchanges that have refused a creative, or have not approved it and must. */
+  #barredFrom({ approvals = {} }: Creative): readonly number[] {
+    const barred: number[] = []
+    for (let position = 0; position < this.exchanges.length; position++) {
+      const { id, creativeApproval } = this.exchanges[position]!
+      const says = approvals[id]
+      if (says === 'refused' || (creativeApproval === 'needed' && says !== 'approved')) barred.push(position)
+    }
+    return barred
   }
 
   #addLineItem(document: LineItem): void {

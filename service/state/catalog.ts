@@ -60,6 +60,9 @@ const CREATIVE_COLUMNS = {
   creativeCategoryStart: 'u32',
   creativeCategories: 'u32',
   creativeSlot: 'u32',
+  /** CSR: positions in the header's exchanges of those that the creative must not be sent to. */
+  creativeBarredStart: 'u32',
+  creativeBarred: 'u8',
   /** Renditions of one creative have ordinals one after another: how many are before this one. */
   creativeRendition: 'u8',
   /** CSR of assetWords; only native creatives have any. */

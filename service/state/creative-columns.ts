@@ -13,12 +13,22 @@ import { languageCode, mimeBit } from './vocabulary.ts'
 /** Creatives as one collector has them: columns in the order in which they were added, texts by its own numbers. */
 export interface CreativesPart {
   readonly numbers: { readonly [name in keyof CreativeColumns['numbers']]: Uint32Array }
+  readonly barredStart: Uint32Array
+  readonly barred: Uint32Array
   readonly fragmentStart: Uint32Array
   readonly fragments: Uint8Array
   readonly categoryStart: Uint32Array
   readonly categories: Uint32Array
   readonly assetStart: Uint32Array
   readonly assets: Uint32Array
+}
+
+/** What a creative is beside its document. */
+interface CreativeParts {
+  /** Its part of every bid, ASCII. */
+  readonly fragment: string
+  /** Positions of the exchanges that do not take it. */
+  readonly barred: readonly number[]
 }
 
 /** Creatives of one build. Categories are numbers of texts, of whoever adds. */
@@ -41,6 +51,8 @@ export class CreativeColumns {
   }
   #lastId = ''
   #rendition = 0
+  readonly #barredStart = growingU32()
+  readonly #barred = growingU32()
   readonly #fragmentStart = growingU32()
   readonly #fragments = new GrowingText()
   readonly #categoryStart = growingU32()
@@ -56,10 +68,9 @@ export class CreativeColumns {
   /**
    * Takes one rendition of an active creative of an advertiser, those of one creative one after another. Its ordinal
    * is the count before.
-   * @param fragment its part of every bid, ASCII
    * @throws AssertionFailure when the fragment is not ASCII
    */
-  add(document: Creative, advertiser: Advertiser, fragment: string, texts: TextTableBuilder): void {
+  add(document: Creative, advertiser: Advertiser, { fragment, barred }: CreativeParts, texts: TextTableBuilder): void {
     const { numbers } = this
     const fits = fitOf(document)
     numbers.format.push(fits.format)
@@ -77,6 +88,8 @@ export class CreativeColumns {
     numbers.rendition.push(this.#rendition)
     this.#fragmentStart.push(this.#fragments.length)
     this.#fragments.push(fragment)
+    this.#barredStart.push(this.#barred.length)
+    for (const exchange of barred) this.#barred.push(exchange)
     this.#assetStart.push(this.#assets.length)
     if (document.format === 'native') for (const word of assetWords(document)) this.#assets.push(word)
     this.#categoryStart.push(this.#categories.length)
@@ -91,6 +104,8 @@ export class CreativeColumns {
   take(): CreativesPart {
     return {
       numbers: mapColumns(this.numbers, column => column.take()),
+      barredStart: this.#barredStart.take(),
+      barred: this.#barred.take(),
       fragmentStart: this.#fragmentStart.take(),
       fragments: this.#fragments.take(),
       categoryStart: this.#categoryStart.take(),
@@ -102,6 +117,8 @@ export class CreativeColumns {
 
   /** Adds what another one handed over; `numberOf` are its texts' numbers here. Cost: O(bytes). */
   append(part: CreativesPart, numberOf: Growing<Uint32Array>): void {
+    this.#barredStart.append(part.barredStart, this.#barred.length)
+    this.#barred.append(part.barred)
     this.#fragmentStart.append(part.fragmentStart, this.#fragments.length)
     this.#fragments.append(part.fragments)
     this.#categoryStart.append(part.categoryStart, this.#categories.length)
@@ -124,6 +141,8 @@ export class CreativeColumns {
       creativeDurationS: creatives,
       creativeWidth: creatives,
       creativeHeight: creatives,
+      creativeBarredStart: creatives + 1,
+      creativeBarred: this.#barred.length,
       creativeFragmentStart: creatives + 1,
       fragmentBytes: this.#fragments.length,
       creativeCategoryStart: creatives + 1,
@@ -153,6 +172,8 @@ export class CreativeColumns {
     columns.creativeRendition.set(numbers.rendition.view())
     columns.creativeLanguage.set(numbers.language.view())
     columns.creativeOwnCategories.set(numbers.ownCategories.view())
+    writeStarts(columns.creativeBarredStart, this.#barredStart.view(), this.#barred.length)
+    columns.creativeBarred.set(this.#barred.view())
     writeStarts(columns.creativeFragmentStart, this.#fragmentStart.view(), this.#fragments.length)
     columns.fragmentBytes.set(this.#fragments.view())
     writeStarts(columns.creativeCategoryStart, this.#categoryStart.view(), this.#categories.length)

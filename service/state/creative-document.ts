@@ -1,7 +1,7 @@
 /** The records of creatives: what is shown, played or heard. */
 import { LIMITS } from '../limits.ts'
 import { DIMENSIONS } from './dimensions.ts'
-import { flag, list, number, oneOf, optional, record, type TypeOf, text, variant } from './fields.ts'
+import { flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text, variant } from './fields.ts'
 import { CATEGORY, HTTPS_URL, pixels, RECORD_NAME, recordId, STATUS } from './record-fields.ts'
 import { MIMES } from './vocabulary.ts'
 
@@ -15,6 +15,13 @@ const creativeBase = {
   attributes: optional(list(number({ about: 'AdCOM creative attribute', min: 1, max: 31 }), { max: 31 })),
   categories: optional(list(CATEGORY, { max: 20 })),
   language: optional(DIMENSIONS.language.value),
+  approvals: optional(
+    mapOf(
+      { about: 'path name of an exchange', max: 31, pattern: /^[a-z][a-z0-9-]*$/, like: 'an exchange, like "adx"' },
+      oneOf(['pending', 'approved', 'refused'], 'what the exchange says of it'),
+      { about: 'what exchanges that look at creatives say of this one', max: LIMITS.exchangesMax },
+    ),
+  ),
 }
 
 const size = {

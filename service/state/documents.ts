@@ -73,6 +73,12 @@ const EXCHANGE = record(
     currency,
     noBid: oneOf(['empty', 'reason'], 'a no-bid is 204, or 200 with nbr'),
     gzip: flag('whether answers may be compressed'),
+    creativeApproval: optional(
+      oneOf(
+        ['needed', 'not-needed'],
+        'needed: only creatives that it approved are bid; not-needed, also without it: all that it did not refuse',
+      ),
+    ),
     bidsPerImpression: optional(
       oneOf(['one', 'many'], 'many: one bid for each deal and one for the open auction; without it one'),
     ),

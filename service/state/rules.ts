@@ -90,6 +90,8 @@ const INSECURE_LOAD = /(?:\b(?:src|srcset|poster|data)\s*=\s*["']?|\burl\(\s*["'
 
 function checkCreative(creative: Creative, known: KnownRecords, found: Problem[]): void {
   checkReference({ kind: 'advertisers', id: creative.advertiserId, path: 'advertiserId' }, known, found)
+  for (const id of Object.keys(creative.approvals ?? {}))
+    checkReference({ kind: 'exchanges', id, path: `approvals.${id}` }, known, found)
   if (creative.format === 'banner') {
     const { content } = creative
     if (content.kind === 'image' && !content.mime.startsWith('image/'))

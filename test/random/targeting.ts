@@ -183,7 +183,13 @@ export function randomValue(random: Random, name: DimensionName): FactValue {
   return maybe(random, [...VALUES[name].map(String), 'OTHER'])
 }
 
-const NOTHING_ASKED = { blockedDomains: [], blockedCategories: [], allowedCategories: [], allowedLanguages: [] }
+const NOTHING_ASKED = {
+  exchangeId: '',
+  blockedDomains: [],
+  blockedCategories: [],
+  allowedCategories: [],
+  allowedLanguages: [],
+}
 
 /** A request's facts; `empty` = nothing is known. */
 export function randomFacts(random: Random, { empty = false } = {}): Facts {
@@ -193,6 +199,7 @@ export function randomFacts(random: Random, { empty = false } = {}): Facts {
   if (empty) return { values: REQUEST_DIMENSIONS.map(unknown), userId: '', ...NOTHING_ASKED }
   return {
     values: REQUEST_DIMENSIONS.map(name => FACTS[name]?.(random) ?? randomValue(random, name)),
+    exchangeId: random.pick(VALUES.exchange),
     userId: random.chance(0.2) ? '' : `user-${random.pickIndex(1_000)}`,
     blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
     blockedCategories: random.chance(0.3) ? some(random, VALUES.category, 2) : [],

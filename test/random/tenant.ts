@@ -16,6 +16,7 @@ const SIZES = [
   [728, 90],
 ] as const
 const DEALS = ['deal-1', 'deal-2', 'deal-3']
+const APPROVALS = ['pending', 'approved', 'approved', 'refused'] as const
 const PAGE_RULES = ['one-per-advertiser', 'one-per-creative', 'any'] as const
 const MIMES = ['image/png', 'text/html'] as const
 const VIDEO_MIMES = ['video/mp4', 'video/webm'] as const
@@ -30,6 +31,7 @@ function randomCreative(random: Random, index: number, alike: boolean): Creative
     ...(random.chance(0.4) && !alike ? { attributes: some(random, [1, 3, 8], 2) } : {}),
     ...(random.chance(0.3) && !alike ? { categories: some(random, VALUES.category, 2) } : {}),
     ...(random.chance(0.3) && !alike ? { language: random.pick(['en', 'de', 'fr']) } : {}),
+    ...(random.chance(0.4) && !alike ? { approvals: { adx: random.pick(APPROVALS) } } : {}),
   } as const
   if (alike || random.chance(0.7)) {
     const [width, height] = alike ? SIZES[0] : random.pick(SIZES)
@@ -135,6 +137,13 @@ function randomLineItem(random: Random, index: number, creatives: readonly Creat
   }
 }
 
+function randomExchange(random: Random, id: string, mayAsk: boolean): TenantDocuments['exchanges'][number] {
+  return {
+    ...{ id, name: id, status: 'active', currency: 'USD', noBid: 'empty', gzip: false, networkAllowanceMs: 0 },
+    ...(mayAsk && random.chance(0.2) ? { creativeApproval: 'needed' } : {}),
+  }
+}
+
 /** A tenant of up to about 120 line items. `alike`: all equal, for any 300x250 banner. */
 export function randomTenant(
   random: Random,
@@ -145,7 +154,7 @@ export function randomTenant(
   return {
     settings: { name: 'Random', status: 'active', timeZone: 'UTC', currency: 'USD', ...onPage },
     rates: { asOf: '2026-11-21T00:00:00Z', rates: { EUR: 1.1 } },
-    exchanges: [],
+    exchanges: VALUES.exchange.map((id, index) => randomExchange(random, id, index === 0 && !alike)),
     advertisers: [0, 1, 2].map(index => ({
       id: `ad-${index}`,
       name: `Advertiser ${index}`,
