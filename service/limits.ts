@@ -82,6 +82,8 @@ export const LIMITS = {
   chunksInFlightMax: 3,
   /** The announced version and two earlier ones, to go back to. */
   versionsKeptMax: 3,
+  /** Of one tenant in the cache, unless a publish says else: four versions of about 1 GiB with what is compiled. */
+  stateBytesMax: 4 * 1024 * MIB,
   /** Versions that failed and are remembered, so that they are not tried again. The oldest are forgotten first. */
   versionsRefusedKeptMax: 100,
   /** Bad records that are kept with their reasons; more are only counted. */

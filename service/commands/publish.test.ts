@@ -67,6 +67,7 @@ test('a bad record is named and nothing is published, unless that is allowed', a
 test.each([
   [['--tenant', 'acme'], /--to/],
   [['--to', 'redis://127.0.0.1'], /--tenant/],
+  [['--to', 'redis://127.0.0.1', '--tenant', 'acme', '--quota-mib', '0'], /whole number from 1/],
   [['--to', 'http://127.0.0.1', '--tenant', 'acme'], /redis:\/\/ or rediss:\/\//],
   [['--to', 'redis://127.0.0.1', '--tenant', 'A'], /3 to 20 lower-case/],
   [['--to', 'redis://127.0.0.1', '--tenant', 'acme', '--fast'], /unknown option/],

@@ -3,30 +3,39 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SingleBar } from 'cli-progress'
 import { VersionCompiler } from '../compiled-chunks.ts'
+import { LIMITS } from '../limits.ts'
 import { type PublishOutcome, type PublishProgress, publishTenant } from '../remote-cache/publisher.ts'
 import { readTenantDirectory, TenantDirectoryError } from '../remote-cache/tenant-directory.ts'
 import { problemLine } from '../state/validate.ts'
 import { CACHE_UNREACHABLE, type CacheOptions, withCache, withCacheOptions } from './cache-arguments.ts'
-import { bad, EXIT, newCommand, runCommand } from './terminal.ts'
+import { bad, CommandProblem, EXIT, newCommand, runCommand } from './terminal.ts'
 
 const PROBLEMS_SHOWN = 50
 const MIB = 1024 * 1024
 
 interface Options extends CacheOptions {
   readonly allowBad: boolean
+  readonly quotaMib: number
 }
 
 const about =
   'Validates a directory of tenant documents, writes it to the remote cache as a new version and announces it.'
-const codes = `0 published · 1 bad records, nothing published · 2 usage · ${CACHE_UNREACHABLE} cache unreachable`
+const codes = `0 published · 1 bad or over quota, nothing published · 2 usage · ${CACHE_UNREACHABLE} cache unreachable`
 const command = withCacheOptions(newCommand('publish', about))
   .argument('<dir>', 'directory of tenant documents: settings.json, lineItems.json or .ndjson, …')
   .option('--allow-bad', 'publish the good records although there are bad ones', false)
+  .option('--quota-mib <mib>', 'what all stored versions may have together', wholeMib, LIMITS.stateBytesMax / MIB)
   .addHelpText('after', `\nExit codes: ${codes}`)
   .action(publish)
 
+function wholeMib(given: string): number {
+  if (/^[1-9]\d{0,6}$/.test(given)) return Number(given)
+  throw new CommandProblem('error: --quota-mib must be a whole number from 1 to 9999999')
+}
+
 async function publish(dir: string, options: Options): Promise<void> {
   const { tenant, allowBad } = options
+  const quotaBytes = options.quotaMib * MIB
   await withCache(options, async connection => {
     const bar = await startedBar(dir)
     try {
@@ -34,7 +43,8 @@ async function publish(dir: string, options: Options): Promise<void> {
       const documents = readTenantDirectory(dir)
       const compiler = new VersionCompiler()
       const onProgress = (progress: PublishProgress) => bar.update(progress)
-      const outcome = await publishTenant({ redis, tenantId: tenant, documents, allowBad, compiler, onProgress })
+      const what = { redis, tenantId: tenant, documents, allowBad, compiler, quotaBytes, onProgress }
+      const outcome = await publishTenant(what)
       bar.stop()
       process.exitCode = tell(outcome, tenant)
     } catch (error) {
@@ -76,6 +86,12 @@ async function bytesOfFiles(dir: string): Promise<number> {
 
 /** Prints what came out. @returns the exit code. */
 function tell(outcome: PublishOutcome, tenant: string): number {
+  if (outcome.kind === 'refused' && outcome.because === 'over-quota') {
+    const [stored, quota] = [outcome.storedBytes, outcome.quotaBytes].map(bytes => (bytes / MIB).toFixed(1))
+    const found = `the stored versions of ${tenant} have ${stored} MiB, and this one does not fit into its ${quota} MiB`
+    console.error(bad(`Nothing published: ${found}; publish fewer records or raise --quota-mib.`))
+    return EXIT.bad
+  }
   const { report } = outcome
   for (const problem of report.problems.slice(0, PROBLEMS_SHOWN)) console.error(problemLine(problem))
   const more = report.problemsTotal - Math.min(report.problems.length, PROBLEMS_SHOWN)

@@ -79,6 +79,8 @@ export interface VersionRecord {
   readonly createdAt: string
   readonly records: number
   readonly bytes: number
+  /** With what was compiled. Missing in records of older publishers. */
+  readonly storedBytes?: number
   readonly chunks: Readonly<Partial<Record<DocumentKindName, number>>>
 }
 

@@ -81,6 +81,21 @@ describe('a publish', () => {
     expect(await recordsOf(versionOf(await publish(withBadLineItem(), true)))).toBe(good)
   })
 
+  test('over its quota announces nothing and leaves nothing, and counts what is stored', async () => {
+    const documents = [...publishRecords({ lineItems: 20, seed: 1 })]
+    await publish(documents)
+    const [text = ''] = await redis.hvals('t:{acme}:state:versions')
+    const { storedBytes } = JSON.parse(text) as { storedBytes: number }
+    const keysBefore = await redis.keys('*')
+    const quotaBytes = 2 * storedBytes - 1
+    const over = await publishTenant({ redis, tenantId, documents, quotaBytes })
+    expect(over).toMatchObject({ kind: 'refused', because: 'over-quota', storedBytes, quotaBytes })
+    expect((await redis.keys('*')).toSorted()).toEqual(keysBefore.toSorted())
+    expect((await source.announced())?.number).toBe(1)
+    const fits = await publishTenant({ redis, tenantId, documents, quotaBytes: 2 * storedBytes })
+    expect(fits).toMatchObject({ kind: 'published', announcement: { number: 2 } })
+  })
+
   test('without settings is refused even so', async () => {
     const documents = [...publishRecords({ lineItems: 20, seed: 1 })].filter(({ kind }) => kind !== 'settings')
     expect(await publish(documents, true)).toMatchObject({ kind: 'refused', because: 'unusable' })

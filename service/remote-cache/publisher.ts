@@ -9,7 +9,7 @@ import { DocumentReader, type GoodDocument, type ReadReport, type RecordPlace } 
 import { type Chunk, ChunkWriter } from './chunks.ts'
 import { keysOfVersion, type Manifest, type StateKeys, stateKeys, summaryOf, type VersionRecord } from './layout.ts'
 import { type Announcement, SourceError } from './source.ts'
-import { ANNOUNCE_TRIES_MAX, executed, storedVersions } from './versions.ts'
+import { ANNOUNCE_TRIES_MAX, executed, type StoredVersions, storedVersions } from './versions.ts'
 
 /** A record as it was read, before validation. */
 export interface PublishRecord {
@@ -46,6 +46,8 @@ export interface PublishOptions {
   readonly allowBad?: boolean
   /** Stores its compilation beside the records. */
   readonly compiler?: ChunkCompiler
+  /** Bytes that all stored versions of the tenant may have together, this one included. */
+  readonly quotaBytes?: number
   readonly onProgress?: (progress: PublishProgress) => void
   readonly clock?: Clock
 }
@@ -66,6 +68,15 @@ export type PublishOutcome =
       readonly removed: readonly string[]
     }
   | { readonly kind: 'refused'; readonly because: 'bad-records' | 'unusable'; readonly report: ReadReport }
+  | {
+      readonly kind: 'refused'
+      readonly because: 'over-quota'
+      /** Of the records up to where it stopped. */
+      readonly report: ReadReport
+      /** What the versions from before have. */
+      readonly storedBytes: number
+      readonly quotaBytes: number
+    }
 
 /** Chunks of a publish that dies vanish after this by themselves; nothing has named them. One publish takes less. */
 const UNANNOUNCED_MS = 60 * 60 * 1_000
@@ -82,11 +93,17 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
   const createdAt = new Date(clock.nowMs()).toISOString()
   const version = `${createdAt.replace(/[-:]|\.\d+/g, '')}-${randomBytes(4).toString('hex')}`
   const keys = stateKeys(options.tenantId)
-  const { report, writer } = await writeChunks(options, keys, version)
-  const bad = Object.values(report.counts).some(count => count.bad > 0)
-  const refusal = !report.usable ? 'unusable' : bad && options.allowBad !== true ? 'bad-records' : undefined
+  const quotaBytes = options.quotaBytes ?? LIMITS.stateBytesMax
+  const storedBytes = bytesStored(await storedVersions(options.redis, keys))
+  const { report, writer, fits } = await writeChunks(options, { keys, version, bytesMax: quotaBytes - storedBytes })
   const by = options.compiler === undefined ? {} : { compiledBy: options.compiler.by }
   const manifest: Manifest = { schema: 1, version, createdAt, ...by, kinds: writer.kinds }
+  if (!fits) {
+    await options.redis.unlink(keysOfVersion(keys, version, chunkCounts(manifest)))
+    return { kind: 'refused', because: 'over-quota', report, storedBytes, quotaBytes }
+  }
+  const bad = Object.values(report.counts).some(count => count.bad > 0)
+  const refusal = !report.usable ? 'unusable' : bad && options.allowBad !== true ? 'bad-records' : undefined
   if (refusal !== undefined) {
     await options.redis.unlink(keysOfVersion(keys, version, chunkCounts(manifest)))
     return { kind: 'refused', because: refusal, report }
@@ -98,27 +115,35 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
   return { kind: 'published', version, announcement, records, bytes, totalMs, report, removed }
 }
 
-/** Validates all records; writes the good ones until it is known that they will not be published. */
+function bytesStored({ versions }: StoredVersions): number {
+  return versions.reduce((sum, { record }) => sum + (record.storedBytes ?? record.bytes), 0)
+}
+
+/**
+ * Validates all records; writes the good ones until it is known that they will not be published.
+ * Where bytesMax do not suffice it stops, with at most one chunk above them.
+ */
 async function writeChunks(
   { redis, documents, allowBad, compiler, onProgress }: PublishOptions,
-  keys: StateKeys,
-  version: string,
-): Promise<{ report: ReadReport; writer: ChunkWriter }> {
+  { keys, version, bytesMax }: { readonly keys: StateKeys; readonly version: string; readonly bytesMax: number },
+): Promise<{ report: ReadReport; writer: ChunkWriter; fits: boolean }> {
   const writer = new ChunkWriter()
   let good: GoodDocument | undefined
   const reader = new DocumentReader(document => {
     good = document
   })
-  let [records, bytes, writing] = [0, 0, true]
+  let [records, bytes, stored, writing] = [0, 0, 0, true]
   const store = async (chunk: Chunk | undefined) => {
     if (chunk === undefined) return
     const { kind, index } = chunk
     await redis.set(keys.chunk(version, kind, index), chunk.bytes, 'PX', UNANNOUNCED_MS)
     bytes += chunk.bytes.length
+    stored += chunk.bytes.length
     const compiled = compiler?.take(kind)
     if (compiled === undefined) return
     await redis.set(keys.compiled(version, kind, index), Buffer.from(compiled), 'PX', UNANNOUNCED_MS)
     writer.noteCompiled(chunk, compiled)
+    stored += compiled.length
   }
   for await (const { kind, value, where } of documents) {
     good = undefined
@@ -130,12 +155,13 @@ async function writeChunks(
       // After the chunk before it is stored, to which it does not belong.
       if (document !== undefined) compiler?.add(document)
     }
+    if (stored > bytesMax) break
     records++
     if (records % PROGRESS_RECORDS === 0) onProgress?.({ records, bytes })
   }
-  if (writing) await store(writer.end())
+  if (writing && stored <= bytesMax) await store(writer.end())
   onProgress?.({ records, bytes })
-  return { report: reader.finish(), writer }
+  return { report: reader.finish(), writer, fits: stored <= bytesMax }
 }
 
 function chunkCounts(manifest: Manifest): VersionRecord['chunks'] {
@@ -176,9 +202,10 @@ async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Prom
   throw new SourceError('cache-answer', `${version}: others announced ${ANNOUNCE_TRIES_MAX} times meanwhile`)
 }
 
-function recordsAndBytes(manifest: Manifest): { records: number; bytes: number } {
+function recordsAndBytes(manifest: Manifest): { records: number; bytes: number; storedBytes: number } {
   const { records, bytes } = summaryOf(manifest, false)
-  return { records, bytes }
+  const chunks = Object.values(manifest.kinds).flatMap(kind => kind.chunks)
+  return { records, bytes, storedBytes: chunks.reduce((sum, { compiled }) => sum + (compiled?.bytes ?? 0), bytes) }
 }
 
 /**
