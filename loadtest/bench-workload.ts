@@ -2,6 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generateTenant } from '../service/commands/generator.ts'
+import type { TargetingStyle } from '../service/commands/generator-targeting.ts'
 import type { DocumentKindName, LineItem, TenantDocuments } from '../service/state/documents.ts'
 import { tenantWorkload, type WorkloadRequest } from './workload.ts'
 
@@ -9,9 +10,9 @@ import { tenantWorkload, type WorkloadRequest } from './workload.ts'
 const BEST_SHARE = 0.5
 
 /** All documents of a generated tenant in memory. Cost: O(line items), about 0.05 ms each. */
-export function benchDocuments(lineItems: number, seed: number): TenantDocuments {
+export function benchDocuments(lineItems: number, seed: number, targeting: TargetingStyle = 'usual'): TenantDocuments {
   const found: Partial<Record<DocumentKindName, unknown[]>> = {}
-  for (const { kind, value } of generateTenant({ lineItems, seed })) {
+  for (const { kind, value } of generateTenant({ lineItems, seed, targeting })) {
     found[kind] ??= []
     found[kind].push(value)
   }

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
+import type { TargetingStyle } from '../service/commands/generator-targeting.ts'
 import { newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
 import { type EngineFigures, measureEngine, median } from './bench-engine.ts'
 import { benchDocuments, benchTraffic, writeTenantDirectory } from './bench-workload.ts'
@@ -33,6 +34,7 @@ interface Options {
   readonly json: boolean
   readonly rounds: string
   readonly seconds: string
+  readonly targeting: TargetingStyle
   readonly only?: string
 }
 
@@ -97,9 +99,12 @@ async function commonTraffic(services: readonly ServiceProcess[], drawn: readonl
   return kept.slice(0, REQUESTS)
 }
 
-async function startContenders(folder: string): Promise<{ contenders: readonly Contender[]; bidShare: number }> {
-  const large = benchDocuments(LARGE, SEED)
-  const small = benchDocuments(SMALL, SEED)
+async function startContenders(
+  folder: string,
+  targeting: TargetingStyle,
+): Promise<{ contenders: readonly Contender[]; bidShare: number }> {
+  const large = benchDocuments(LARGE, SEED, targeting)
+  const small = benchDocuments(SMALL, SEED, targeting)
   const services: [number, ServiceProcess][] = []
   for (const [lineItems, documents] of [[SMALL, small] as const, [LARGE, large] as const]) {
     const directory = await mkdtemp(join(folder, 'tenant-'))
@@ -193,14 +198,14 @@ async function bench(options: Options): Promise<void> {
   }
   const figures = new Map<number, EngineFigures>()
   for (const size of options.only === 'service' ? [] : SIZES) {
-    const documents = benchDocuments(size, SEED)
+    const documents = benchDocuments(size, SEED, options.targeting)
     figures.set(size, measureEngine(documents, benchTraffic(documents, REQUESTS, SEED), 10))
   }
   if (figures.size > 0) printEngine(figures)
   if (options.only === 'engine') return
   const folder = await mkdtemp(join(tmpdir(), 'bidcell-bench-'))
   try {
-    const { contenders, bidShare } = await startContenders(folder)
+    const { contenders, bidShare } = await startContenders(folder, options.targeting)
     const windows = await measureAll(contenders, Number(options.rounds), Number(options.seconds) * 1e3)
     for (const contender of contenders) await contender.stop()
     printService(windows)
@@ -245,6 +250,11 @@ await runCommand(
     .option('--json', 'end with one line of JSON', false)
     .option('--rounds <count>', 'rounds over all servers', '12')
     .option('--seconds <seconds>', 'length of one window', '1.5')
+    .addOption(
+      new Option('--targeting <style>', 'what line items restrict: what most do, or every dimension')
+        .choices(['usual', 'everything'])
+        .default('usual'),
+    )
     .addOption(new Option('--only <part>', 'measure one part').choices(['engine', 'service']))
     .action(bench),
 )

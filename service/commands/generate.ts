@@ -1,7 +1,7 @@
 /** `npm run generate -- --line-items N --out DIR`: writes a generated tenant as files. */
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 import { LIMITS } from '../limits.ts'
 import { DOCUMENT_KIND_NAMES, DOCUMENT_KINDS, type DocumentKindName } from '../state/documents.ts'
 import { generatedCounts, generateTenant, type TenantRequest } from './generator.ts'
@@ -97,14 +97,19 @@ const command = newCommand('generate', 'Writes a generated tenant with realistic
   .requiredOption('--line-items <count>', `1 to ${LIMITS.lineItemsMax}`, wholeFrom(1, LIMITS.lineItemsMax))
   .requiredOption('--out <dir>', 'directory for the documents; made when it is not there')
   .option('--seed <number>', `0 to ${SEED_MAX}`, wholeFrom(0, SEED_MAX), 1)
+  .addOption(
+    new Option('--targeting <style>', 'what line items restrict: what most do, or every dimension')
+      .choices(['usual', 'everything'])
+      .default('usual'),
+  )
   .option('--force', 'replace the tenant documents in a directory that is not empty', false)
   .addHelpText('after', '\nExit codes: 0 written, 2 wrong arguments or a directory that cannot be written.')
-  .action(async ({ lineItems, out, seed, force }: Options) => {
+  .action(async ({ lineItems, out, seed, targeting = 'usual', force }: Options) => {
     await prepare(out, force)
     const total = Object.values(generatedCounts(lineItems)).reduce((sum, count) => sum + count, 0)
     const progress = startProgress('Writing records', total)
     try {
-      const records = await write(out, { lineItems, seed }, progress)
+      const records = await write(out, { lineItems, seed, targeting }, progress)
       progress.stop()
       console.log(`Wrote ${records} records, ${lineItems} of them line items, to ${out} (seed ${seed}).`)
     } catch (error) {

@@ -15,6 +15,9 @@ import {
   REGIONS,
 } from './generator-world.ts'
 
+/** What line items restrict: what most campaigns do (place, device, site, time), or every dimension there is. */
+export type TargetingStyle = 'usual' | 'everything'
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 type Rule<T> = { readonly include?: readonly T[]; readonly exclude?: readonly T[] }
 
@@ -110,7 +113,7 @@ function addInventory(random: Random, targeting: Mutable<Targeting>): void {
 }
 
 /** The targeting of one line item. Deterministic for the state of `random`. */
-export function makeTargeting(random: Random): Targeting {
+export function makeTargeting(random: Random, style: TargetingStyle): Targeting {
   const targeting: Mutable<Targeting> = {}
   const exchange = maybeRule(random, { include: 0.2, exclude: 0.1 }, () =>
     zipfValues(random, random.between(1, 3), EXCHANGE_IDS.length, at => EXCHANGE_IDS[at] ?? 'adx'),
@@ -123,6 +126,6 @@ export function makeTargeting(random: Random): Targeting {
     side === 'include' ? [...random.pick(DAYPARTS)] : ['mon-sun 01-05'],
   )
   if (daypart !== undefined) targeting.daypart = daypart
-  addDetails(random, targeting)
+  if (style === 'everything') addDetails(random, targeting)
   return targeting
 }

@@ -9,7 +9,7 @@ import type { Advertiser, Campaign, DocumentKindName, Exchange, LineItem, Rates,
 import type { DocumentOf } from '../state/rules.ts'
 import { type CreativeOwner, makeCreative } from './generator-creatives.ts'
 import { GENERATED_LISTS, LIST_PARTS, makeLists } from './generator-lists.ts'
-import { makeTargeting } from './generator-targeting.ts'
+import { makeTargeting, type TargetingStyle } from './generator-targeting.ts'
 import { CATEGORIES, DEALS_PER_EXCHANGE, dealAt, EXCHANGE_IDS } from './generator-world.ts'
 
 /** One record of a generated tenant. */
@@ -23,6 +23,8 @@ export interface TenantRequest {
   readonly lineItems: number
   /** Any whole number; the same seed gives the same tenant, byte for byte. */
   readonly seed: number
+  /** `usual` without it. */
+  readonly targeting?: TargetingStyle
 }
 
 /** How many records of a kind come for so many line items. Also the total for a progress bar. */
@@ -53,7 +55,11 @@ const VIDEO_EVERY = 5
  * A whole tenant, record by record, in reading order; every record is valid. Memory: O(1), nothing is kept.
  * Cost: about 10 µs per record. Throws an AssertionFailure when lineItems is out of bounds.
  */
-export function* generateTenant({ lineItems, seed }: TenantRequest): Generator<GeneratedDocument, void, undefined> {
+export function* generateTenant({
+  lineItems,
+  seed,
+  targeting = 'usual',
+}: TenantRequest): Generator<GeneratedDocument, void, undefined> {
   const whole = Number.isInteger(lineItems) && lineItems >= 1 && lineItems <= LIMITS.lineItemsMax
   assert(whole, 'a tenant has 1 to lineItemsMax line items', { lineItems, lineItemsMax: LIMITS.lineItemsMax })
   const random = new Random(seed)
@@ -71,7 +77,7 @@ export function* generateTenant({ lineItems, seed }: TenantRequest): Generator<G
     yield { kind: 'creatives', value: makeCreative(random, creativeId(i), owner, format) }
   }
   yield* makeLists(random)
-  for (let i = 0; i < lineItems; i++) yield { kind: 'lineItems', value: makeLineItem(random, i, counts) }
+  for (let i = 0; i < lineItems; i++) yield { kind: 'lineItems', value: makeLineItem(random, i, { counts, targeting }) }
 }
 
 const SETTINGS: Settings = { name: 'Generated tenant', status: 'active', timeZone: 'America/New_York', currency: 'USD' }
@@ -185,7 +191,12 @@ function makeDeals(random: Random): readonly string[] {
 
 const TACTICS = ['Prospecting', 'Retargeting', 'Contextual', 'Run of network', 'Conquest', 'Brand safety tier 2']
 
-function makeLineItem(random: Random, index: number, counts: Readonly<Record<DocumentKindName, number>>): LineItem {
+interface LineItemTerms {
+  readonly counts: Readonly<Record<DocumentKindName, number>>
+  readonly targeting: TargetingStyle
+}
+
+function makeLineItem(random: Random, index: number, { counts, targeting }: LineItemTerms): LineItem {
   const campaign = random.zipf(counts.campaigns, 0.6)
   const advertiser = campaign % counts.advertisers
   const priority = makePriority(random)
@@ -200,7 +211,7 @@ function makeLineItem(random: Random, index: number, counts: Readonly<Record<Doc
     ...(random.chance(0.6) ? { flight: makeFlight(random, 0.05) } : {}),
     // What ranks high is steered: about half of it steps back at any moment.
     ...(random.chance(priority <= 12 ? 0.9 : 0.3) ? { passThroughRate: random.between(10, 90) / 100 } : {}),
-    targeting: makeTargeting(random),
+    targeting: makeTargeting(random, targeting),
     ...(inDeals ? { deals: makeDeals(random) } : {}),
     creativeIds: pickCreatives(random, advertiser, counts.creatives / counts.advertisers),
   }
