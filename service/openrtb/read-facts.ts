@@ -31,15 +31,24 @@ const READINGS = new Map(
   ]),
 )
 
+type Reading = NonNullable<ReturnType<typeof READINGS.get>>
+/** Every request of one catalog asks with the same list. */
+const readingsByList = new WeakMap<readonly DimensionName[], readonly Reading[]>()
+
+function readingsOf(targeted: readonly DimensionName[]): readonly Reading[] {
+  const known = readingsByList.get(targeted)
+  if (known !== undefined) return known
+  const readings = targeted.flatMap(name => READINGS.get(name) ?? [])
+  readingsByList.set(targeted, readings)
+  return readings
+}
+
 /** @returns normalised facts; what is missing or malformed is unknown. Pure. Cost: O(what is targeted and given). */
 export function readFacts(request: Json, terms: FactTerms): Facts {
   const values = UNKNOWN.slice()
   const source = sourceOf(request, terms)
-  for (const name of terms.targeted) {
-    const reading = READINGS.get(name)
-    if (reading === undefined || (reading.personal && !terms.personal)) continue
-    values[reading.position] = reading.read(source)
-  }
+  for (const reading of readingsOf(terms.targeted))
+    if (!reading.personal || terms.personal) values[reading.position] = reading.read(source)
   return {
     values,
     exchangeId: terms.exchangeId,
@@ -67,9 +76,18 @@ function sourceOf(request: Json, terms: FactTerms): FactSource {
         : ''
   const place = inventory === 'site' ? site : inventory === 'app' ? app : dooh
   return {
-    ...{ exchangeId: terms.exchangeId, daypart: terms.daypart, nowMs: terms.nowMs },
-    ...{ site, app, inventory, place, content: objectOf(place.content) },
-    ...{ device, geo: objectOf(device.geo ?? user.geo), user, sua: objectOf(device.sua) },
+    exchangeId: terms.exchangeId,
+    daypart: terms.daypart,
+    nowMs: terms.nowMs,
+    site,
+    app,
+    inventory,
+    place,
+    content: objectOf(place.content),
+    device,
+    geo: objectOf(device.geo ?? user.geo),
+    user,
+    sua: objectOf(device.sua),
     agent: new AgentText(device.ua, terms.readAgent),
   }
 }

@@ -76,9 +76,19 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
     request: body,
     currency,
     reason: reasonFor(body, currency, terms),
-    facts: readFacts(body, { ...terms, exchangeId: terms.exchange.id, personal }),
+    facts: readFacts(body, {
+      exchangeId: terms.exchange.id,
+      daypart: terms.daypart,
+      nowMs: terms.nowMs,
+      personal,
+      targeted: terms.targeted,
+      readAgent: terms.readAgent,
+    }),
     impressions: readImpressions(body.imp, {
-      ...{ rates: terms.rates, slotsKnown: terms.slotsKnown, currency, seat: terms.exchange.seat ?? '' },
+      rates: terms.rates,
+      slotsKnown: terms.slotsKnown,
+      currency,
+      seat: terms.exchange.seat ?? '',
     }),
     userDataAllowed: personal,
   }
