@@ -103,9 +103,9 @@ function measureScan(documents: TenantDocuments, asks: readonly Ask[], nowMs: nu
     const opportunity = opportunities[0]
     if (opportunity === undefined) continue
     const startMs = performance.now()
-    scan(tables, { facts, opportunity, nowMs, onPage: NOTHING })
+    scan(tables, { facts, opportunity, nowMs, onPage: NOTHING, spent: NOTHING })
     times.push((performance.now() - startMs) * 1e6)
-    eligible.push(eligibleCount(tables, { facts, opportunity, nowMs, onPage: NOTHING }))
+    eligible.push(eligibleCount(tables, { facts, opportunity, nowMs, onPage: NOTHING, spent: NOTHING }))
   }
   return { scanNs: Math.round(median(times)), eligibleMedian: median(eligible) }
 }

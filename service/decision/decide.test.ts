@@ -37,14 +37,17 @@ describe('the engine', () => {
       const documents = randomTenant(random)
       const tables = scanTables(documents)
       const catalog = compile(documents)
-      const engine = new Engine(catalog)
+      const { lineItemIdStart, lineItemIds, lineItemPassRatePpm: passRatePpm } = catalog.columns
+      const spent = new Set(documents.lineItems.filter(() => random.chance(0.15)).map(({ id }) => id))
+      const covers = (lineItem: number) => !spent.has(idAt(lineItemIdStart, lineItemIds, lineItem))
+      const engine = new Engine(catalog, { passRatePpm, covers })
       for (let ask = 0; ask < 15; ask++) {
         const facts = randomFacts(random)
         engine.prepare(facts)
         const onPage = new Set<string>()
         for (let impression = 0; impression < 2; impression++) {
           const opportunity = randomOpportunity(random)
-          const expected = scan(tables, { facts, opportunity, nowMs: NOW_MS, onPage })
+          const expected = scan(tables, { facts, opportunity, nowMs: NOW_MS, onPage, spent })
           const decision = engine.decide(opportunity, NOW_MS, random.pickIndex)
           const context = `SEED=${SEED} round=${round} ask=${ask}.${impression}`
           if (expected.kind === 'no-bid') {
@@ -53,7 +56,7 @@ describe('the engine', () => {
           } else {
             expect(decision.kind, context).toBe('bid')
             if (decision.kind !== 'bid') continue
-            const id = idAt(catalog.columns.lineItemIdStart, catalog.columns.lineItemIds, decision.lineItem)
+            const id = idAt(lineItemIdStart, lineItemIds, decision.lineItem)
             expect(
               expected.lineItems.map(lineItem => lineItem.id),
               context,
@@ -75,7 +78,7 @@ describe('the engine', () => {
     }
     expect(bids).toBeGreaterThan(2_000)
     expect(fixedPrices).toBeGreaterThan(20)
-    expect(reasons.size).toBe(9)
+    expect(reasons.size).toBe(10)
   })
 
   test('lets chance decide evenly between line items of equal rank, also when there are very many', () => {

@@ -4,6 +4,7 @@ import type { Nanos } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { type Catalog, FORMAT, SPACE } from '../state/catalog.ts'
 import { findText } from '../state/text-table.ts'
+import { type Allowance, unlimited } from './allowance.ts'
 import { CHOICE_FIRST, CreativeChoice } from './creative-choice.ts'
 import { creativeFits } from './creative-fit.ts'
 import { dealFor, lowestFloor, NOT_THIS_ADVERTISER, OPEN_AUCTION } from './deal-choice.ts'
@@ -46,6 +47,7 @@ export const STAGES = [
   'creative-not-approved',
   'already-on-page',
   'paced-out',
+  'no-budget',
 ] as const satisfies readonly NoBidReason[]
 
 const NO_BIDS: readonly NoBid[] = STAGES.map(reason => Object.freeze({ kind: 'no-bid', reason }))
@@ -57,6 +59,7 @@ const CREATIVE = STAGES.indexOf('creative-not-allowed')
 const APPROVAL = STAGES.indexOf('creative-not-approved')
 const ON_PAGE = STAGES.indexOf('already-on-page')
 const PACED = STAGES.indexOf('paced-out')
+const BUDGET = STAGES.indexOf('no-budget')
 const PASSED = STAGES.length
 
 /** Of one category in IAB Content Category Taxonomy 1.0, as documents may name them. */
@@ -67,6 +70,7 @@ const RATE_WHOLE_PPM = 1_000_000
 export class Engine {
   readonly catalog: Catalog
   readonly #matcher: Matcher
+  readonly #allowance: Allowance
   /** Per value that can block: the number of the request that blocked it. */
   readonly #blocked: Uint32Array
   /** Per value: the number of the request that allowed it. */
@@ -91,14 +95,16 @@ export class Engine {
   readonly #tiedDeal = new Int32Array(LIMITS.tiedCandidatesMax)
   /** The lowest floor of this impression, its deals included. */
   #floorMinNanos = 0
-  /** Whether a line item of this impression got as far as pacing. */
+  /** Whether a line item of this impression got as far as pacing, and as its budget. */
   #reachedPacing = false
+  #reachedBudget = false
   /** What `#check` found beside the stage. */
   #creative = -1
   #deal = -1
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, allowance: Allowance = unlimited(catalog)) {
     this.catalog = catalog
+    this.#allowance = allowance
     this.#matcher = new Matcher(catalog)
     this.#blocked = new Uint32Array(catalog.header.blockValues)
     this.#allowed = new Uint32Array(catalog.header.blockValues)
@@ -181,6 +187,7 @@ export class Engine {
     this.#floorMinNanos = lowestFloor(opportunity)
     let furthest = 0
     this.#reachedPacing = false
+    this.#reachedBudget = false
     matcher.begin(opportunity)
     for (let ordinal = matcher.next(); ordinal >= 0; ordinal = matcher.next()) {
       const stage = this.#check(ordinal, opportunity, nowMs, pickIndex)
@@ -255,8 +262,9 @@ export class Engine {
   /** The first check that a targeted line item fails, or PASSED; then #creative and #deal are set. */
   #check(ordinal: number, opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): number {
     const { columns } = this.catalog
-    // Once the last check was reached it is asked first: it is the cheapest, and no other can change the reason.
-    const paceFirst = this.#reachedPacing
+    // Once a last check was reached it is asked first: it is the cheapest, and none before it can change the reason.
+    const [paceFirst, budgetFirst] = [this.#reachedPacing, this.#reachedBudget]
+    if (budgetFirst && !this.#isCovered(ordinal)) return BUDGET
     if (paceFirst && this.#isPacedOut(ordinal, pickIndex)) return PACED
     if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
     this.#deal = opportunity.deals.length === 0 ? OPEN_AUCTION : dealFor(columns, ordinal, opportunity)
@@ -269,14 +277,22 @@ export class Engine {
     if (stage !== PASSED) return stage
     if (this.#pageHasBids && this.#advertiserOnPage[columns.lineItemAdvertiser[ordinal]!] === this.#request)
       return ON_PAGE
-    if (paceFirst || !this.#isPacedOut(ordinal, pickIndex)) return PASSED
-    this.#reachedPacing = true
-    return PACED
+    if (!paceFirst && this.#isPacedOut(ordinal, pickIndex)) {
+      this.#reachedPacing = true
+      return PACED
+    }
+    if (budgetFirst || this.#isCovered(ordinal)) return PASSED
+    this.#reachedBudget = true
+    return BUDGET
+  }
+
+  #isCovered(ordinal: number): boolean {
+    return this.#allowance.covers(ordinal, this.catalog.columns.lineItemPriceNanos[ordinal]!)
   }
 
   /** Chance at the line item's pass-through rate. */
   #isPacedOut(ordinal: number, pickIndex: PickIndex): boolean {
-    const passRatePpm = this.catalog.columns.lineItemPassRatePpm[ordinal]!
+    const passRatePpm = this.#allowance.passRatePpm[ordinal]!
     return passRatePpm < RATE_WHOLE_PPM && pickIndex(RATE_WHOLE_PPM) >= passRatePpm
   }
 

@@ -46,6 +46,10 @@ export const NO_BID_REASONS = {
     meaning: 'All that remain have a bid for an earlier impression of the page, and may be there once.',
   },
   'paced-out': { alarm: false, meaning: 'Chance, at the pass-through rate, left out all that remain.' },
+  'no-budget': {
+    alarm: false,
+    meaning: 'The budget of all that remain is spent, held by open bids, or not leased yet.',
+  },
   'bid-refused': { alarm: true, meaning: 'Our own acceptance check found the finished bid invalid; it was not sent.' },
   'internal-error': { alarm: true, meaning: 'A broken assertion while deciding; the process goes on.' },
 } as const satisfies Record<string, { alarm: boolean; meaning: string }>

@@ -32,6 +32,8 @@ export interface Asked {
   readonly nowMs: number
   /** Ids of advertisers, or of creatives where settings.onPage says so, with a bid for an earlier impression. */
   readonly onPage: ReadonlySet<string>
+  /** Ids of line items whose budget holds no bid. */
+  readonly spent: ReadonlySet<string>
 }
 
 /** Documents by id, made once. */
@@ -84,7 +86,7 @@ function better(winners: LineItem[], next: LineItem): LineItem[] {
 }
 
 /** The position in STAGES of the first check that fails, STAGES.length when none does. */
-function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, nowMs, onPage }: Asked): number {
+function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, nowMs, onPage, spent }: Asked): number {
   const campaign = tables.campaigns.get(lineItem.campaignId)
   const advertiser = tables.advertisers.get(campaign?.advertiserId ?? '')
   if (campaign?.status !== 'active' || lineItem.status !== 'active' || advertiser === undefined) return 0
@@ -140,7 +142,8 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
   })
   if (approved.length === 0) return STAGES.indexOf('creative-not-approved')
   if (onPage.has(advertiser.id) || approved.every(({ id }) => onPage.has(id))) return STAGES.indexOf('already-on-page')
-  return lineItem.passThroughRate === 0 ? STAGES.indexOf('paced-out') : STAGES.length
+  if (lineItem.passThroughRate === 0) return STAGES.indexOf('paced-out')
+  return spent.has(lineItem.id) ? STAGES.indexOf('no-budget') : STAGES.length
 }
 
 function slotOf(creative: Creative): number {

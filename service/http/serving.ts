@@ -4,6 +4,7 @@ import { Engine } from '../decision/decide.ts'
 import type { NativeOffer } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
 import { nativeFragment } from '../openrtb/native-markup.ts'
+import { BUDGET_KIND } from '../state/budget-fields.ts'
 import { hourOfWeek } from '../state/calendar.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
@@ -26,7 +27,8 @@ export class Serving {
 
   constructor(catalog: Catalog, nowMs: number) {
     this.catalog = catalog
-    this.engine = new Engine(catalog)
+    const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds } = catalog.columns
+    this.engine = new Engine(catalog, { passRatePpm, covers: lineItem => kinds[lineItem] === BUDGET_KIND.none })
     this.#exchanges = new Map(catalog.header.exchanges.map(exchange => [exchange.id, exchange]))
     this.#ownRate = new Map([[catalog.header.settings.currency, 1]])
     this.turnClock(nowMs)

@@ -19,6 +19,7 @@ export const NBR: Readonly<Record<NoBidReason, number>> = {
   'creative-not-approved': 0,
   'already-on-page': 0,
   'paced-out': 0,
+  'no-budget': 0,
   'bid-refused': 1,
   'internal-error': 1,
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { sampleTenant } from '../../test/sample-catalog.ts'
+import { BUDGET_KIND, NO_LIMIT_NANOS, pacingOfText } from './budget-fields.ts'
 import { type Catalog, idAt, openCatalog } from './catalog.ts'
 import { CatalogBuilder } from './catalog-builder.ts'
 import { DOCUMENT_KIND_NAMES, type LineItem, type TenantDocuments } from './documents.ts'
@@ -31,6 +32,33 @@ const idsOf = ({ header, columns }: Catalog) =>
   Array.from({ length: header.lineItems }, (_, ordinal) => idAt(columns.lineItemIdStart, columns.lineItemIds, ordinal))
 
 describe('a catalog', () => {
+  test('has budgets and plans by line item and by campaign', () => {
+    const campaigns = SAMPLE.campaigns.map(each =>
+      each.id === 'cmp-acme-winter'
+        ? { ...each, budget: { daily: 0.29, kind: 'smooth' as const }, pacing: { plan: 'even' as const } }
+        : each,
+    )
+    const weights = [1, 0.5]
+    const withBudgets = { ...SAMPLE, campaigns }
+    const catalog = compiled({
+      ...withBudgets,
+      lineItems: [
+        { ...BASE, id: 'a', budget: { total: 100.1 }, pacing: { plan: 'custom', weights } },
+        { ...BASE, id: 'b' },
+        { ...BASE, id: 'c', campaignId: 'cmp-acme-always-on' },
+      ],
+    })
+    const { columns, header } = catalog
+    expect([...columns.lineItemTotalNanos]).toEqual([100.1e9, NO_LIMIT_NANOS, NO_LIMIT_NANOS])
+    const { strict, smooth, none } = BUDGET_KIND
+    expect([...columns.lineItemBudgetKind]).toEqual([strict, smooth, none])
+    expect(columns.campaignDailyNanos[columns.lineItemCampaign[0]!]).toBe(0.29e9)
+    const planOf = (value: number | undefined) => pacingOfText(header.pacingPlans.get(value ?? -1) ?? '')
+    expect(planOf(columns.lineItemPacing[0])).toEqual({ plan: 'custom', weights })
+    expect(planOf(columns.lineItemPacing[1])).toEqual({ plan: 'asap', weights: [] })
+    expect(planOf(columns.campaignPacing[columns.lineItemCampaign[1]!])).toEqual({ plan: 'even', weights: [] })
+  })
+
   test('has its line items in the order in which they would win: priority, price, as they came', () => {
     const prices = [2, 3, 3, 9].map(cpm => ({ price: { cpm } }))
     const catalog = compiled(withLineItems(...prices, { priority: 1 }, { priority: 16, price: { cpm: 99 } }))

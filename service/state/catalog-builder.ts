@@ -131,6 +131,7 @@ export class CatalogBuilder {
     this.#writeAdvertisers(columns)
     writeStarts(columns.campaignIdStart, this.#own.campaignIdStart.view(), this.#own.campaignIds.length)
     columns.campaignIds.set(this.#own.campaignIds.view())
+    this.#writeCampaignBudgets(columns)
     this.#lineItems.write(columns, order)
     writePrograms(columns, programs, order)
     this.#members.write(columns.memberStart, columns.memberLists)
@@ -151,6 +152,7 @@ export class CatalogBuilder {
         lineItems: order.length,
         choosesCreatives: this.#lineItems.choosesCreatives(),
         words: plan.words,
+        pacingPlans: new Map(this.#texts.textsOf(SPACE.pacing).map(([text, number]) => [number, text])),
         ...index,
         targeted: DIMENSION_NAMES.filter(name => index.baseRows[name] >= 0 || programs.names.includes(name)),
         versionSystems: writeVersionRanges(columns, around.versions),
@@ -172,6 +174,7 @@ export class CatalogBuilder {
   }
 
   #sizes() {
+    const campaigns = this.#own.campaignIdStart.length
     return {
       ...this.#lineItems.sizes(),
       ...this.#creatives.sizes(),
@@ -179,11 +182,26 @@ export class CatalogBuilder {
       advertiserDomains: this.#own.advertiserDomains.length,
       campaignIdStart: this.#own.campaignIdStart.length + 1,
       campaignIds: this.#own.campaignIds.length,
+      campaignTotalNanos: campaigns,
+      campaignDailyNanos: campaigns,
+      campaignPacing: campaigns,
+      campaignFlightStartMs: campaigns,
+      campaignFlightEndMs: campaigns,
       textSlots: this.#texts.slotCount(),
       textStart: this.#texts.count + 1,
       textChars: this.#texts.charCount,
       textSpace: this.#texts.count,
     }
+  }
+
+  #writeCampaignBudgets(columns: CatalogColumns): void {
+    const { totalNanos, dailyNanos, flightStartMs, flightEndMs, pacing } = this.#own.campaignBudgets
+    columns.campaignTotalNanos.set(totalNanos.view())
+    columns.campaignDailyNanos.set(dailyNanos.view())
+    columns.campaignFlightStartMs.set(flightStartMs.view())
+    columns.campaignFlightEndMs.set(flightEndMs.view())
+    const numbers = this.#numbersOf[OWN]
+    for (let i = 0; i < pacing.length; i++) columns.campaignPacing[i] = numbers!.at(pacing.at(i))
   }
 
   #writeAdvertisers(columns: CatalogColumns): void {

@@ -1,13 +1,22 @@
 /** Collects validated documents on one thread and hands them over in parts, from which one thread builds a catalog. */
 import { assert } from '../foundation/assert.ts'
+import { limitNanos, pacingText } from './budget-fields.ts'
 import { SPACE } from './catalog.ts'
 import type { Dictionary } from './conditions.ts'
 import { CreativeColumns, type CreativesPart } from './creative-columns.ts'
 import { type Creative, renditionsOf } from './creative-document.ts'
 import { domainWithParents, type ListedDimension } from './dimensions.ts'
 import type { Advertiser, Campaign, Exchange, LineItem, Rates, Settings } from './documents.ts'
-import { GrowingText, growingU32 } from './growing.ts'
-import { type ActiveCampaign, type ActiveCreative, LineItemColumns, type LineItemsPart } from './line-item-columns.ts'
+import { GrowingText, growingF64, growingU32 } from './growing.ts'
+import {
+  type ActiveCampaign,
+  type ActiveCreative,
+  instantMs,
+  LineItemColumns,
+  type LineItemsPart,
+  OPEN_END_MS,
+  OPEN_START_MS,
+} from './line-item-columns.ts'
 import { ListMembers, type ListMembersPart } from './list-members.ts'
 import { type NewTexts, TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
@@ -54,6 +63,13 @@ export class PartCollector {
   /** Ids of active campaigns, one after another, and where each begins. */
   readonly campaignIds = new GrowingText()
   readonly campaignIdStart = growingU32()
+  readonly campaignBudgets = {
+    totalNanos: growingF64(),
+    dailyNanos: growingF64(),
+    flightStartMs: growingF64(),
+    flightEndMs: growingF64(),
+    pacing: growingU32(),
+  }
   #creativeIds: string[] = []
   readonly #creatives = new CreativeColumns()
   readonly #activeCreatives = new Map<string, ActiveCreative>()
@@ -116,6 +132,12 @@ export class PartCollector {
     this.#campaigns.set(document.id, { document, ordinal, advertiser: advertiser.index })
     this.campaignIdStart.push(this.campaignIds.length)
     this.campaignIds.push(document.id)
+    const { budget, flight } = document
+    this.campaignBudgets.totalNanos.push(limitNanos(budget?.total))
+    this.campaignBudgets.dailyNanos.push(limitNanos(budget?.daily))
+    this.campaignBudgets.flightStartMs.push(instantMs(flight?.start, OPEN_START_MS))
+    this.campaignBudgets.flightEndMs.push(instantMs(flight?.end, OPEN_END_MS))
+    this.campaignBudgets.pacing.push(this.#texts.add(SPACE.pacing, pacingText(document.pacing)))
   }
 
   #addCreative(document: Creative): void {

@@ -19,6 +19,13 @@ const LINE_ITEM_COLUMNS = {
   lineItemPriorityEnd: 'u32',
   /** Of 1,000,000 opportunities, how many it takes part in. */
   lineItemPassRatePpm: 'u32',
+  /** Its own budget, NO_LIMIT_NANOS where it has none. */
+  lineItemTotalNanos: 'f64',
+  lineItemDailyNanos: 'f64',
+  /** BUDGET_KIND of its own and its campaign's together. */
+  lineItemBudgetKind: 'u8',
+  /** Key of the header's pacingPlans. */
+  lineItemPacing: 'u32',
   lineItemAdvertiser: 'u32',
   /** Ordinal of the campaign. */
   lineItemCampaign: 'u32',
@@ -80,6 +87,12 @@ const CAMPAIGN_COLUMNS = {
   /** CSR of ids, ASCII, see idAt. */
   campaignIdStart: 'u32',
   campaignIds: 'u8',
+  /** As those of line items. */
+  campaignTotalNanos: 'f64',
+  campaignDailyNanos: 'f64',
+  campaignPacing: 'u32',
+  campaignFlightStartMs: 'f64',
+  campaignFlightEndMs: 'f64',
 } as const satisfies ColumnKinds
 
 /** Words of a row that lie together. */
@@ -170,16 +183,17 @@ export const SPACE = {
   blockedCategory: INDEX_DIMENSIONS.length,
   blockedDomain: INDEX_DIMENSIONS.length + 1,
   userSplit: INDEX_DIMENSIONS.length + 2,
+  pacing: INDEX_DIMENSIONS.length + 3,
 } as const
 
 /** The space of the ids of lists of a dimension's values. */
 export function listSpace(name: ListedDimension): number {
-  return SPACE.userSplit + 1 + LISTED_DIMENSIONS.indexOf(name)
+  return SPACE.pacing + 1 + LISTED_DIMENSIONS.indexOf(name)
 }
 
 /** The dimension whose values a space holds, or whose lists; undefined for other spaces. */
 export function dimensionOfSpace(space: number): IndexDimension | undefined {
-  return INDEX_DIMENSIONS[space] ?? LISTED_DIMENSIONS[space - SPACE.userSplit - 1]
+  return INDEX_DIMENSIONS[space] ?? LISTED_DIMENSIONS[space - SPACE.pacing - 1]
 }
 
 /** Creative formats by OpenRTB's `mtype` codes. */
@@ -219,6 +233,8 @@ export interface CatalogHeader {
   /** Per dimension the row of line items without an include list, −1 where no line item restricts the dimension. */
   readonly baseRows: Readonly<Record<IndexDimension, number>>
   readonly slotValues: ReadonlyMap<number, number>
+  /** See pacingText. */
+  readonly pacingPlans: ReadonlyMap<number, string>
   /** Dimensions that any line item restricts: a request's values in others need not be read. */
   readonly targeted: readonly DimensionName[]
   readonly versionSystems: VersionSystems

@@ -1,5 +1,6 @@
 /** A tenant's documents: what ad operations write, what the cache holds, what the catalog is compiled from. */
 import { LIMITS } from '../limits.ts'
+import { BUDGET, PACING } from './budget-fields.ts'
 import { CREATIVE, type Creative } from './creative-document.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
 import { EXPRESSION } from './expressions.ts'
@@ -95,7 +96,15 @@ const ADVERTISER = record(
 
 /** One record of campaigns. */
 const CAMPAIGN = record(
-  { id: id('id of the campaign'), name, advertiserId: id('an advertiser'), status, flight: optional(flight) },
+  {
+    id: id('id of the campaign'),
+    name,
+    advertiserId: id('an advertiser'),
+    status,
+    flight: optional(flight),
+    budget: optional(BUDGET),
+    pacing: optional(PACING),
+  },
   'line items with one purpose',
 )
 
@@ -160,6 +169,8 @@ const LINE_ITEM = record(
       'price',
     ),
     flight: optional(flight),
+    budget: optional(BUDGET),
+    pacing: optional(PACING),
     passThroughRate: optional(
       number({ about: 'share of its eligible opportunities that it takes part in', min: 0, max: 1, part: true }),
     ),

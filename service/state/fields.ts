@@ -144,11 +144,12 @@ export function oneOf<const W extends readonly string[]>(words: W, about: string
   }
 }
 
-/** A list of min (default 0) to max items without duplicates. Cost: O(items). */
-export function list<T>(item: Field<T>, rule: { max: number; min?: number }): Field<readonly T[]> {
+/** A list of min (default 0) to max items, without duplicates unless `twins` may be. Cost: O(items). */
+export function list<T>(item: Field<T>, rule: { max: number; min?: number; twins?: true }): Field<readonly T[]> {
   const min = rule.min ?? 0
+  const unique = rule.twins !== true
   return {
-    schema: { type: 'array', items: item.schema, minItems: min, maxItems: rule.max, uniqueItems: true },
+    schema: { type: 'array', items: item.schema, minItems: min, maxItems: rule.max, uniqueItems: unique },
     check(value, path, found) {
       if (!Array.isArray(value)) {
         found.push(problem(path, value, 'must be a list'))
@@ -159,7 +160,7 @@ export function list<T>(item: Field<T>, rule: { max: number; min?: number }): Fi
       else if (path !== undefined || item.scan === undefined || !areGoodTexts(value, item.scan)) {
         const foundBefore = found.length
         for (let i = 0; i < value.length; i++) item.check(value[i], path === undefined ? path : `${path}[${i}]`, found)
-        if (found.length === foundBefore && hasTwins(value))
+        if (unique && found.length === foundBefore && hasTwins(value))
           found.push(problem(path, value, 'must not name the same item twice'))
       }
     },

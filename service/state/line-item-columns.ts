@@ -1,14 +1,17 @@
 /** Collects line items, one at a time, and writes them into a catalog's columns, best first. */
 import { nanosFromCpm } from '../foundation/units.ts'
 import type { Column, ElementKind } from './arena.ts'
+import { budgetKind, limitNanos, pacingText } from './budget-fields.ts'
 import { type CatalogColumns, SPACE } from './catalog.ts'
 import type { Dictionary } from './conditions.ts'
 import { type Campaign, CREATIVE_CHOICES, type LineItem } from './documents.ts'
 import { type Growing, GrowingText, growingF64, growingU32, mapColumns } from './growing.ts'
 import { TargetingColumns, type TargetingPart } from './targeting-columns.ts'
 
-const OPEN_START_MS = 0
-const OPEN_END_MS = Number.MAX_SAFE_INTEGER
+/** Start of a flight that names none. */
+export const OPEN_START_MS = 0
+/** End of a flight that names none. */
+export const OPEN_END_MS = Number.MAX_SAFE_INTEGER
 
 /** An active campaign, its ordinal, and that of its advertiser. */
 export interface ActiveCampaign {
@@ -27,8 +30,8 @@ export interface ActiveCreative {
   readonly slot: number
 }
 
-type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'campaign' | 'creativeChoice'
-type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs'
+type U32Name = 'priority' | 'passRatePpm' | 'advertiser' | 'campaign' | 'creativeChoice' | 'budgetKind'
+type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs' | 'totalNanos' | 'dailyNanos'
 
 /**
  * Line items as one collector has them: columns in the order in which they were added, texts by its own numbers.
@@ -37,6 +40,8 @@ type F64Name = 'priceNanos' | 'flightStartMs' | 'flightEndMs'
 export interface LineItemsPart {
   readonly u32: Readonly<Record<U32Name, Uint32Array>>
   readonly f64: Readonly<Record<F64Name, Float64Array>>
+  /** Texts of the plans, see pacingText. */
+  readonly pacing: Uint32Array
   readonly idStart: Uint32Array
   readonly ids: Uint8Array
   readonly creativeStart: Uint32Array
@@ -55,12 +60,16 @@ export class LineItemColumns {
     advertiser: growingU32(),
     campaign: growingU32(),
     creativeChoice: growingU32(),
+    budgetKind: growingU32(),
   }
   readonly #f64: Readonly<Record<F64Name, Growing<Float64Array>>> = {
     priceNanos: growingF64(),
     flightStartMs: growingF64(),
     flightEndMs: growingF64(),
+    totalNanos: growingF64(),
+    dailyNanos: growingF64(),
   }
+  readonly #pacing = growingU32()
   readonly #idStart = growingU32()
   readonly #ids = new GrowingText()
   readonly #creativeStart = growingU32()
@@ -83,6 +92,10 @@ export class LineItemColumns {
     this.#f64.priceNanos.push(nanosFromCpm(document.price.cpm, 'down'))
     this.#f64.flightStartMs.push(Math.max(...flights.map(flight => instantMs(flight?.start, OPEN_START_MS))))
     this.#f64.flightEndMs.push(Math.min(...flights.map(flight => instantMs(flight?.end, OPEN_END_MS))))
+    this.#f64.totalNanos.push(limitNanos(document.budget?.total))
+    this.#f64.dailyNanos.push(limitNanos(document.budget?.daily))
+    this.#u32.budgetKind.push(budgetKind(campaign.document.budget, document.budget))
+    this.#pacing.push(texts.add(SPACE.pacing, pacingText(document.pacing)))
     this.#u32.passRatePpm.push(Math.round((document.passThroughRate ?? 1) * 1_000_000))
     this.#u32.advertiser.push(campaign.advertiser)
     this.#u32.campaign.push(campaign.ordinal)
@@ -114,6 +127,7 @@ export class LineItemColumns {
     return {
       u32: mapColumns(this.#u32, column => column.take()),
       f64: mapColumns(this.#f64, column => column.take()),
+      pacing: this.#pacing.take(),
       idStart: this.#idStart.take(),
       ids: this.#ids.take(),
       creativeStart: this.#creativeStart.take(),
@@ -129,6 +143,7 @@ export class LineItemColumns {
   append(part: LineItemsPart, numberOf: Growing<Uint32Array>): void {
     mapColumns(this.#u32, (column, name) => column.append(part.u32[name]))
     mapColumns(this.#f64, (column, name) => column.append(part.f64[name]))
+    this.#pacing.appendMapped(part.pacing, numberOf)
     this.#idStart.append(part.idStart, this.#ids.length)
     this.#ids.append(part.ids)
     this.#creativeStart.append(part.creativeStart, this.#creatives.length)
@@ -158,6 +173,10 @@ export class LineItemColumns {
       lineItemRankEnd: lineItems,
       lineItemPriorityEnd: lineItems,
       lineItemPassRatePpm: lineItems,
+      lineItemTotalNanos: lineItems,
+      lineItemDailyNanos: lineItems,
+      lineItemBudgetKind: lineItems,
+      lineItemPacing: lineItems,
       lineItemAdvertiser: lineItems,
       lineItemCampaign: lineItems,
       lineItemIdStart: lineItems + 1,
@@ -177,6 +196,10 @@ export class LineItemColumns {
     permute(columns.lineItemFlightStartMs, this.#f64.flightStartMs.view(), order)
     permute(columns.lineItemFlightEndMs, this.#f64.flightEndMs.view(), order)
     permute(columns.lineItemPassRatePpm, this.#u32.passRatePpm.view(), order)
+    permute(columns.lineItemTotalNanos, this.#f64.totalNanos.view(), order)
+    permute(columns.lineItemDailyNanos, this.#f64.dailyNanos.view(), order)
+    permute(columns.lineItemBudgetKind, this.#u32.budgetKind.view(), order)
+    permute(columns.lineItemPacing, this.#pacing.view(), order)
     permute(columns.lineItemAdvertiser, this.#u32.advertiser.view(), order)
     permute(columns.lineItemCreativeChoice, this.#u32.creativeChoice.view(), order)
     permute(columns.lineItemCampaign, this.#u32.campaign.view(), order)
@@ -220,7 +243,8 @@ export class LineItemColumns {
   }
 }
 
-function instantMs(text: string | undefined, absent: number): number {
+/** Milliseconds since 1970 of an instant in documents. */
+export function instantMs(text: string | undefined, absent: number): number {
   return text === undefined ? absent : Date.parse(text)
 }
 

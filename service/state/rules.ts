@@ -2,6 +2,7 @@
  * What the fields alone cannot say: rules between the fields of one record, and between records. Each rule appends
  * problems with their remedies and changes nothing else. JSON Schema cannot express these.
  */
+import type { Budget, Pacing } from './budget-fields.ts'
 import type { Creative, NativeCreative, VastCreative } from './creative-document.ts'
 import { DIMENSION_NAMES, type DimensionName, LISTED_DIMENSIONS, type ListedDimension } from './dimensions.ts'
 import type { Campaign, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targeting } from './documents.ts'
@@ -46,12 +47,34 @@ function checkRates({ rates }: Rates, { currency }: KnownRecords, found: Problem
 function checkCampaign(campaign: Campaign, known: KnownRecords, found: Problem[]): void {
   checkReference({ kind: 'advertisers', id: campaign.advertiserId, path: 'advertiserId' }, known, found)
   if (campaign.flight !== undefined) checkFlight(campaign.flight, found)
+  checkBudget(campaign, campaign.flight, found)
 }
 
 function checkFlight(flight: { readonly start?: string; readonly end?: string }, found: Problem[]): void {
   if (flight.start === undefined || flight.end === undefined) return
   if (Date.parse(flight.end) <= Date.parse(flight.start))
     found.push(problem('flight.end', flight.end, `must be after the start, ${flight.start}`))
+}
+
+/** @param flight the record's own: pacing over all of its time needs both ends */
+function checkBudget(
+  { budget, pacing }: { readonly budget?: Budget; readonly pacing?: Pacing },
+  flight: { readonly start?: string; readonly end?: string } | undefined,
+  found: Problem[],
+): void {
+  if (budget !== undefined && budget.total === undefined && budget.daily === undefined)
+    found.push(problem('budget', budget, 'must have a total or daily amount'))
+  if (pacing === undefined) return
+  if (budget === undefined)
+    found.push(problem('pacing', pacing, 'needs a budget to spend along it; add one or remove it'))
+  const { plan, weights } = pacing
+  if (plan === 'custom' && !weights?.some(weight => weight > 0))
+    found.push(problem('pacing.weights', weights, 'must be the shares of a custom plan, not all of them 0'))
+  if (plan !== 'custom' && weights !== undefined)
+    found.push(problem('pacing.weights', weights, 'needs plan "custom"; remove one or change the other'))
+  if (plan === 'asap' || budget === undefined || budget.daily !== undefined) return
+  if (flight?.start === undefined || flight.end === undefined)
+    found.push(problem('flight', flight, `must have a start and an end: the plan "${plan}" spends the total over them`))
 }
 
 const SINGULAR: Readonly<Record<DocumentKindName, string>> = {
@@ -145,6 +168,7 @@ const STREAM_MIMES: ReadonlySet<string> = new Set(['application/x-mpegURL', 'app
 function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]): void {
   const { campaignId, flight, targeting, creativeIds } = lineItem
   if (flight !== undefined) checkFlight(flight, found)
+  checkBudget(lineItem, flight, found)
   if (lineItem.creativeWeights !== undefined) checkWeights(lineItem, found)
   checkTargeting(targeting, known, found)
   const campaignIsThere = checkReference({ kind: 'campaigns', id: campaignId, path: 'campaignId' }, known, found)

@@ -250,6 +250,38 @@ describe('rules between fields and records', () => {
   })
 })
 
+describe('budgets', () => {
+  const flight = { start: '2026-11-01T00:00:00Z', end: '2026-12-01T00:00:00Z' }
+
+  test('are amounts with a kind and a plan', () => {
+    for (const change of [
+      { budget: { total: 100 } },
+      { budget: { daily: 10.5, kind: 'smooth' }, pacing: { plan: 'even' } },
+      { budget: { total: 100 }, flight, pacing: { plan: 'custom', weights: [0, 1, 2] } },
+      { budget: { total: 100 }, pacing: { plan: 'asap' } },
+    ])
+      expect(lineItemLines(change)).toEqual([])
+  })
+
+  test.each([
+    [{ budget: { kind: 'strict' } }, 'budget: {"kind":"strict"}: must have a total or daily amount'],
+    [{ pacing: { plan: 'even' } }, 'needs a budget to spend along it'],
+    [{ budget: { total: 1 }, pacing: { plan: 'even' } }, 'must have a start and an end: the plan "even"'],
+    [{ budget: { total: 1 }, flight, pacing: { plan: 'custom', weights: [0] } }, 'not all of them 0'],
+    [{ budget: { daily: 1 }, pacing: { plan: 'even', weights: [1] } }, 'needs plan "custom"'],
+    [{ budget: { daily: 5_000_000 } }, 'must be a number from 0.01 to 4000000'],
+  ])('%j is refused with its remedy', (change, remedy) => {
+    const lines = lineItemLines(change)
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toContain(remedy)
+  })
+
+  test('of campaigns are held to the same rules', () => {
+    const campaigns = [{ ...BASE.campaigns[0], budget: {} }]
+    expect(linesWith({ campaigns })[0]).toContain('budget')
+  })
+})
+
 describe('fields', () => {
   test.each([
     ['a list that is not there', { domain: { includeLists: ['none'] } }, 'must be the id of a list; there is none'],

@@ -1,0 +1,18 @@
+/** What pacing and budgets leave to line items, asked last. It changes while a catalog serves. */
+import type { Catalog } from '../state/catalog.ts'
+
+/** Told by who leases budgets and steers pacing. */
+export interface Allowance {
+  /** Of 1,000,000 opportunities, how many each line item takes part in, by ordinal. */
+  readonly passRatePpm: Uint32Array
+  /**
+   * Whether a bid of this price can be held now. One that cannot is noted, so that more is leased. Must be cheap, and
+   * must not change what it answers until a bid is held.
+   */
+  covers(lineItem: number, priceNanos: number): boolean
+}
+
+/** Pacing as documents fix it, and no budgets. */
+export function unlimited({ columns }: Catalog): Allowance {
+  return { passRatePpm: columns.lineItemPassRatePpm, covers: () => true }
+}
