@@ -73,6 +73,10 @@ export const LIMITS = {
   nativeAssetsMax: 40,
   /** Addresses that one creative reports to; real ones have up to some 20. */
   trackersMax: 40,
+  /** Macros of ours in one creative: with the longest values they add some 200 KiB to its bid. */
+  macrosPerCreativeMax: 100,
+  /** A consent string that goes into a macro: real ones have up to some 2,000 characters. */
+  consentCharsMax: 4 * KIB,
   /** One chunk of a version in the cache: large enough that the client's cost per reply vanishes. */
   chunkBytesMax: 4 * MIB,
   chunksMax: 4_096,

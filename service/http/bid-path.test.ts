@@ -49,7 +49,7 @@ class Bench {
 
 /** A fault inside: markup that cannot be read. */
 class BrokenServing extends Serving {
-  override fragmentOf(): string {
+  override fragmentOf(): never {
     throw new Error('broken')
   }
 }

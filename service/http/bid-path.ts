@@ -8,6 +8,7 @@ import type { Opportunity } from '../decision/opportunity.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
 import type { PickIndex } from '../foundation/random.ts'
 import { brokenRule, type OutgoingBid } from '../openrtb/acceptance.ts'
+import { type Fragment, filledFragment } from '../openrtb/macro-values.ts'
 import { NBR } from '../openrtb/no-bid.ts'
 import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
 import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
@@ -54,6 +55,8 @@ interface Asked {
 const REASON_COUNTERS = Object.fromEntries(
   NO_BID_REASON_NAMES.map((reason, index) => [reason, noBidCounter(index)]),
 ) as Readonly<Record<NoBidReason, number>>
+
+const CACHE_BUSTERS = 2 ** 32
 
 /** Answers bid requests for one bid thread. */
 export class BidPath {
@@ -150,17 +153,36 @@ export class BidPath {
     }
     this.#made.push(decision)
     recorder.count(COUNTER.bids)
-    return this.#write(outgoing, lot, serving)
+    return this.#write(outgoing, lot, asked)
   }
 
-  #write(bid: OutgoingBid, { native }: Opportunity, serving: Serving): string {
+  #write(bid: OutgoingBid, { native }: Opportunity, asked: Asked): string {
+    const { serving } = asked
+    const id = this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36)
+    const campaignId = serving.campaignIdOf(bid.lineItem)
+    const fragment = serving.fragmentOf(bid.creative, native)
     return writeBid({
-      id: this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36),
+      id,
       impId: bid.impId,
       price: bid.price,
-      campaignId: serving.campaignIdOf(bid.lineItem),
+      campaignId,
       dealId: bid.dealId,
-      fragment: serving.fragmentOf(bid.creative, native),
+      fragment: fragment.holes.length === 0 ? fragment.text : this.#filled(fragment, bid, { id, campaignId }, asked),
+    })
+  }
+
+  /** Markup with macros of ours: few creatives have any, so nothing is made ready for them beforehand. */
+  #filled(fragment: Fragment, bid: OutgoingBid, made: { id: string; campaignId: string }, asked: Asked): string {
+    return filledFragment(fragment, {
+      bidId: made.id,
+      exchangeId: asked.exchange.id,
+      dealId: bid.dealId,
+      campaignId: made.campaignId,
+      lineItemId: asked.serving.lineItemIdOf(bid.lineItem),
+      request: asked.read.request,
+      imp: bid.imp,
+      nowMs: asked.nowMs,
+      cacheBuster: this.#deps.pickIndex(CACHE_BUSTERS),
     })
   }
 

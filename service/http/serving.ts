@@ -3,11 +3,15 @@ import { LRUCache } from 'lru-cache'
 import { Engine } from '../decision/decide.ts'
 import type { NativeOffer } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
+import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
 import { nativeFragment } from '../openrtb/native-markup.ts'
 import { BUDGET_KIND } from '../state/budget-fields.ts'
 import { hourOfWeek } from '../state/calendar.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
+
+/** What a hole costs beside the text, as characters. */
+const HOLE_CHARS = 128
 
 /** One catalog with its engine, kept markup and hour. Used by one thread; its making costs O(values that block). */
 export class Serving {
@@ -15,9 +19,9 @@ export class Serving {
   readonly engine: Engine
   readonly #exchanges: ReadonlyMap<string, Exchange>
   /** Markup lives in the arena as bytes; what wins often is kept as text. */
-  readonly #fragments = new LRUCache<number, string>({
+  readonly #fragments = new LRUCache<number, Fragment>({
     maxSize: LIMITS.fragmentCacheCharsMax,
-    sizeCalculation: fragment => fragment.length + 1,
+    sizeCalculation: ({ text, holes }) => text.length + holes.length * HOLE_CHARS + 1,
   })
   /** At most one per campaign of the tenant. */
   readonly #campaignIds = new Map<number, string>()
@@ -56,21 +60,21 @@ export class Serving {
   }
 
   /** JSON members of a creative's bid. @param native what the place asks for, when it takes native creatives */
-  fragmentOf(creative: number, native: NativeOffer | undefined): string {
+  fragmentOf(creative: number, native: NativeOffer | undefined): Fragment {
     const kept = this.#keptFragmentOf(creative)
     if (native === undefined || this.catalog.columns.creativeFormat[creative] !== FORMAT.native) return kept
-    return nativeFragment(kept, this.catalog.columns, creative, native)
+    return fragmentWithHoles(nativeFragment(kept.text, this.catalog.columns, creative, native))
   }
 
   /** See creativeFragment. */
-  #keptFragmentOf(creative: number): string {
+  #keptFragmentOf(creative: number): Fragment {
     const kept = this.#fragments.get(creative)
     if (kept !== undefined) return kept
     const { creativeFragmentStart, fragmentBytes } = this.catalog.columns
     const start = creativeFragmentStart[creative] as number
     const end = creativeFragmentStart[creative + 1] as number
     const bytes = Buffer.from(fragmentBytes.buffer, fragmentBytes.byteOffset + start, end - start)
-    const fragment = bytes.toString('latin1')
+    const fragment = fragmentWithHoles(bytes.toString('latin1'))
     this.#fragments.set(creative, fragment)
     return fragment
   }
@@ -84,5 +88,11 @@ export class Serving {
     const id = idAt(campaignIdStart, campaignIds, campaign)
     this.#campaignIds.set(campaign, id)
     return id
+  }
+
+  /** Id of the line item with this ordinal. Makes a string; only markup that names it needs it. */
+  lineItemIdOf(lineItem: number): string {
+    const { lineItemIdStart, lineItemIds } = this.catalog.columns
+    return idAt(lineItemIdStart, lineItemIds, lineItem)
   }
 }

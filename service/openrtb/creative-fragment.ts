@@ -2,6 +2,7 @@ import { FORMAT } from '../state/catalog.ts'
 import { type BannerCreative, type Creative, isVast, protocolOf } from '../state/creative-document.ts'
 import type { Advertiser } from '../state/documents.ts'
 import { jsonAscii, markupText } from './escape.ts'
+import { withHoles, withKnownMacros } from './macro-text.ts'
 import { nativeParts } from './native-markup.ts'
 import { vastOf } from './vast.ts'
 
@@ -10,10 +11,16 @@ const SKIPPABLE = 16
 
 /**
  * What every bid with a creative says, whatever was asked: JSON members in ASCII without braces. Made once, at load.
- * Of a native creative it is what nativeFragment needs.
+ * Of a native creative it is what nativeFragment needs. Where the creative holds macros of ours, it has holes.
  * OpenRTB 2.6 section 4.2.3: crid, adomain, cat, cattax, attr, mtype, w, h, dur, protocol, language, adm.
  */
 export function creativeFragment(creative: Creative, advertiser: Advertiser): string {
+  const fragment = fragmentOf(creative, advertiser)
+  if (!fragment.includes('{{')) return fragment
+  return withHoles(fragmentOf(withKnownMacros(creative, advertiser), advertiser))
+}
+
+function fragmentOf(creative: Creative, advertiser: Advertiser): string {
   const categories = [...new Set([...advertiser.categories, ...(creative.categories ?? [])])]
   const attributes = [...(creative.attributes ?? [])]
   if (isVast(creative) && creative.skipAfterS !== undefined && !attributes.includes(SKIPPABLE))

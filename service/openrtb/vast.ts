@@ -128,7 +128,7 @@ function companionAds(creative: VastCreative, major: number, registered: string)
 }
 
 function companionOf({ width, height, content, landingUrl }: Companion, major: number): string {
-  const link = landingUrl ?? (content.kind === 'image' ? content.landingUrl : undefined)
+  const link = landingUrl ?? content.landingUrl
   const through = link === undefined ? '' : `<CompanionClickThrough>${cdata(link)}</CompanionClickThrough>`
   const alt =
     content.kind === 'image' && content.alt !== undefined ? `<AltText>${markupText(content.alt)}</AltText>` : ''

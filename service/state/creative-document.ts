@@ -46,6 +46,7 @@ const CONTENT = variant(
       {
         kind: oneOf(['html'], 'markup as it is'),
         html: text({ about: 'markup', max: LIMITS.markupCharsMax }),
+        landingUrl: optional(HTTPS_URL),
       },
       'markup as it is',
     ),

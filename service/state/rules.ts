@@ -9,6 +9,7 @@ import type { Campaign, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targe
 import { listIdsOf } from './expressions.ts'
 import { type Problem, problem, type TypeOf } from './fields.ts'
 import { checkListValues, type ListPart } from './lists.ts'
+import { checkMacros } from './macros.ts'
 
 /** The TypeScript type of one record of a kind. */
 export type DocumentOf<K extends DocumentKindName> = TypeOf<(typeof DOCUMENT_KINDS)[K]['field']>
@@ -115,6 +116,7 @@ function checkCreative(creative: Creative, known: KnownRecords, found: Problem[]
   checkReference({ kind: 'advertisers', id: creative.advertiserId, path: 'advertiserId' }, known, found)
   for (const id of Object.keys(creative.approvals ?? {}))
     checkReference({ kind: 'exchanges', id, path: `approvals.${id}` }, known, found)
+  checkMacros(creative, found)
   if (creative.format === 'banner') {
     const { content } = creative
     if (content.kind === 'image' && !content.mime.startsWith('image/'))

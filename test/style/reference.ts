@@ -4,6 +4,7 @@ import { SETTINGS } from '../../service/config.ts'
 import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
 import { type StateKeys, stateKeys } from '../../service/remote-cache/layout.ts'
 import type { DocumentKindName } from '../../service/state/documents.ts'
+import { MACRO_ENCODINGS, MACROS } from '../../service/state/macros.ts'
 import { EVENTS, type EventCode, remedyOf } from '../../service/telemetry/events.ts'
 import { COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES } from '../../service/telemetry/signals.ts'
 import { coverageRows } from '../stories/coverage.ts'
@@ -147,6 +148,10 @@ function openrtbNumber(sources: readonly Source[], reason: string): string {
   return new RegExp(`^ {2}'${reason}': (\\d+),$`, 'm').exec(source?.text ?? '')?.[1] ?? '—'
 }
 
+function macroRows(meanings: Readonly<Record<string, string>>, shown: (name: string) => string) {
+  return Object.entries(meanings).map(([name, meaning]) => [`\`${shown(name)}\``, meaning])
+}
+
 /** Every table of REFERENCE.md by its name. Error codes come from the sources; the rest from the running code. */
 export function referenceTables(sources: readonly Source[]): ReadonlyMap<string, string> {
   const reasons = Object.entries(NO_BID_REASONS).map(([name, { alarm, meaning }]) => [
@@ -164,6 +169,20 @@ export function referenceTables(sources: readonly Source[]): ReadonlyMap<string,
     ['log events', eventsTable()],
     ['exit codes', table(['code', 'meaning'], exits)],
     ['keys', keysTable()],
+    [
+      'macros',
+      table(
+        ['macro', 'what it stands for'],
+        macroRows(MACROS, name => `{{${name}}}`),
+      ),
+    ],
+    [
+      'macro encodings',
+      table(
+        ['encoding', 'what it does'],
+        macroRows(MACRO_ENCODINGS, name => `:${name}`),
+      ),
+    ],
     ['openrtb fields', table(['field', 'section', 'what it asks', 'shown by'], coverageRows())],
   ])
 }
