@@ -18,6 +18,14 @@ export const LIMITS = {
    * would be more gets its no-bid at once. A body that comes whole in one piece is answered there and then.
    */
   partialBodyBytesMax: 16 * MIB,
+  /**
+   * Of one turn of the event loop, for bids: requests that are read later in it are shed. A request waits for at most
+   * the turn before and its own, so this is a third of the shortest time that exchanges give, 80 ms; and a turn still
+   * takes some 250 requests that come at once.
+   */
+  bidTurnMsMax: 25,
+  /** When the event loop was held up for longer, whoever waits in its sockets has gone: exchanges give 80 to 300 ms. */
+  bidLagMsMax: 300,
   /** Connections of one bid thread: each costs 8 KiB of heap (measured, idle), so a third of the heap at most. */
   connectionsMax: 8_192,
   /** `{` and `[` inside each other. OpenRTB needs about 8; native markup as a string counts from its own start. */
@@ -158,6 +166,7 @@ assert(
   LIMITS.partialBodyBytesMax >= 16 * LIMITS.bodyBytesMax,
   'several of the largest bodies must be able to come at once',
 )
+assert(LIMITS.bidTurnMsMax < LIMITS.bidLagMsMax, 'a full turn is no reason to take the next for late')
 assert(
   LIMITS.connectionsMax * 8 * KIB * 3 <= (LIMITS.bidThreadOldMib + 1) * MIB,
   'connections must leave most of the heap to the rest',

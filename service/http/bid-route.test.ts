@@ -26,9 +26,9 @@ afterEach(async () => {
   for (const close of closers.splice(0)) await close()
 })
 
-async function startServer(): Promise<number> {
+async function startServer(loopLagMs = 0): Promise<number> {
   const parts = { bidIdPrefix: 't-', alarm: () => {}, pickIndex: new Random(1).pickIndex }
-  const clocks = { nowMs: () => NOW_MS, loopLagMs: () => 0, isDraining: () => false }
+  const clocks = { nowMs: () => NOW_MS, loopLagMs: () => loopLagMs, isDraining: () => false }
   const bidPath = new BidPath({ recorder, ...parts })
   const route = new BidRoute({ tenantId: 'acme', bidPath, recorder, serving: () => serving, ...clocks })
   const health = { isReady: () => true, isLive: () => true }
@@ -57,11 +57,17 @@ async function opened(port: number): Promise<Socket> {
 }
 
 /** Status of the next answer on a connection, 0 when none comes soon. */
-function answerOn(socket: Socket): Promise<number> {
+function answerOn(socket: Socket, waitMs = SOON_MS): Promise<number> {
   return new Promise(resolve => {
     socket.once('data', (bytes: Buffer) => resolve(Number(bytes.toString().slice(9, 12))))
-    setTimeout(resolve, SOON_MS, 0)
+    setTimeout(resolve, waitMs, 0)
   })
+}
+
+function sent(socket: Socket, body: string): Promise<number> {
+  const status = answerOn(socket)
+  socket.write(headOf(body.length) + body)
+  return status
 }
 
 async function statusOf(port: number, ...pieces: string[]): Promise<number> {
@@ -96,6 +102,43 @@ describe('bodies that come in parts', () => {
     for (const socket of holders) socket.destroy()
     await until(async () => (await statusOf(port, ...inPieces)) === 200)
     expect(await statusOf(port, ...inPieces)).toBe(200)
+  })
+})
+
+describe('a thread that cannot keep up', () => {
+  const HEAVY_IMP = { banner: { format: Array.from({ length: 24 }, (_, i) => ({ w: 300 + i, h: 250 })) } }
+  const IMPS = Array.from({ length: LIMITS.impressionsMax }, (_, id) => ({ id: String(id), ...HEAVY_IMP }))
+  const HEAVY = JSON.stringify({ id: 'r', imp: IMPS })
+
+  test('sheds what it would come to too late, counts it, and answers health and the next request', async () => {
+    const port = await startServer()
+    const sockets = await Promise.all(Array.from({ length: LIMITS_HERE.connectionsMax - 1 }, () => opened(port)))
+    const health = await opened(port)
+    // A server accepts one connection a turn: only those that it knows can have requests in the same turn.
+    for (const socket of sockets) expect(await sent(socket, GOOD)).toBe(200)
+    const before = counted(shedCounter('overload'))
+    const statuses = sockets.map(socket => answerOn(socket, 5_000))
+    // All of them are written before the event loop turns, so that one turn reads them all.
+    for (const socket of sockets) socket.write(headOf(HEAVY.length) + HEAVY)
+    const isUp = answerOn(health, 5_000)
+    health.write('GET /health/ready HTTP/1.1\r\nHost: h\r\n\r\n')
+    const found = await Promise.all(statuses)
+    const shed = found.filter(status => status === 204).length
+    expect(found.every(status => status === 200 || status === 204)).toBe(true)
+    expect(found[0], 'the first has not waited').toBe(200)
+    expect(shed).toBeGreaterThan(0)
+    expect(counted(shedCounter('overload')) - before).toBe(shed)
+    expect(await isUp).toBe(200)
+    const again = sockets[found.indexOf(204)] as Socket
+    expect(await sent(again, GOOD), 'the connection of a shed request carries the next').toBe(200)
+    for (const socket of [...sockets, health]) socket.destroy()
+  })
+
+  test('reads nothing that comes while its event loop is held up for longer than exchanges wait', async () => {
+    const before = counted(shedCounter('deadline'))
+    expect(await statusOf(await startServer(LIMITS.bidLagMsMax), `${headOf(1)}x`)).toBe(400)
+    expect(await statusOf(await startServer(LIMITS.bidLagMsMax + 1), `${headOf(1)}x`)).toBe(204)
+    expect(counted(shedCounter('deadline'))).toBe(before + 1)
   })
 })
 

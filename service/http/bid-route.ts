@@ -12,6 +12,7 @@ import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
 import type { BidMessage, BodyTaker } from './bid-message.ts'
 import type { BidPath } from './bid-path.ts'
 import { isDeeperThan } from './json-depth.ts'
+import { LoopTurn } from './loop-turn.ts'
 import type { Serving } from './serving.ts'
 
 /** What the route needs of its bid thread. */
@@ -39,6 +40,7 @@ const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
 const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
 const SHED_NOT_READY = shedCounter('not-ready')
 const SHED_OVERLOAD = shedCounter('overload')
+const SHED_DEADLINE = shedCounter('deadline')
 
 /**
  * One request on its way, and its body as far as it has come. It holds no catalog: a body may take seconds to come, and
@@ -109,6 +111,7 @@ class Call implements BodyTaker {
 export class BidRoute {
   readonly #deps: BidRouteDeps
   readonly #prefix: string
+  readonly #turn = new LoopTurn()
   /** Of bodies that have come in part, or wait to be inflated. */
   #heldBytes = 0
 
@@ -167,6 +170,7 @@ export class BidRoute {
   /** Answers a call whose body is whole; large compressed bodies after a turn of the event loop. */
   takeBody(call: Call, body: Buffer): void {
     this.#deps.recorder.add(COUNTER.bytesIn, body.length)
+    if (this.#isShedUnread(call.res)) return
     if (!call.headers.isGzip) {
       this.#answer(call, body)
       return
@@ -190,6 +194,20 @@ export class BidRoute {
     this.#answer(call, inflated)
   }
 
+  /**
+   * Sheds what has waited too long, before anything is done with its body: the time goes to those that can still win.
+   * Only bid requests are treated so. Notices, events and health checks wait for one turn at most, which this keeps
+   * short.
+   * @returns whether the request has had its no-bid
+   */
+  #isShedUnread(res: ServerResponse): boolean {
+    const isLate = this.#deps.loopLagMs() > LIMITS.bidLagMsMax
+    if (!isLate && this.#turn.ageMs() <= LIMITS.bidTurnMsMax) return false
+    this.#deps.recorder.count(isLate ? SHED_DEADLINE : SHED_OVERLOAD)
+    this.#send(res, 204, '')
+    return true
+  }
+
   /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
   #answer({ req, res, exchangeId, headers, startedMs }: Call, body: Buffer): void {
     const { bidPath, recorder, nowMs, loopLagMs } = this.#deps
@@ -204,7 +222,8 @@ export class BidRoute {
       this.refuse(req, res, 400)
       return
     }
-    const moment = { nowMs: nowMs(), waitedMs: performance.now() - startedMs + loopLagMs() }
+    const waitedMs = Math.max(performance.now() - startedMs, this.#turn.ageMs()) + loopLagMs()
+    const moment = { nowMs: nowMs(), waitedMs }
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
     if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
     else this.#send(res, answer.status, answer.body)
