@@ -19,11 +19,13 @@ export const LIMITS = {
    */
   partialBodyBytesMax: 16 * MIB,
   /**
-   * Of one turn of the event loop, for bids: requests that are read later in it are shed. A request waits for at most
-   * the turn before and its own, so this is a third of the shortest time that exchanges give, 80 ms; and a turn still
-   * takes some 250 requests that come at once.
+   * A turn of the event loop gives bids so long when the one before was as long already: what is read later in it is
+   * shed. A request then waits for at most the turn before and its own, which is less than the shortest time that
+   * exchanges give, 80 ms.
    */
   bidTurnMsMax: 25,
+  /** And so long when it comes after rest: a burst of some 1,000 requests at once is served. */
+  bidBurstMsMax: 100,
   /** When the event loop was held up for longer, whoever waits in its sockets has gone: exchanges give 80 to 300 ms. */
   bidLagMsMax: 300,
   /** Connections of one bid thread: each costs 8 KiB of heap (measured, idle), so a third of the heap at most. */
@@ -166,7 +168,8 @@ assert(
   LIMITS.partialBodyBytesMax >= 16 * LIMITS.bodyBytesMax,
   'several of the largest bodies must be able to come at once',
 )
-assert(LIMITS.bidTurnMsMax < LIMITS.bidLagMsMax, 'a full turn is no reason to take the next for late')
+assert(LIMITS.bidTurnMsMax < LIMITS.bidBurstMsMax, 'turns become shorter when they follow each other')
+assert(LIMITS.bidBurstMsMax < LIMITS.bidLagMsMax, 'a burst is no reason to take what comes after it for late')
 assert(
   LIMITS.connectionsMax * 8 * KIB * 3 <= (LIMITS.bidThreadOldMib + 1) * MIB,
   'connections must leave most of the heap to the rest',

@@ -202,7 +202,7 @@ export class BidRoute {
    */
   #isShedUnread(res: ServerResponse): boolean {
     const isLate = this.#deps.loopLagMs() > LIMITS.bidLagMsMax
-    if (!isLate && this.#turn.ageMs() <= LIMITS.bidTurnMsMax) return false
+    if (!isLate && !this.#turn.isOver()) return false
     this.#deps.recorder.count(isLate ? SHED_DEADLINE : SHED_OVERLOAD)
     this.#send(res, 204, '')
     return true

@@ -1,23 +1,41 @@
+import { LIMITS } from '../limits.ts'
+
+/** Between two turns that follow each other without rest lies no more than timers and a collection. */
+const REST_MS = 5
+
 /**
  * One turn of the event loop takes the requests of all sockets that have any, one after the other: whoever comes last
  * has waited for the work on all before. This tells how long, which no timer can: timers fire between turns.
  */
 export class LoopTurn {
   #startMs = 0
+  #endMs = 0
   #isOpen = false
+  #limitMs: number = LIMITS.bidBurstMsMax
   /** Immediates run right after the sockets of a turn. */
   readonly #end = (): void => {
     this.#isOpen = false
+    this.#endMs = performance.now()
   }
 
   /** Milliseconds since this was first asked in this turn: at least so long has waited what is read now. */
   ageMs(): number {
     const nowMs = performance.now()
-    if (!this.#isOpen) {
-      this.#isOpen = true
-      this.#startMs = nowMs
-      setImmediate(this.#end)
-    }
+    if (!this.#isOpen) this.#start(nowMs)
     return nowMs - this.#startMs
+  }
+
+  /** Whether what is read now should not be begun: see the two limits. */
+  isOver(): boolean {
+    return this.ageMs() > this.#limitMs
+  }
+
+  #start(nowMs: number): void {
+    // One long turn is a burst, or a pause of the machine; a second one right after it means that more comes than goes.
+    const isSecond = this.#endMs - this.#startMs > LIMITS.bidTurnMsMax && nowMs - this.#endMs < REST_MS
+    this.#limitMs = isSecond ? LIMITS.bidTurnMsMax : LIMITS.bidBurstMsMax
+    this.#isOpen = true
+    this.#startMs = nowMs
+    setImmediate(this.#end)
   }
 }
