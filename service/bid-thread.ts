@@ -6,8 +6,10 @@ import { systemClock } from './foundation/clock.ts'
 import { Random } from './foundation/random.ts'
 import { BidPath } from './http/bid-path.ts'
 import { BidRoute } from './http/bid-route.ts'
+import { signerOf } from './http/notice-keys.ts'
 import { createPublicServer } from './http/public-server.ts'
 import { Serving } from './http/serving.ts'
+import { NoticeUrls } from './openrtb/notice-urls.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
 import { type CatalogHeader, openCatalog } from './state/catalog.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
@@ -35,8 +37,16 @@ const log = new ThreadLog({
 let serving: Serving | undefined
 let draining = false
 
+const { publicUrl, keys } = data.notices
+const [signingKey] = keys
+const notices =
+  publicUrl === undefined || signingKey === undefined
+    ? undefined
+    : new NoticeUrls({ publicUrl, tenantId: data.tenantId, keyId: signingKey.id, sign: signerOf(keys) })
+
 const bidPath = new BidPath({
   recorder,
+  notices,
   pickIndex: random.pickIndex,
   bidIdPrefix: `${randomBytes(6).toString('hex')}-`,
   alarm: (code, detail, error) => log.write('error', code, detail, error === undefined ? {} : { error }),
@@ -68,6 +78,7 @@ function selfBidProblem(next: Serving): string {
   let problem = ''
   const probe = new BidPath({
     recorder: new Recorder(createRecorderBlock()),
+    notices,
     pickIndex: random.pickIndex,
     bidIdPrefix: 'self-',
     alarm: (code, detail) => {

@@ -7,7 +7,7 @@ import { ArenaPool } from './state/arena.ts'
 import type { Catalog, CatalogHeader } from './state/catalog.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
-import type { BidThreadData, FromBidThread, ToBidThread } from './thread-messages.ts'
+import type { BidThreadData, FromBidThread, NoticeSettings, ToBidThread } from './thread-messages.ts'
 
 /** What the control thread decides about its bid threads, once. */
 export interface BidThreadsOptions {
@@ -16,6 +16,7 @@ export interface BidThreadsOptions {
   readonly host: string
   readonly port: number
   readonly keepAliveMs: number
+  readonly notices: NoticeSettings
   /** Bytes of one of the two slabs. */
   readonly slabBytes: number
   /** One block per bid thread. */
@@ -144,7 +145,7 @@ export class BidThreads {
 
   /** @returns the port it listens on. */
   #startThread(thread: number, port: number): Promise<number> {
-    const { tenantId, host, threads, keepAliveMs, recorderBlocks } = this.#options
+    const { tenantId, host, threads, keepAliveMs, notices, recorderBlocks } = this.#options
     const recorderBlock = recorderBlocks[thread - 1]
     assert(recorderBlock !== undefined, 'every bid thread has a recorder block')
     const workerData: BidThreadData = {
@@ -154,6 +155,7 @@ export class BidThreads {
       port,
       reusePort: threads > 1,
       keepAliveMs,
+      notices,
       slabs: this.#arena.slabs,
       recorderBlock,
       heartbeats: this.#heartbeatMemory,

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { type Config, readConfig, SETTINGS } from './config.ts'
 
-const GOOD = { TENANT_ID: 'acme', TIER_ID: 'standard', REGION: 'eu-central-1', STATE_URL: 'redis://cache:6379' }
+const SECRET = 'a'.repeat(32)
+const KEY = `k1:${SECRET}`
+const GOOD = {
+  ...{ TENANT_ID: 'acme', TIER_ID: 'standard', REGION: 'eu-central-1', STATE_URL: 'redis://cache:6379' },
+  NOTICE_KEYS: KEY,
+}
 
 function problemsOf(env: Record<string, string | undefined>): readonly string[] {
   const read = readConfig({ ...GOOD, ...env })
@@ -32,6 +37,26 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
   STATE_URL: [
     ['redis://c:1', 'rediss://u:p@c:1/0', 'file:/data', 'file:///data'],
     ['', 'cache:6379', 'http://c', 'redis', '//c'],
+  ],
+  SPEND_URL: [
+    ['redis://c:1', 'rediss://u:p@c:1/0', 'file:/data/spend'],
+    ['cache:6379', 'http://c'],
+  ],
+  JOURNAL_DIR: [['/var/lib/bidcell'], ['journal', './journal', '~']],
+  PUBLIC_URL: [
+    ['https://ads.example.com', 'https://ads.example.com:8443', 'http://127.0.0.1:8080', 'http://localhost'],
+    ['http://ads.example.com', 'https://ads.example.com/', 'https://a/b', 'https://u@a', 'ads.example.com', 'ftp://a'],
+  ],
+  NOTICE_KEYS: [
+    [KEY, `${KEY},k2:${'b'.repeat(128)}`],
+    ['k1', 'k1:short', `k-1:${'a'.repeat(32)}`, `${KEY},${KEY}`, `${KEY},k2:${SECRET},k3:${SECRET}`, `${KEY},`],
+  ],
+  PRICE_KEYS: [
+    [
+      `adx:${'A'.repeat(43)}=:${'b'.repeat(43)}`,
+      `a:${'A'.repeat(43)}:${'-'.repeat(43)},b:${'A'.repeat(43)}:${'A'.repeat(43)}`,
+    ],
+    ['adx', `adx:${'A'.repeat(42)}:${'A'.repeat(43)}`, `ADX:${'A'.repeat(43)}:${'A'.repeat(43)}`],
   ],
   STATE_POLL_S: [
     ['1', '3600'],
@@ -129,8 +154,9 @@ describe('settings', () => {
   })
 
   test('show no secret in a problem', () => {
-    const problems = problemsOf({ STATE_URL: 'http://user:hunter2@cache' }).join()
-    expect(problems).toContain('STATE_URL')
+    const secrets = { SPEND_URL: 'http://user:hunter2@cache', NOTICE_KEYS: 'k1:hunter2', PRICE_KEYS: 'adx:hunter2' }
+    const problems = problemsOf({ STATE_URL: 'http://user:hunter2@cache', ...secrets }).join()
+    for (const name of ['STATE_URL', ...Object.keys(secrets)]) expect(problems).toContain(name)
     expect(problems).not.toContain('hunter2')
   })
 
@@ -142,6 +168,12 @@ describe('settings', () => {
 })
 
 describe('settings that must fit each other', () => {
+  test('are the public address and the keys that sign what it leads to', () => {
+    const [problem] = problemsOf({ PUBLIC_URL: 'https://ads.example.com', NOTICE_KEYS: '' })
+    expect(problem).toMatch(/^NOTICE_KEYS must hold a key where PUBLIC_URL is set/)
+    expect(problemsOf({ PUBLIC_URL: '', NOTICE_KEYS: '' })).toEqual([])
+  })
+
   test('are the two lines of memory', () => {
     const lines = (warn: string, critical: string) =>
       problemsOf({ MEMORY_WARN_PERCENT: warn, MEMORY_CRITICAL_PERCENT: critical })

@@ -103,6 +103,79 @@ const stateUrl: Pick<Setting<string>, 'read' | 'default'> = {
   },
 }
 
+const LOCAL_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::1]']
+
+const publicUrl: Pick<Setting<string | undefined>, 'read' | 'default'> = {
+  default: '',
+  read: given => {
+    if (given === undefined) return { value: undefined }
+    const url = URL.canParse(given) ? new URL(given) : undefined
+    const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && LOCAL_HOSTS.includes(url.hostname))
+    if (isSafe && url !== undefined && given === url.origin) return { value: given }
+    return { problem: 'must be the https:// address of the load balancer without a path, like https://ads.example.com' }
+  },
+}
+
+const optionalStateUrl: Pick<Setting<string | undefined>, 'read' | 'default'> = {
+  default: '',
+  read: given => (given === undefined ? { value: undefined } : stateUrl.read(given)),
+}
+
+/** A key that signs notices, by the name that tokens carry. */
+interface NoticeKeySetting {
+  readonly id: string
+  readonly secret: string
+}
+
+const NOTICE_KEY = /^([A-Za-z0-9]{1,8}):([\w+/=-]{32,128})$/
+const NOTICE_KEYS_MAX = 2
+
+const noticeKeys: Pick<Setting<readonly NoticeKeySetting[]>, 'read' | 'default'> = {
+  default: '',
+  read: given => {
+    const keys = (given ?? '').split(',').map(part => NOTICE_KEY.exec(part))
+    if (given === undefined) return { value: [] }
+    const value = keys.map(key => ({ id: key?.[1] ?? '', secret: key?.[2] ?? '' }))
+    const areDistinct = new Set(value.map(({ id }) => id)).size === value.length
+    if (value.length <= NOTICE_KEYS_MAX && keys.every(key => key !== null) && areDistinct) return { value }
+    return {
+      problem:
+        'must be one or two keys id:secret with a comma between, the signing one first: an id of 1 to 8 letters and ' +
+        'digits, a secret of 32 to 128 letters, digits and + / = _ -',
+    }
+  },
+}
+
+/** The keys with which one exchange encrypts prices, as Google defines it: 32 bytes each. */
+interface PriceKeySetting {
+  readonly exchangeId: string
+  readonly encryptionKey: Uint8Array
+  readonly integrityKey: Uint8Array
+}
+
+const PRICE_KEY = /^([a-z][a-z0-9-]{0,30}):([\w+/-]{43}=?):([\w+/-]{43}=?)$/
+
+const priceKeys: Pick<Setting<readonly PriceKeySetting[]>, 'read' | 'default'> = {
+  default: '',
+  read: given => {
+    if (given === undefined) return { value: [] }
+    const keys = given.split(',').map(part => PRICE_KEY.exec(part))
+    const value = keys.flatMap(key => {
+      if (key === null) return []
+      const [, exchangeId = '', encryption = '', integrity = ''] = key
+      const bytes = (text: string) => new Uint8Array(Buffer.from(text, 'base64'))
+      return [{ exchangeId, encryptionKey: bytes(encryption), integrityKey: bytes(integrity) }]
+    })
+    const areDistinct = new Set(value.map(({ exchangeId }) => exchangeId)).size === value.length
+    if (areDistinct && value.length === keys.length && value.length <= LIMITS.exchangesMax) return { value }
+    return {
+      problem:
+        'must be exchange:encryption-key:integrity-key, commas between, an exchange once: ' +
+        'each key 32 bytes in base64, plain or web-safe',
+    }
+  },
+}
+
 const WORD = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const ADDRESS = /^[0-9a-fA-F.:]+$/
 const WORD_LIKE = 'letters, digits and . _ -, at most 64'
@@ -123,6 +196,39 @@ export const SETTINGS = {
     about: "Where the tenant's state is: redis://, rediss:// or file: (a directory of tenant documents).",
     secret: true,
     ...stateUrl,
+  },
+  spendUrl: {
+    env: 'SPEND_URL',
+    about:
+      'Where the spend ledger and the event stream are: redis://, rediss:// or file: (a folder of this task alone). ' +
+      'Without it beside the state: the same cache, or the folder of the state with .spend at its end.',
+    secret: true,
+    ...optionalStateUrl,
+  },
+  journalDir: {
+    env: 'JOURNAL_DIR',
+    about:
+      'Folder on a durable disk of this task alone, absolute, for notices that come while the ledger is away. ' +
+      'Without it they are refused with 503 and sent again by the exchange, or lost.',
+    ...optionalText(/^\/[^\0]{0,511}$/, 'an absolute path'),
+  },
+  publicUrl: {
+    env: 'PUBLIC_URL',
+    about: 'How exchanges and devices reach the load balancer. Without it bids carry no notice addresses.',
+    ...publicUrl,
+  },
+  noticeKeys: {
+    env: 'NOTICE_KEYS',
+    about:
+      'Keys id:secret that sign notice addresses: the first signs, one more is still taken. Needs a comma between.',
+    secret: true,
+    ...noticeKeys,
+  },
+  priceKeys: {
+    env: 'PRICE_KEYS',
+    about: 'Keys exchange:encryption-key:integrity-key of exchanges that encrypt prices as Google does.',
+    secret: true,
+    ...priceKeys,
   },
   statePollS: {
     env: 'STATE_POLL_S',
@@ -205,6 +311,10 @@ const RELATIONS: readonly ((config: Config) => string | undefined)[] = [
       : `MEMORY_WARN_PERCENT must be below MEMORY_CRITICAL_PERCENT, got ${warn} and ${critical}`,
   ({ port, adminPort }) =>
     port !== adminPort || port === 0 ? undefined : `PORT and ADMIN_PORT must differ, got ${port} for both`,
+  ({ publicUrl: url, noticeKeys: keys }) =>
+    url === undefined || keys.length > 0
+      ? undefined
+      : `NOTICE_KEYS must hold a key where PUBLIC_URL is set, because notice addresses are signed, got nothing`,
 ]
 
 /**

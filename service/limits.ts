@@ -105,8 +105,13 @@ export const LIMITS = {
 
   /** Operations on the ledger that a task can repeat for a ledger that went back in time: some 300 bytes each. */
   operationsKeptMax: 20_000,
-  /** Characters of a notice's token: four ids of at most 64 and a lease's name, numbers, signature. */
+  /** Characters of a notice's token: five ids of at most 64 and a lease's name, numbers, signature. */
   noticeTokenCharsMax: 512,
+  /**
+   * Seconds for which a bid can be billed: holds last an hour at most, exchanges repeat a notice within minutes. The
+   * ledger remembers a billed key for as long, in some 120 bytes: 130 MB at 50 a second.
+   */
+  noticeLifeS: 6 * 3_600,
   /** Bookings in a task's journal: hours at 50 notices a second while the cache is away. Some 400 bytes each. */
   journalBookingsMax: 500_000,
 

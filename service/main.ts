@@ -93,6 +93,7 @@ const threads = new BidThreads({
   host: config.host,
   port: config.port,
   keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
+  notices: { publicUrl: config.publicUrl, keys: config.noticeKeys },
   slabBytes: Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2)),
   recorderBlocks: recorderBlocks.slice(1),
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),

@@ -5,6 +5,14 @@ import type { DocumentKindName } from './state/documents.ts'
 import type { KnownKind, ReadPart } from './state/validate.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 
+/** What a bid thread needs to write addresses of notices and to take them. */
+export interface NoticeSettings {
+  /** undefined: bids carry no notice addresses. */
+  readonly publicUrl: string | undefined
+  /** The first signs. The only secrets that a bid thread has. */
+  readonly keys: readonly { readonly id: string; readonly secret: string }[]
+}
+
 /** Given to a bid thread when it starts. */
 export interface BidThreadData {
   /** 1, 2, … */
@@ -16,6 +24,7 @@ export interface BidThreadData {
   /** Several threads share the port; where the system cannot, there is one thread. */
   readonly reusePort: boolean
   readonly keepAliveMs: number
+  readonly notices: NoticeSettings
   readonly slabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
   readonly recorderBlock: SharedArrayBuffer
   /** See Heartbeats. */

@@ -4,10 +4,13 @@ import { MALFORMED_WAYS, malformedBody } from '../../loadtest/malformed.ts'
 import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
 import { Random } from '../foundation/random.ts'
+import { readToken } from '../openrtb/notice-token.ts'
+import { NoticeUrls } from '../openrtb/notice-urls.ts'
 import type { Exchange, TenantDocuments } from '../state/documents.ts'
 import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
 import { noBidCounter } from '../telemetry/signals.ts'
 import { BidPath } from './bid-path.ts'
+import { sameSignature, signerOf } from './notice-keys.ts'
 import { Serving } from './serving.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
@@ -23,12 +26,13 @@ class Bench {
   readonly path: BidPath
   readonly #block = createRecorderBlock()
 
-  constructor(documents: TenantDocuments = sampleTenant(), seed = SEED) {
+  constructor(documents: TenantDocuments = sampleTenant(), seed = SEED, notices?: NoticeUrls) {
     this.serving = new Serving(compiledTenant(documents), NOW_MS)
     this.path = new BidPath({
       recorder: new Recorder(this.#block),
       pickIndex: new Random(seed).pickIndex,
       bidIdPrefix: 'test-',
+      notices,
       alarm: (code, detail, error) => {
         this.alarms.push(`${code}: ${detail}`)
         this.errors.push(error)
@@ -236,5 +240,63 @@ describe('the bid path', () => {
     expect(bench.answer(good).status).toBe(200)
     expect(Object.getOwnPropertyNames(Object.prototype).length).toBe(before)
     expect(({} as { a?: number }).a).toBeUndefined()
+  })
+})
+
+describe('the notices of a bid', () => {
+  const sign = signerOf([{ id: 'k1', secret: 'a'.repeat(32) }])
+  const urls = new NoticeUrls({ publicUrl: 'https://ads.example.com', tenantId: 'acme-outdoor', keyId: 'k1', sign })
+  const reader = { tenantId: 'acme-outdoor', sign, same: sameSignature }
+
+  function bidAt(exchange: Partial<Exchange>, cur = 'USD') {
+    const sample = sampleTenant()
+    const exchanges = sample.exchanges.map(each => ({ ...each, ...exchange }))
+    const bench = new Bench({ ...sample, exchanges }, SEED, urls)
+    const { body } = bench.answer({ ...REQUEST, cur: [cur] }, cur === 'USD' ? 'adx' : 'magnite')
+    expect(bench.alarms).toEqual([])
+    return { bench, bid: JSON.parse(body).seatbid[0].bid[0] }
+  }
+  const tokenIn = (url: string) => {
+    const read = readToken(new URL(url).pathname.split('/')[4] ?? '', reader, NOW_MS / 1_000)
+    if ('refusal' in read) throw new Error(read.refusal)
+    return read.token
+  }
+
+  test('are the billing notice where the exchange says nothing else, with all that a booking needs', () => {
+    const { bid } = bidAt({})
+    expect(bid.burl).toMatch(
+      /^https:\/\/ads\.example\.com\/acme-outdoor\/notice\/billing\/[\w.:~-]+\?price=\$\{AUCTION_PRICE\}$/,
+    )
+    expect(bid).not.toHaveProperty('nurl')
+    expect(bid).not.toHaveProperty('lurl')
+    const ids = { bidId: bid.id, exchangeId: 'adx', campaignId: bid.cid, creativeId: bid.crid }
+    expect(tokenIn(bid.burl)).toMatchObject({ ...ids, billedBy: 'billing', day: 20_778, nanosPerCpm: 1e6 })
+    expect(tokenIn(bid.burl).amountNanosMax).toBe(Math.round(bid.price * 1e6))
+  })
+
+  test('follow what the exchange sends', () => {
+    const won = bidAt({ billing: 'win', notices: ['loss'] }).bid
+    expect(Object.keys(won).filter(key => key.endsWith('url'))).toEqual(['nurl', 'lurl'])
+    expect(tokenIn(won.nurl).billedBy).toBe('win')
+    expect(won.lurl).toMatch(
+      /\/notice\/loss\/.*\?price=\$\{AUCTION_PRICE\}&loss=\$\{AUCTION_LOSS\}&min=\$\{AUCTION_MIN_TO_WIN\}$/,
+    )
+    const both = bidAt({ notices: ['win', 'loss'] }).bid
+    expect(Object.keys(both).filter(key => key.endsWith('url'))).toEqual(['nurl', 'burl', 'lurl'])
+    expect(bidAt({ billing: 'impression' }).bid).not.toHaveProperty('burl')
+  })
+
+  test('freeze the rate of a bid in another currency', () => {
+    const { bench, bid } = bidAt({}, 'EUR')
+    const { nanosPerCpm, amountNanosMax } = tokenIn(bid.burl)
+    expect(nanosPerCpm).toBe(1e6 * (bench.serving.catalog.header.rates.get('EUR') ?? 0))
+    expect(bid.price * nanosPerCpm).toBeLessThanOrEqual(amountNanosMax * (1 + 1e-12))
+    expect(bid.price * nanosPerCpm).toBeGreaterThan(amountNanosMax - nanosPerCpm)
+  })
+
+  test('are not written where nobody could call them', () => {
+    const bench = new Bench()
+    expect(bench.answer(REQUEST).body).not.toContain('url":"https://ads.example.com')
+    expect(JSON.parse(bench.answer(REQUEST).body).seatbid[0].bid[0]).not.toHaveProperty('burl')
   })
 })

@@ -7,11 +7,16 @@ import { lotsOf } from '../decision/lots.ts'
 import type { Opportunity } from '../decision/opportunity.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
 import type { PickIndex } from '../foundation/random.ts'
+import { NANOS_PER_CPM } from '../foundation/units.ts'
+import { LIMITS } from '../limits.ts'
 import { brokenRule, type OutgoingBid } from '../openrtb/acceptance.ts'
+import { creativeIdOf } from '../openrtb/creative-fragment.ts'
 import { type Fragment, filledFragment } from '../openrtb/macro-values.ts'
 import { NBR } from '../openrtb/no-bid.ts'
+import { billedBy, type NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
 import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
+import { FORMAT } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
@@ -33,6 +38,8 @@ export interface BidPathDeps {
   readonly pickIndex: PickIndex
   /** Distinct for every thread of every task, in characters that need no escape. */
   readonly bidIdPrefix: string
+  /** Without it bids carry no notice addresses. */
+  readonly notices?: NoticeUrls | undefined
   /** Told of what must not happen: a broken assertion, a bid that an exchange would refuse. */
   readonly alarm: (code: 'internal-error' | 'bid-refused', detail: string, error?: unknown) => void
 }
@@ -50,6 +57,14 @@ interface Asked {
   readonly exchange: Exchange
   readonly serving: Serving
   readonly nowMs: number
+}
+
+/** What is known of a bid when its notices are written. */
+interface MadeBid {
+  readonly id: string
+  readonly campaignId: string
+  readonly fragment: string
+  readonly priceNanos: number
 }
 
 const REASON_COUNTERS = Object.fromEntries(
@@ -153,26 +168,45 @@ export class BidPath {
     }
     this.#made.push(decision)
     recorder.count(COUNTER.bids)
-    return this.#write(outgoing, lot, asked)
+    return this.#write(outgoing, lot, decision.priceNanos, asked)
   }
 
-  #write(bid: OutgoingBid, { native }: Opportunity, asked: Asked): string {
+  #write(bid: OutgoingBid, { native }: Opportunity, priceNanos: number, asked: Asked): string {
     const { serving } = asked
     const id = this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36)
     const campaignId = serving.campaignIdOf(bid.lineItem)
-    const fragment = serving.fragmentOf(bid.creative, native)
-    return writeBid({
-      id,
-      impId: bid.impId,
-      price: bid.price,
-      campaignId,
-      dealId: bid.dealId,
-      fragment: fragment.holes.length === 0 ? fragment.text : this.#filled(fragment, bid, { id, campaignId }, asked),
+    const markup = serving.fragmentOf(bid.creative, native)
+    const made = { id, campaignId, priceNanos, fragment: markup.text }
+    const notices = this.#noticesOf(bid, made, asked)
+    const fragment = markup.holes.length === 0 ? markup.text : this.#filled(markup, bid, made, asked)
+    return writeBid({ id, impId: bid.impId, price: bid.price, campaignId, dealId: bid.dealId, fragment, notices })
+  }
+
+  /** Members with the addresses of a bid's notices; '' where nobody could call them. */
+  #noticesOf(bid: OutgoingBid, made: MadeBid, { exchange, serving, nowMs }: Asked): string {
+    const { notices } = this.#deps
+    if (notices === undefined) return ''
+    const { header, columns } = serving.catalog
+    const format = columns.creativeFormat[bid.creative]
+    const token = notices.tokenOf({
+      bidId: made.id,
+      exchangeId: exchange.id,
+      campaignId: made.campaignId,
+      lineItemId: serving.lineItemIdOf(bid.lineItem),
+      creativeId: creativeIdOf(made.fragment),
+      billedBy: billedBy(exchange, format === FORMAT.video || format === FORMAT.audio),
+      day: serving.day,
+      lease: '',
+      bucket: 0,
+      amountNanosMax: made.priceNanos,
+      nanosPerCpm: NANOS_PER_CPM * (header.rates.get(bid.currency) ?? Number.NaN),
+      expiresS: Math.floor(nowMs / 1_000) + LIMITS.noticeLifeS,
     })
+    return notices.membersOf(token, exchange)
   }
 
   /** Markup with macros of ours: few creatives have any, so nothing is made ready for them beforehand. */
-  #filled(fragment: Fragment, bid: OutgoingBid, made: { id: string; campaignId: string }, asked: Asked): string {
+  #filled(fragment: Fragment, bid: OutgoingBid, made: MadeBid, asked: Asked): string {
     return filledFragment(fragment, {
       bidId: made.id,
       exchangeId: asked.exchange.id,

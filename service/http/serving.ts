@@ -6,7 +6,7 @@ import { LIMITS } from '../limits.ts'
 import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
 import { nativeFragment } from '../openrtb/native-markup.ts'
 import { BUDGET_KIND } from '../state/budget-fields.ts'
-import { hourOfWeek } from '../state/calendar.ts'
+import { dayNumber, hourOfWeek } from '../state/calendar.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 import type { Exchange } from '../state/documents.ts'
 
@@ -26,7 +26,10 @@ export class Serving {
   /** At most one per campaign of the tenant. */
   readonly #campaignIds = new Map<number, string>()
   readonly #ownRate: ReadonlyMap<string, number>
+  /** Bytes of all line items' ids, to cut texts from. */
+  readonly #lineItemIds: Buffer
   #daypart = ''
+  #day = 0
   #ratesAreOld = false
 
   constructor(catalog: Catalog, nowMs: number) {
@@ -35,6 +38,8 @@ export class Serving {
     this.engine = new Engine(catalog, { passRatePpm, covers: lineItem => kinds[lineItem] === BUDGET_KIND.none })
     this.#exchanges = new Map(catalog.header.exchanges.map(exchange => [exchange.id, exchange]))
     this.#ownRate = new Map([[catalog.header.settings.currency, 1]])
+    const { lineItemIds: ids } = catalog.columns
+    this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
     this.turnClock(nowMs)
   }
 
@@ -48,6 +53,11 @@ export class Serving {
     return this.#daypart
   }
 
+  /** Whole days since 1970 in the tenant's time zone. */
+  get day(): number {
+    return this.#day
+  }
+
   /** Value of one unit of a currency in the ledger currency: of this one alone once the rates are too old. */
   get rates(): ReadonlyMap<string, number> {
     return this.#ratesAreOld ? this.#ownRate : this.catalog.header.rates
@@ -56,6 +66,7 @@ export class Serving {
   /** To be called at least once a second; formatting a date is too slow for the bid path. */
   turnClock(nowMs: number): void {
     this.#daypart = String(hourOfWeek(nowMs, this.catalog.header.settings.timeZone))
+    this.#day = dayNumber(nowMs, this.catalog.header.settings.timeZone)
     this.#ratesAreOld = nowMs >= this.catalog.header.ratesEndMs
   }
 
@@ -90,9 +101,9 @@ export class Serving {
     return id
   }
 
-  /** Id of the line item with this ordinal. Makes a string; only markup that names it needs it. */
+  /** Id of the line item with this ordinal. Makes a string. */
   lineItemIdOf(lineItem: number): string {
-    const { lineItemIdStart, lineItemIds } = this.catalog.columns
-    return idAt(lineItemIdStart, lineItemIds, lineItem)
+    const { lineItemIdStart: start } = this.catalog.columns
+    return this.#lineItemIds.toString('latin1', start[lineItem], start[lineItem + 1])
   }
 }

@@ -40,6 +40,13 @@ function fragmentOf(creative: Creative, advertiser: Advertiser): string {
   return `${head},"adm":${jsonAscii(isVast(creative) ? vastOf(creative, advertiser) : bannerMarkup(creative))}`
 }
 
+const ID_FROM = '"crid":"'.length
+
+/** The id of a fragment's creative, which comes first; ids need no escape. */
+export function creativeIdOf(fragment: string): string {
+  return fragment.slice(ID_FROM, fragment.indexOf('"', ID_FROM))
+}
+
 /** HTML of a banner: its own, or an image that links to the landing page. */
 function bannerMarkup({ content, width, height }: BannerCreative): string {
   if (content.kind === 'html') return content.html

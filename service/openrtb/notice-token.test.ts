@@ -14,6 +14,9 @@ const token: NoticeToken = {
   exchangeId: 'exchange-1',
   campaignId: 'c.1',
   lineItemId: 'li:1',
+  creativeId: 'cr-1',
+  billedBy: 'billing-or-impression',
+  day: 20_778,
   lease: 'task-7-9',
   bucket: 3,
   amountNanosMax: 2_500_000,
@@ -29,7 +32,7 @@ describe('a notice token', () => {
       const text = writeToken(token, id, reader)
       expect(read(text)).toEqual({ token })
       expect(encodeURI(text)).toBe(text)
-      expect(text.length).toBeLessThan(140)
+      expect(text.length).toBeLessThan(150)
     }
   })
 
@@ -55,12 +58,12 @@ describe('a notice token', () => {
   test.each([
     '',
     '~',
-    '~'.repeat(10),
+    '~'.repeat(13),
     'k1',
-    `k1~${'x'.repeat(60)}~~~~~~~~~`,
-    'k1~~~~~~~~~~',
+    `k1~${'x'.repeat(60)}~~~~~~~~~~~~`,
+    'k1~~~~~~~~~~~~~',
     '\u0000',
-    '__proto__~~~~~~~~~~',
+    '__proto__~~~~~~~~~~~~~',
   ])('text that is none is refused without an error: %j', text => {
     expect(read(text)).toHaveProperty('refusal')
   })

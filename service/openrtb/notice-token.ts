@@ -13,6 +13,11 @@ export interface NoticeToken {
   readonly exchangeId: string
   readonly campaignId: string
   readonly lineItemId: string
+  readonly creativeId: string
+  /** What is billed, see BILLED_BY. */
+  readonly billedBy: BilledBy
+  /** The day on which the spend is booked, in whole days since 1970 in the tenant's time zone. */
+  readonly day: number
   /** '' where the line item has no budget. */
   readonly lease: string
   /** Expiry bucket of the hold; 0 without a lease. */
@@ -24,6 +29,14 @@ export interface NoticeToken {
   /** Seconds since 1970 from which the token is worth nothing. */
   readonly expiresS: number
 }
+
+/**
+ * Which notices are billed; a bid is booked once, by whichever of them comes first. A video's exchange may send a
+ * billing notice, or leave it to the player to call the markup's impression.
+ */
+const BILLED_BY = ['billing', 'billing-or-impression', 'impression', 'win'] as const
+/** One of them. */
+export type BilledBy = (typeof BILLED_BY)[number]
 
 /** Signs a text with the key of that name. @returns URL-safe text, or undefined when there is no such key */
 export type SignText = (keyId: string, text: string) => string | undefined
@@ -41,23 +54,21 @@ export interface TokenReader {
   readonly same: SameText
 }
 
-const FIELD = /^[A-Za-z0-9._:-]*$/
+/** Six ids. */
+const WORDS = /^[A-Za-z0-9._:-]*(~[A-Za-z0-9._:-]*){5}$/
 const KEY_ID = /^[A-Za-z0-9]{1,8}$/
 const WHOLE = /^[0-9a-z]{1,11}$/
-const FIELDS = 11
+const FIELDS = 14
 
 /** A token as text. @throws AssertionFailure for a field that is not URL-safe or a number that is not whole */
-export function writeToken(token: NoticeToken, keyId: string, { tenantId, sign }: TokenReader): string {
-  const { bidId, exchangeId, campaignId, lineItemId, lease, bucket, amountNanosMax, nanosPerCpm, expiresS } = token
-  const words = [bidId, exchangeId, campaignId, lineItemId, lease]
-  assert(
-    words.every(word => FIELD.test(word)),
-    'ids in a token need no escape',
-    { words },
-  )
+export function writeToken(token: NoticeToken, keyId: string, { tenantId, sign }: Omit<TokenReader, 'same'>): string {
+  const { bidId, exchangeId, campaignId, lineItemId, creativeId, lease } = token
+  const words = `${bidId}~${exchangeId}~${campaignId}~${lineItemId}~${creativeId}~${lease}`
+  assert(WORDS.test(words), 'ids in a token need no escape', { words })
+  const { bucket, day, amountNanosMax, expiresS, nanosPerCpm } = token
+  const numbers = `${whole(bucket)}~${whole(day)}~${whole(amountNanosMax)}~${whole(expiresS)}`
   // A rate has a part: as the digits of a float it comes back the same.
-  const numbers = [bucket, amountNanosMax, expiresS].map(whole)
-  const text = [keyId, ...words, ...numbers, String(nanosPerCpm)].join('~')
+  const text = `${keyId}~${words}~${BILLED_BY.indexOf(token.billedBy)}~${numbers}~${nanosPerCpm}`
   const signature = sign(keyId, `${tenantId}~${text}`)
   assert(signature !== undefined, 'a token is signed with a key that is there', { keyId })
   return `${text}~${signature}`
@@ -68,7 +79,10 @@ function whole(value: number): string {
   return value.toString(36)
 }
 
-/** Reads and checks a token. Never throws, whatever the text. @param nowS seconds since 1970 */
+/**
+ * Reads and checks a token. Never throws, whatever the text.
+ * @param nowS seconds since 1970; earlier ones for what may come after the token's end, such as a click
+ */
 export function readToken(
   text: string,
   reader: TokenReader,
@@ -77,22 +91,29 @@ export function readToken(
   if (text.length > LIMITS.noticeTokenCharsMax) return { refusal: 'malformed' }
   const fields = text.split('~')
   if (fields.length !== FIELDS) return { refusal: 'malformed' }
-  const [keyId, bidId, exchangeId, campaignId, lineItemId, lease, bucket, amount, expires, perCpm, signature] =
-    fields as [string, string, string, string, string, string, string, string, string, string, string]
+  const keyId = fields[0] as string
   if (!KEY_ID.test(keyId)) return { refusal: 'malformed' }
   const expected = reader.sign(keyId, `${reader.tenantId}~${text.slice(0, text.lastIndexOf('~'))}`)
   if (expected === undefined) return { refusal: 'unknown-key' }
-  if (!reader.same(expected, signature)) return { refusal: 'forged' }
-  const numbers = [bucket, amount, expires]
-  const nanosPerCpm = Number(perCpm)
+  if (!reader.same(expected, fields[FIELDS - 1] as string)) return { refusal: 'forged' }
+  const token = tokenOf(fields)
   // Signed and still not ours: a key that something else uses, too.
-  if (!numbers.every(number => WHOLE.test(number)) || !(nanosPerCpm > 0)) return { refusal: 'malformed' }
-  const [bucketNumber, amountNanosMax, expiresS] = numbers.map(number => Number.parseInt(number, 36)) as [
-    number,
-    number,
-    number,
+  if (token === undefined) return { refusal: 'malformed' }
+  return nowS >= token.expiresS ? { refusal: 'expired' } : { token }
+}
+
+function tokenOf(fields: readonly string[]): NoticeToken | undefined {
+  const [, bidId, exchangeId, campaignId, lineItemId, creativeId, lease, by, ...numbers] = fields as [
+    ...[string, string, string, string, string, string, string, string],
+    ...string[],
   ]
-  if (nowS >= expiresS) return { refusal: 'expired' }
-  const words = { bidId, exchangeId, campaignId, lineItemId, lease }
-  return { token: { ...words, bucket: bucketNumber, amountNanosMax, nanosPerCpm, expiresS } }
+  const billedBy = BILLED_BY[Number(by)]
+  const wholes = numbers.slice(0, 4)
+  const nanosPerCpm = Number(numbers[4])
+  if (billedBy === undefined || !wholes.every(number => WHOLE.test(number)) || !(nanosPerCpm > 0)) return undefined
+  const [bucket, day, amountNanosMax, expiresS] = wholes.map(number => Number.parseInt(number, 36)) as [
+    ...[number, number, number, number],
+  ]
+  const words = { bidId, exchangeId, campaignId, lineItemId, creativeId, lease, billedBy }
+  return { ...words, bucket, day, amountNanosMax, nanosPerCpm, expiresS }
 }

@@ -7,7 +7,15 @@ const SEED = Number(process.env.SEED ?? 20_261_121)
 const AWKWARD = '<"\'\\\n\u0000 Zürich 東京 😀 \ud800>'
 
 describe('a response', () => {
-  const bid = { id: 'b1', impId: AWKWARD, price: 1.25, campaignId: AWKWARD, dealId: AWKWARD, fragment: '"crid":"c"' }
+  const bid = {
+    id: 'b1',
+    impId: AWKWARD,
+    price: 1.25,
+    campaignId: AWKWARD,
+    dealId: AWKWARD,
+    fragment: '"crid":"c"',
+    notices: '',
+  }
 
   test('is ASCII and JSON, whatever its texts are', () => {
     const text = writeResponse(AWKWARD, `${writeBid(bid)},${writeBid({ ...bid, id: 'b2' })}`, AWKWARD, 'EUR')

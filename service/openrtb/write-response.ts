@@ -25,11 +25,13 @@ export function writeBid(bid: {
   readonly campaignId: string
   readonly dealId: string
   readonly fragment: string
+  /** '' or members with a comma before each, see NoticeUrls. */
+  readonly notices: string
 }): string {
   const deal = bid.dealId === '' ? '' : `,"dealid":${jsonAscii(bid.dealId)}`
   return (
     `{"id":"${bid.id}","impid":${jsonAscii(bid.impId)},"price":${bid.price},` +
-    `"cid":${jsonAscii(bid.campaignId)}${deal},${bid.fragment}}`
+    `"cid":${jsonAscii(bid.campaignId)}${deal}${bid.notices},${bid.fragment}}`
   )
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { hourOfWeek } from './calendar.ts'
+import { dayNumber, hourOfWeek } from './calendar.ts'
 
 const at = (instant: string, timeZone: string) => hourOfWeek(Date.parse(instant), timeZone)
 const HOUR_MS = 3_600_000
@@ -57,5 +57,17 @@ describe('the hour of the week', () => {
     expect(at('2026-10-03T15:29:00Z', 'Australia/Lord_Howe')).toBe(SUNDAY + 1)
     expect(at('2026-10-03T15:30:00Z', 'Australia/Lord_Howe')).toBe(SUNDAY + 2)
     expect(at('2026-10-03T16:00:00Z', 'Australia/Lord_Howe')).toBe(SUNDAY + 3)
+  })
+})
+
+describe('the number of a day', () => {
+  test("turns at the zone's midnight, whatever the offset and the season", () => {
+    const day = (instant: string, timeZone: string) => dayNumber(Date.parse(instant), timeZone)
+    expect(day('1970-01-01T00:00:00Z', 'UTC')).toBe(0)
+    expect(day('2026-11-21T23:59:59.999Z', 'UTC')).toBe(20_778)
+    expect(day('2026-11-21T23:59:59Z', 'Europe/Berlin')).toBe(20_779)
+    expect(day('2026-11-21T06:59:59Z', 'America/Denver')).toBe(20_777)
+    expect(day('2026-03-29T21:59:59Z', 'Europe/Berlin')).toBe(day('2026-03-28T23:00:00Z', 'Europe/Berlin'))
+    expect(day('2026-03-29T22:00:00Z', 'Europe/Berlin')).toBe(day('2026-03-29T21:59:59Z', 'Europe/Berlin') + 1)
   })
 })

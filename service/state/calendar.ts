@@ -24,3 +24,17 @@ export function hourOfWeek(nowMs: number, timeZone: string): number {
   const hour = parts.find(part => part.type === 'hour')?.value ?? '0'
   return (DAY_NUMBERS[day] ?? 0) * 24 + Number(hour)
 }
+
+const dayFormats = new Map<string, Intl.DateTimeFormat>()
+
+/** Whole days since 1970 of the date that the wall clock of an IANA time zone shows. Not for the bid path. */
+export function dayNumber(nowMs: number, timeZone: string): number {
+  let format = dayFormats.get(timeZone)
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat('en-US', { timeZone, year: 'numeric', month: 'numeric', day: 'numeric' })
+    dayFormats.set(timeZone, format)
+  }
+  const parts = format.formatToParts(nowMs)
+  const part = (type: string) => Number(parts.find(each => each.type === type)?.value)
+  return Date.UTC(part('year'), part('month') - 1, part('day')) / 86_400_000
+}

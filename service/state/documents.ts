@@ -83,6 +83,14 @@ const EXCHANGE = record(
     bidsPerImpression: optional(
       oneOf(['one', 'many'], 'many: one bid for each deal and one for the open auction; without it one'),
     ),
+    billing: optional(
+      oneOf(
+        ['burl', 'win', 'impression'],
+        'what is billed: the billing notice (also without it), the win notice of an exchange that sends no other, or ' +
+          'the impression that the markup calls; of video and audio that one or the billing notice, whichever is first',
+      ),
+    ),
+    notices: optional(list(oneOf(['win', 'loss'], 'a notice'), { min: 1, max: 2 })),
     networkAllowanceMs: number({ about: 'part of tmax that the network needs, in ms', min: 0, max: 1_000 }),
   },
   'an exchange that may send bid requests',

@@ -1,0 +1,53 @@
+/** The addresses by which an exchange tells what became of a bid. OpenRTB 2.6 sections 4.2.3 and 4.4. Pure. */
+import type { Exchange } from '../state/documents.ts'
+import { type BilledBy, type NoticeToken, type SignText, writeToken } from './notice-token.ts'
+
+/** What all addresses of a task have in common. */
+export interface NoticeUrlTerms {
+  /** Where exchanges and devices reach the load balancer, without a path. */
+  readonly publicUrl: string
+  readonly tenantId: string
+  /** The key that signs. */
+  readonly keyId: string
+  readonly sign: SignText
+}
+
+/** Exchanges replace it, in the markup, too. What is no address is left out of it by whoever reads it. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: the exchange replaces them, not we
+const MACROS = { price: '${AUCTION_PRICE}', loss: '${AUCTION_LOSS}', minToWin: '${AUCTION_MIN_TO_WIN}' } as const
+
+/** Makes addresses and the tokens in them. What it writes is ASCII and needs no escape in JSON. */
+export class NoticeUrls {
+  readonly #terms: NoticeUrlTerms
+  readonly #base: string
+
+  constructor(terms: NoticeUrlTerms) {
+    this.#terms = terms
+    this.#base = `${terms.publicUrl}/${terms.tenantId}`
+  }
+
+  /** The signed token of a bid, see writeToken. Cost: some 1.5 µs. */
+  tokenOf(bid: NoticeToken): string {
+    return writeToken(bid, this.#terms.keyId, this.#terms)
+  }
+
+  /** JSON members of a bid, a comma before each: what the exchange is to call, by its settings. */
+  membersOf(token: string, { billing, notices }: Exchange): string {
+    const base = `${this.#base}/notice`
+    const win =
+      billing === 'win' || notices?.includes('win') === true
+        ? `,"nurl":"${base}/win/${token}?price=${MACROS.price}"`
+        : ''
+    const burl =
+      billing === undefined || billing === 'burl' ? `,"burl":"${base}/billing/${token}?price=${MACROS.price}"` : ''
+    if (notices?.includes('loss') !== true) return win + burl
+    const told = `price=${MACROS.price}&loss=${MACROS.loss}&min=${MACROS.minToWin}`
+    return `${win}${burl},"lurl":"${base}/loss/${token}?${told}"`
+  }
+}
+
+/** Which notices of a bid are billed. @param isPlayed whether a player calls the impression: video and audio */
+export function billedBy({ billing }: Exchange, isPlayed: boolean): BilledBy {
+  if (billing === 'win' || billing === 'impression') return billing
+  return isPlayed ? 'billing-or-impression' : 'billing'
+}
