@@ -83,8 +83,8 @@ function readAll(documents: TenantDocuments, catalog: Catalog, traffic: readonly
   for (const { exchange: id, body } of traffic) {
     const exchange = documents.exchanges.find(each => each.id === id)
     if (exchange === undefined) continue
-    const { rates, targeted, slotValues: slotsKnown } = catalog.header
-    const state = { exchange, rates, slotsKnown, targeted, daypart: '37' }
+    const { rates, targeted, slotValues: slotsKnown, needsFrameworks } = catalog.header
+    const state = { exchange, rates, slotsKnown, needsFrameworks, targeted, daypart: '37' }
     const terms = { ...state, nowMs: TUESDAY_13_MS, waitedMs: 0, readAgent }
     const read = readRequest(JSON.parse(body.toString()), terms)
     if (read.kind !== 'request') continue

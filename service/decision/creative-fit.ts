@@ -35,3 +35,14 @@ function mediaFit(columns: CatalogColumns, creative: number, offer: MediaOffer):
   if (offer.exactDurationsS.length > 0) return offer.exactDurationsS.includes(durationS)
   return durationS >= offer.minDurationS && durationS <= offer.maxDurationS
 }
+
+/** Whether a creative whose slot an impression offers finds every framework that it needs. Pure. */
+export function hasFrameworks(columns: CatalogColumns, creative: number, opportunity: Opportunity): boolean {
+  const needed = columns.creativeFrameworks[creative]!
+  if (needed === 0) return true
+  const { banner, video, audio, native } = opportunity
+  const format = columns.creativeFormat[creative]
+  const offer =
+    format === FORMAT.banner ? banner : format === FORMAT.video ? video : format === FORMAT.audio ? audio : native
+  return offer !== undefined && (needed & ~offer.frameworks) === 0
+}

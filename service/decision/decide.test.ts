@@ -89,7 +89,7 @@ describe('the engine', () => {
       const opportunity = {
         ...randomOpportunity(random),
         slots: [300 * 16_384 + 250],
-        banner: { mimes: 0, blockedAttributes: 0, blockedTypes: 0 },
+        banner: { mimes: 0, blockedAttributes: 0, blockedTypes: 0, frameworks: 0 },
         floorNanos: 0,
         deals: [],
         privateAuction: false,

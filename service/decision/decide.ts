@@ -6,7 +6,7 @@ import { type Catalog, FORMAT, SPACE } from '../state/catalog.ts'
 import { findText } from '../state/text-table.ts'
 import { type Allowance, unlimited } from './allowance.ts'
 import { CHOICE_FIRST, CreativeChoice } from './creative-choice.ts'
-import { creativeFits } from './creative-fit.ts'
+import { creativeFits, hasFrameworks } from './creative-fit.ts'
 import { dealFor, lowestFloor, NOT_THIS_ADVERTISER, OPEN_AUCTION } from './deal-choice.ts'
 import { lengthFloor } from './length-floors.ts'
 import { Matcher } from './matcher.ts'
@@ -86,6 +86,7 @@ export class Engine {
   #blocksDomains = false
   #blocksCategories = false
   #limitsCategories = false
+  readonly #needsFrameworks: boolean
   #languages: readonly number[] = []
   /** Position of the exchange that asks, −1 where no creative is barred from any. */
   #exchange = -1
@@ -106,6 +107,7 @@ export class Engine {
     this.catalog = catalog
     this.#allowance = allowance
     this.#matcher = new Matcher(catalog)
+    this.#needsFrameworks = catalog.header.needsFrameworks
     this.#blocked = new Uint32Array(catalog.header.blockValues)
     this.#allowed = new Uint32Array(catalog.header.blockValues)
     if (catalog.header.choosesCreatives) this.#turns = new Uint32Array(catalog.header.lineItems)
@@ -127,7 +129,8 @@ export class Engine {
     }
     this.#pageHasBids = false
     this.#blocksDomains = this.#block(SPACE.blockedDomain, facts.blockedDomains)
-    this.#blocksCategories = this.#block(SPACE.blockedCategory, facts.blockedCategories)
+    const blocksApps = this.#block(SPACE.blockedApp, facts.blockedApps)
+    this.#blocksCategories = this.#block(SPACE.blockedCategory, facts.blockedCategories) || blocksApps
     this.#limitsCategories = facts.allowedCategories.length > 0
     for (let i = 0; i < facts.allowedCategories.length; i++) this.#allow(facts.allowedCategories[i]!)
     this.#languages = facts.allowedLanguages
@@ -372,6 +375,7 @@ export class Engine {
     if (this.#blocksCategories && this.#isCategoryBlocked(creative)) return CATEGORY
     if (this.#limitsCategories && this.#hasOtherCategory(creative)) return CATEGORY
     if (!creativeFits(columns, creative, opportunity)) return CREATIVE
+    if (this.#needsFrameworks && !hasFrameworks(columns, creative, opportunity)) return CREATIVE
     if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) return CREATIVE
     if (!this.#paysForLength(ordinal, creative, opportunity)) return CREATIVE
     if (this.#exchange >= 0 && this.#isBarred(creative)) return APPROVAL

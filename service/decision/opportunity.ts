@@ -19,6 +19,8 @@ export interface Facts {
   /** Domains of advertisers that the publisher does not want. */
   readonly blockedDomains: readonly string[]
   readonly blockedCategories: readonly string[]
+  /** Store ids of apps that the publisher does not want advertised. */
+  readonly blockedApps: readonly string[]
   /** Where there are any, a creative has none but these or ones below them. */
   readonly allowedCategories: readonly string[]
   /** Codes (languageCode) of languages; where there are any, a creative with a language has one of these. */
@@ -42,6 +44,8 @@ export interface BannerOffer {
   readonly mimes: number
   readonly blockedAttributes: number
   readonly blockedTypes: number
+  /** Frameworks that it has: of these, a mask of 0 means none. Not read where no creative needs any. */
+  readonly frameworks: number
 }
 
 /** What a place for video or audio takes. Masks as in BannerOffer; mimes 0 = none that we know, which takes nothing. */
@@ -49,6 +53,8 @@ export interface MediaOffer {
   readonly mimes: number
   readonly protocols: number
   readonly blockedAttributes: number
+  /** As in BannerOffer. */
+  readonly frameworks: number
   readonly minDurationS: number
   readonly maxDurationS: number
   /** Exact lengths in seconds, when only these are taken; otherwise empty. */
@@ -75,6 +81,8 @@ export interface NativeOffer {
   /** At least one. */
   readonly wishes: readonly AssetWish[]
   readonly blockedAttributes: number
+  /** As in BannerOffer. */
+  readonly frameworks: number
   /** The answer is one field, "native", that holds all the others. */
   readonly wrapped: boolean
   readonly version: '1.0' | '1.1' | '1.2'

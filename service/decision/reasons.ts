@@ -30,12 +30,15 @@ export const NO_BID_REASONS = {
     alarm: false,
     meaning: 'badv names the advertiser of all that pay enough, or their deal does not.',
   },
-  'category-blocked': { alarm: false, meaning: 'bcat names a category of all that remain, or acat does not.' },
+  'category-blocked': {
+    alarm: false,
+    meaning: 'bcat names a category of all that remain, or acat does not, or bapp names the app.',
+  },
   'creative-not-allowed': {
     alarm: false,
     meaning:
       'No creative of those that remain has the attributes, type, media, language, duration or security that is asked' +
-      ' for, or pays the floor of its duration.',
+      ' for, finds its frameworks, or pays the floor of its duration.',
   },
   'creative-not-approved': {
     alarm: false,

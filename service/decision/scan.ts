@@ -117,6 +117,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
   if (facts.blockedDomains.some(blocked => `.${advertiser.domain}`.endsWith(`.${blocked}`)))
     return STAGES.indexOf('advertiser-blocked')
   const unblocked = creatives.filter(creative => {
+    if (facts.blockedApps.includes(creative.appBundle ?? '')) return false
     const categories = [...(creative.categories ?? []), ...advertiser.categories]
     const isIn = (has: string, list: readonly string[]) => list.some(one => has === one || has.startsWith(`${one}-`))
     if (categories.some(has => isIn(has, facts.blockedCategories))) return false
@@ -133,7 +134,11 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     creative.language === undefined ||
     facts.allowedLanguages.length === 0 ||
     facts.allowedLanguages.includes(languageCode(creative.language))
-  const fitting = unblocked.filter(creative => fits(creative, opportunity) && speaks(creative) && pays(creative))
+  const runs = ({ format, apis = [] }: Creative) =>
+    apis.every(code => (((opportunity[format]?.frameworks ?? 0) >>> code) & 1) === 1)
+  const fitting = unblocked.filter(
+    creative => fits(creative, opportunity) && runs(creative) && speaks(creative) && pays(creative),
+  )
   if (fitting.length === 0) return STAGES.indexOf('creative-not-allowed')
   const approved = fitting.filter(({ approvals }) => {
     const says = approvals?.[facts.exchangeId]

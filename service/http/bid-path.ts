@@ -101,11 +101,11 @@ export class BidPath {
 
   #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, waitedMs }: Moment): Answer {
     const body = parse(bodyText)
-    const { targeted, slotValues: slotsKnown } = serving.catalog.header
+    const { targeted, slotValues: slotsKnown, needsFrameworks } = serving.catalog.header
     const { rates } = serving
     const { daypart } = serving
     const readAgent = this.#readAgent
-    const terms = { exchange, rates, slotsKnown, targeted, nowMs, waitedMs, daypart, readAgent }
+    const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, nowMs, waitedMs, daypart, readAgent }
     const read = readRequest(body, terms)
     if (read.kind === 'malformed') return MALFORMED
     this.#deps.recorder.count(COUNTER.bidRequests)

@@ -33,7 +33,7 @@ function source(change: Partial<MacroSource> = {}): MacroSource {
 /** A bid's members with everything filled, as an exchange parses them. */
 function members(creative: Creative, from = source(), request = '{"assets":[{"id":1,"title":{"len":90}}]}') {
   const kept = creativeFragment(creative, ADVERTISER)
-  const offer = readNative({ request })
+  const offer = readNative({ request }, false)
   const whole = creative.format === 'native' && offer ? nativeFragment(kept, TILE.columns, TILE.ordinal, offer) : kept
   const filled = filledFragment(fragmentWithHoles(whole), from)
   expect(/^[ -~]*$/.test(filled), filled).toBe(true)

@@ -18,7 +18,7 @@ const advertiser = documents.advertisers.find(({ id }) => id === document.advert
 /** The bid's members for a request, undefined when the creative does not fit. The judge looks at each. */
 function answer(request: object | string, native: object = {}) {
   const asked = { request, ...native }
-  const offer = readNative(asked)
+  const offer = readNative(asked, true)
   if (offer === undefined || !nativeFits(catalog.columns, creative, offer)) return undefined
   const said = JSON.parse(
     `{${nativeFragment(creativeFragment(document, advertiser), catalog.columns, creative, offer)}}`,
@@ -101,5 +101,5 @@ describe('native markup', () => {
 
 test.each(['', '{', '[]', '"x"', '{}', '{"assets":[]}', '{"assets":[{"title":{}}]}', null, 7, []])(
   'a request that asks for nothing that can be read is no place: %j',
-  request => expect(readNative({ request })).toBeUndefined(),
+  request => expect(readNative({ request }, true)).toBeUndefined(),
 )

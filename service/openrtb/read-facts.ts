@@ -55,6 +55,7 @@ export function readFacts(request: Json, terms: FactTerms): Facts {
     userId: terms.personal ? userIdOf(source) : '',
     blockedDomains: lowerCase(textsOf(request.badv, LIMITS.blockedItemsMax)),
     blockedCategories: textsOf(request.bcat, LIMITS.blockedItemsMax),
+    blockedApps: textsOf(request.bapp, LIMITS.blockedItemsMax),
     allowedCategories: textsOf(request.acat),
     allowedLanguages: languagesOf(request),
   }

@@ -21,7 +21,7 @@ const KNOWN = [
   [1200, 627],
 ] as const
 const slotsKnown = new Map([...KNOWN.map(([w, h]) => [bannerSlot(w, h), 0] as const), [VIDEO_SLOT, 0] as const])
-const TERMS: FloorTerms = { rates: RATES, slotsKnown, currency: 'USD', seat: 'seat-1' }
+const TERMS: FloorTerms = { rates: RATES, slotsKnown, currency: 'USD', seat: 'seat-1', frameworks: true }
 const BANNER = { banner: { w: 300, h: 250 } }
 
 function opportunity(imp: object, terms = TERMS): Opportunity {
@@ -71,10 +71,19 @@ describe('a banner', () => {
   })
 
   test('names what it does not take', () => {
-    const banner = { w: 1, h: 1, battr: [1, 3, 500, -1, 2.5, 'x'], btype: [4], mimes: ['IMAGE/PNG', 'x/y'] }
+    const banner = {
+      w: 1,
+      h: 1,
+      battr: [1, 3, 500, -1, 2.5, 'x'],
+      btype: [4],
+      api: [5, 7],
+      mimes: ['IMAGE/PNG', 'x/y'],
+    }
     expect(opportunity({ banner }).banner).toEqual({
       ...{ blockedAttributes: (1 << 1) | (1 << 3), blockedTypes: 1 << 4, mimes: mimeBit('image/png') },
+      frameworks: (1 << 5) | (1 << 7),
     })
+    expect(opportunity({ banner }, { ...TERMS, frameworks: false }).banner?.frameworks).toBe(0)
   })
 
   test('that takes only unknown media takes none of ours, and one that names none takes all', () => {

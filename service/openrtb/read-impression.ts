@@ -19,6 +19,8 @@ export interface FloorTerms {
   readonly currency: string
   /** Slots that any line item has, as keys. */
   readonly slotsKnown: ReadonlyMap<number, unknown>
+  /** Whether any creative needs a framework of the place's. */
+  readonly frameworks: boolean
   /** Our seat at the exchange, '' = none. */
   readonly seat: string
 }
@@ -50,7 +52,7 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   const video = isObject(imp.video) ? readVideo(imp.video, slots, currency, terms) : undefined
   const audio = isObject(imp.audio) ? readMedia(imp.audio, currency, terms) : undefined
   if (audio !== undefined) slots.push(AUDIO_SLOT)
-  const native = isObject(imp.native) ? readNative(imp.native) : undefined
+  const native = isObject(imp.native) ? readNative(imp.native, terms.frameworks) : undefined
   if (native !== undefined) slots.push(NATIVE_SLOT)
   if (slots.length === 0) return NO_FORMAT
   const pmp = objectOf(imp.pmp)
@@ -91,7 +93,7 @@ function valuesOf(imp: Json): readonly string[] {
 }
 
 /** Appends the banner's sizes to the slots; a banner without any size offers nothing. */
-function readBanner(banner: Json, slots: number[], { slotsKnown }: FloorTerms): BannerOffer | undefined {
+function readBanner(banner: Json, slots: number[], { slotsKnown, frameworks }: FloorTerms): BannerOffer | undefined {
   const formats = listOf(banner.format)
   addSize(banner, slots)
   for (let i = 0; i < formats.length && slots.length < LIMITS.sizesMax; i++) {
@@ -104,6 +106,7 @@ function readBanner(banner: Json, slots: number[], { slotsKnown }: FloorTerms): 
     mimes: mimesMask(banner.mimes, 0),
     blockedAttributes: maskOf(banner.battr),
     blockedTypes: maskOf(banner.btype),
+    frameworks: frameworks ? maskOf(banner.api) : 0,
   }
 }
 
@@ -139,6 +142,7 @@ function readMedia(media: Json, currency: unknown, terms: FloorTerms): MediaOffe
     mimes: mimesMask(media.mimes, ALL_BITS),
     protocols: protocolsMask(media),
     blockedAttributes: maskOf(media.battr),
+    frameworks: terms.frameworks ? maskOf(media.api) : 0,
     minDurationS: numberOf(media.minduration, 0),
     // Nothing that is longer than its whole pod.
     maxDurationS: Math.min(numberOf(media.maxduration, DURATION_MAX_S), numberOf(media.poddur, DURATION_MAX_S)),

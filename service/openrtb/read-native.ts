@@ -12,8 +12,12 @@ const MAIN_IMAGE = 3
 const UNKNOWN_ASSET = 0
 const ANY_LENGTH = 0x7fff_ffff
 
-/** @returns what the place asks for, undefined when it asks for nothing that can be read. Pure. */
-export function readNative(native: Json): NativeOffer | undefined {
+/**
+ * Reads what a native place asks for. Pure.
+ * @param frameworks whether those that it has are read
+ * @returns undefined when it asks for nothing that can be read
+ */
+export function readNative(native: Json, frameworks: boolean): NativeOffer | undefined {
   const root = objectFrom(native.request)
   if (root === undefined) return undefined
   const wrapped = isObject(root.native)
@@ -25,6 +29,7 @@ export function readNative(native: Json): NativeOffer | undefined {
   return {
     wishes,
     blockedAttributes: maskOf(native.battr),
+    frameworks: frameworks ? maskOf(native.api) : 0,
     // Up to 1.0 an answer has one field, "native", that holds all the others.
     wrapped: wrapped || version === '1.0',
     version: version === '1.0' || version === '1.1' ? version : '1.2',

@@ -16,7 +16,7 @@ const RATES = new Map([
 ])
 const TERMS: ReadTerms = {
   ...{ exchange: EXCHANGE, rates: RATES, daypart: '5', nowMs: Date.parse('2026-11-21T22:30:00Z'), waitedMs: 0 },
-  ...{ targeted: REQUEST_DIMENSIONS, slotsKnown: new Map<number, number>(), readAgent },
+  ...{ targeted: REQUEST_DIMENSIONS, slotsKnown: new Map<number, number>(), readAgent, needsFrameworks: true },
 }
 const BANNER = { id: '1', banner: { w: 300, h: 250 } }
 

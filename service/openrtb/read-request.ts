@@ -20,6 +20,8 @@ export interface ReadTerms {
   readonly nowMs: number
   /** Slots that any line item has, as keys. */
   readonly slotsKnown: ReadonlyMap<number, unknown>
+  /** Whether any creative needs a framework of the place's. */
+  readonly needsFrameworks: boolean
   /** The dimensions that any line item restricts: only these are read. */
   readonly targeted: readonly DimensionName[]
   readonly readAgent: ReadAgent
@@ -87,6 +89,7 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
     impressions: readImpressions(body.imp, {
       rates: terms.rates,
       slotsKnown: terms.slotsKnown,
+      frameworks: terms.needsFrameworks,
       currency,
       seat: terms.exchange.seat ?? '',
     }),

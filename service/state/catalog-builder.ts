@@ -151,6 +151,7 @@ export class CatalogBuilder {
         ratesEndMs: maxAgeHours === Number.POSITIVE_INFINITY ? NO_END_MS : Date.parse(asOf) + maxAgeHours * HOUR_MS,
         lineItems: order.length,
         choosesCreatives: this.#lineItems.choosesCreatives(),
+        needsFrameworks: this.#creatives.needsFrameworks(),
         words: plan.words,
         pacingPlans: new Map(this.#texts.textsOf(SPACE.pacing).map(([text, number]) => [number, text])),
         ...index,

@@ -52,6 +52,8 @@ const CREATIVE_COLUMNS = {
   creativeBannerTypes: 'u32',
   creativeMimes: 'u32',
   creativeProtocols: 'u32',
+  /** Frameworks of the place's that it needs. */
+  creativeFrameworks: 'u32',
   creativeSecure: 'u8',
   creativeDurationS: 'u16',
   creativeWidth: 'u16',
@@ -63,7 +65,7 @@ const CREATIVE_COLUMNS = {
   creativeLanguage: 'u16',
   /** Of its categories, how many are its own or its advertiser's; those above them follow. */
   creativeOwnCategories: 'u8',
-  /** CSR of block values: its own and its advertiser's categories, then their parents. */
+  /** CSR of block values: its own and its advertiser's categories, then their parents, then the app it advertises. */
   creativeCategoryStart: 'u32',
   creativeCategories: 'u32',
   creativeSlot: 'u32',
@@ -182,7 +184,8 @@ export const SPACE = {
   ...(Object.fromEntries(INDEX_DIMENSIONS.map((name, space) => [name, space])) as Record<IndexDimension, number>),
   blockedCategory: INDEX_DIMENSIONS.length,
   blockedDomain: INDEX_DIMENSIONS.length + 1,
-  userSplit: INDEX_DIMENSIONS.length + 2,
+  blockedApp: INDEX_DIMENSIONS.length + 2,
+  userSplit: INDEX_DIMENSIONS.length + 3,
   pacing: INDEX_DIMENSIONS.length + 3,
 } as const
 
@@ -228,6 +231,8 @@ export interface CatalogHeader {
   readonly lineItems: number
   /** Whether any line item chooses between its creatives in another way than by order. */
   readonly choosesCreatives: boolean
+  /** Whether any creative needs a framework: else no request is asked which ones it has. */
+  readonly needsFrameworks: boolean
   /** 32-bit words of one row. */
   readonly words: number
   /** Per dimension the row of line items without an include list, −1 where no line item restricts the dimension. */

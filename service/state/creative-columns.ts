@@ -48,6 +48,7 @@ export class CreativeColumns {
     rendition: growingU32(),
     language: growingU32(),
     ownCategories: growingU32(),
+    frameworks: growingU32(),
   }
   #lastId = ''
   #rendition = 0
@@ -98,6 +99,13 @@ export class CreativeColumns {
     numbers.language.push(languageCode(document.language ?? ''))
     numbers.ownCategories.push(own.size)
     for (const category of categories) this.#categories.push(texts.add(SPACE.blockedCategory, category))
+    if (document.appBundle !== undefined) this.#categories.push(texts.add(SPACE.blockedApp, document.appBundle))
+    numbers.frameworks.push(maskOf(document.apis))
+  }
+
+  /** Whether any creative needs a framework of the place's. Cost: O(creatives). */
+  needsFrameworks(): boolean {
+    return this.numbers.frameworks.view().some(mask => mask !== 0)
   }
 
   /** Hands over all creatives and has none any more. Cost: O(bytes). */
@@ -153,6 +161,7 @@ export class CreativeColumns {
       creativeAssets: this.#assets.length,
       creativeLanguage: creatives,
       creativeOwnCategories: creatives,
+      creativeFrameworks: creatives,
     }
   }
 
@@ -172,6 +181,7 @@ export class CreativeColumns {
     columns.creativeRendition.set(numbers.rendition.view())
     columns.creativeLanguage.set(numbers.language.view())
     columns.creativeOwnCategories.set(numbers.ownCategories.view())
+    columns.creativeFrameworks.set(numbers.frameworks.view())
     writeStarts(columns.creativeBarredStart, this.#barredStart.view(), this.#barred.length)
     columns.creativeBarred.set(this.#barred.view())
     writeStarts(columns.creativeFragmentStart, this.#fragmentStart.view(), this.#fragments.length)
@@ -191,10 +201,13 @@ export function writeStarts(target: Column<'u32'>, starts: Uint32Array, end: num
 
 /** The skippable attribute is implied by the document, so that nobody forgets to declare it (OpenRTB attr 16). */
 function attributeMask(creative: Creative): number {
-  let mask = 0
-  for (const attribute of creative.attributes ?? []) mask |= 1 << attribute
-  if (isVast(creative) && creative.skipAfterS !== undefined) mask |= 1 << 16
+  const mask = maskOf(creative.attributes)
+  if (isVast(creative) && creative.skipAfterS !== undefined) return mask | (1 << 16)
   return mask
+}
+
+function maskOf(codes: readonly number[] = []): number {
+  return codes.reduce((mask, code) => mask | (1 << code), 0)
 }
 
 /** What an impression must offer for this creative, as codes and masks. */

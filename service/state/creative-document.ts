@@ -15,6 +15,20 @@ const creativeBase = {
   attributes: optional(list(number({ about: 'AdCOM creative attribute', min: 1, max: 31 }), { max: 31 })),
   categories: optional(list(CATEGORY, { max: 20 })),
   language: optional(DIMENSIONS.language.value),
+  apis: optional(
+    list(number({ about: 'AdCOM API framework that it needs: 2 VPAID 2, 5 MRAID 2, 7 OMID 1', min: 1, max: 31 }), {
+      min: 1,
+      max: 31,
+    }),
+  ),
+  appBundle: optional(
+    text({
+      about: 'store id of the app that it advertises',
+      max: 128,
+      pattern: /^\S+$/,
+      like: 'like "com.example.app"',
+    }),
+  ),
   approvals: optional(
     mapOf(
       { about: 'path name of an exchange', max: 31, pattern: /^[a-z][a-z0-9-]*$/, like: 'an exchange, like "adx"' },

@@ -187,6 +187,7 @@ const NOTHING_ASKED = {
   exchangeId: '',
   blockedDomains: [],
   blockedCategories: [],
+  blockedApps: [],
   allowedCategories: [],
   allowedLanguages: [],
 }
@@ -203,6 +204,7 @@ export function randomFacts(random: Random, { empty = false } = {}): Facts {
     userId: random.chance(0.2) ? '' : `user-${random.pickIndex(1_000)}`,
     blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
     blockedCategories: random.chance(0.3) ? some(random, VALUES.category, 2) : [],
+    blockedApps: random.chance(0.2) ? ['com.example.a', 'other'] : [],
     allowedCategories: random.chance(0.15) ? some(random, VALUES.category, 3) : [],
     allowedLanguages: random.chance(0.2) ? [languageCode(random.pick(['en', 'de']))] : [],
   }

@@ -16,6 +16,7 @@ const SIZES = [
   [728, 90],
 ] as const
 const DEALS = ['deal-1', 'deal-2', 'deal-3']
+const APPS = ['com.example.a', 'com.example.b', '123'] as const
 const APPROVALS = ['pending', 'approved', 'approved', 'refused'] as const
 const PAGE_RULES = ['one-per-advertiser', 'one-per-creative', 'any'] as const
 const MIMES = ['image/png', 'text/html'] as const
@@ -31,6 +32,8 @@ function randomCreative(random: Random, index: number, alike: boolean): Creative
     ...(random.chance(0.4) && !alike ? { attributes: some(random, [1, 3, 8], 2) } : {}),
     ...(random.chance(0.3) && !alike ? { categories: some(random, VALUES.category, 2) } : {}),
     ...(random.chance(0.3) && !alike ? { language: random.pick(['en', 'de', 'fr']) } : {}),
+    ...(random.chance(0.2) && !alike ? { apis: some(random, [5, 7], 2) } : {}),
+    ...(random.chance(0.2) && !alike ? { appBundle: random.pick(APPS) } : {}),
     ...(random.chance(0.4) && !alike ? { approvals: { adx: random.pick(APPROVALS) } } : {}),
   } as const
   if (alike || random.chance(0.7)) {
@@ -80,6 +83,7 @@ function randomNativeOffer(random: Random): NativeOffer {
   return {
     wishes: Array.from({ length: random.between(1, 3) }, wish),
     blockedAttributes: randomMask(random, [8]),
+    frameworks: randomMask(random, some(random, [5, 7], 2)),
     ...{ wrapped: false, version: '1.2', events: undefined, privacy: false },
   }
 }
@@ -215,6 +219,7 @@ export function randomOpportunity(random: Random): Opportunity {
           mimes: random.chance(0.3) ? mimeBit(random.pick(MIMES)) : 0,
           blockedAttributes: mask(some(random, [1, 3, 8], 2)),
           blockedTypes: mask(some(random, [1, 2, 3, 4], 2)),
+          frameworks: mask(some(random, [5, 7], 2)),
         }
       : undefined,
     video: withVideo ? randomMediaOffer(random, VIDEO_MIMES) : undefined,
@@ -236,6 +241,7 @@ function randomMediaOffer(random: Random, mimes: readonly string[]): MediaOffer 
     mimes: mimeBit(random.pick(mimes)),
     protocols: randomMask(random, some(random, [2, 3, 5, 6, 13, 14], 4)),
     blockedAttributes: randomMask(random, [8, 16]),
+    frameworks: randomMask(random, some(random, [5, 7], 2)),
     minDurationS: random.pick([0, 10]),
     maxDurationS: random.pick([15, 60]),
     exactDurationsS: random.chance(0.2) ? [15, 30] : [],
