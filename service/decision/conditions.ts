@@ -1,6 +1,7 @@
-import { type Catalog, ENTRY_WORDS } from '../state/catalog.ts'
+import type { Catalog } from '../state/catalog.ts'
 import { AND, HAS, NOT, SPLIT, WORD_BITS } from '../state/conditions.ts'
 import { splitHash, splitPart } from '../state/user-split.ts'
+import type { Terms } from './terms.ts'
 
 const OPERATION = (1 << WORD_BITS) - 1
 
@@ -10,56 +11,40 @@ const OPERATION = (1 << WORD_BITS) - 1
  */
 export class Conditions {
   readonly #catalog: Catalog
-  /** Per value: the moment at which a request last had it. */
-  readonly #held: Uint32Array
+  readonly #terms: Terms
   /** Per program: the impression in which it was last run, and what came out. */
   readonly #ranIn: Uint32Array
   readonly #holds: Uint8Array
-  /** A moment is a request's beginning or an impression's. Values of the request hold in all its impressions. */
-  #moment = 0
-  #request = 0
+  #impression = 0
   #userHash = -1
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, terms: Terms) {
     this.#catalog = catalog
+    this.#terms = terms
     const programs = catalog.columns.programStart.length - 1
-    this.#held = new Uint32Array(catalog.columns.entries.length / ENTRY_WORDS)
     this.#ranIn = new Uint32Array(programs)
     this.#holds = new Uint8Array(programs)
   }
 
   /** @param userId '' = unknown, or not to be used */
   beginRequest(userId: string): void {
-    this.#turn()
-    this.#request = this.#moment
     this.#userHash = userId === '' ? -1 : splitHash(userId)
   }
 
   beginImpression(): void {
-    this.#turn()
-  }
-
-  /** After 2^32 moments old ones would seem to be now. */
-  #turn(): void {
-    if (this.#moment > 0xffff_fff0) {
-      this.#held.fill(0)
-      this.#ranIn.fill(0)
-      this.#moment = 0
-    }
-    this.#moment++
-  }
-
-  /** The request, or its impression at hand, has this value. */
-  hold(value: number): void {
-    this.#held[value] = this.#moment
+    this.#impression = (this.#impression + 1) >>> 0
+    if (this.#impression > 0) return
+    // The number comes round: what an old impression of this number left must not count.
+    this.#impression = 1
+    this.#ranIn.fill(0)
   }
 
   /** Whether a line item without a program, or whose program holds. Cost: O(words), once per program. */
   take(lineItem: number): boolean {
     const program = this.#catalog.columns.lineItemProgram[lineItem]! - 1
     if (program < 0) return true
-    if (this.#ranIn[program] !== this.#moment) {
-      this.#ranIn[program] = this.#moment
+    if (this.#ranIn[program] !== this.#impression) {
+      this.#ranIn[program] = this.#impression
       this.#holds[program] = this.#run(program)
     }
     return this.#holds[program] === 1
@@ -73,7 +58,7 @@ export class Conditions {
     for (let i = programStart[program]!; i < end; i++) {
       const word = programWords[i]!
       const operation = word & OPERATION
-      if (operation === HAS) stack = (stack << 1) | this.#has(word >>> WORD_BITS)
+      if (operation === HAS) stack = (stack << 1) | (this.#terms.has(word >>> WORD_BITS) ? 1 : 0)
       else if (operation === SPLIT) stack = (stack << 1) | this.#isIn(word >>> WORD_BITS)
       else if (operation === NOT) stack ^= 1
       else {
@@ -82,11 +67,6 @@ export class Conditions {
       }
     }
     return stack & 1
-  }
-
-  #has(value: number): number {
-    const moment = this.#held[value]!
-    return moment === this.#request || moment === this.#moment ? 1 : 0
   }
 
   #isIn(split: number): number {

@@ -136,6 +136,8 @@ const INDEX_COLUMNS = {
   entries: 'i32',
   /** Ordinals that include value v, then those that exclude it, in growing order. */
   postings: 'u32',
+  /** Per line item MASK_WORDS: bit d is set when it has a rule in dimension d, by its position in INDEX_DIMENSIONS. */
+  lineItemRules: 'u32',
 } as const satisfies ColumnKinds
 
 const PROGRAM_COLUMNS = {
@@ -176,6 +178,8 @@ export type CatalogColumns = Columns<typeof CATALOG_COLUMNS>
 
 /** Dimensions of the index beyond those that documents target by name. */
 export const INDEX_DIMENSIONS = [...DIMENSION_NAMES, 'slot', 'deal'] as const
+/** Words of a mask with a bit per dimension. */
+export const MASK_WORDS = Math.ceil(INDEX_DIMENSIONS.length / 32)
 /** What the index can select by. */
 export type IndexDimension = DimensionName | 'slot' | 'deal'
 
@@ -188,6 +192,9 @@ export const SPACE = {
   userSplit: INDEX_DIMENSIONS.length + 3,
   pacing: INDEX_DIMENSIONS.length + 3,
 } as const
+
+/** How many spaces there are, those of lists included. */
+export const SPACES = SPACE.userSplit + 1 + LISTED_DIMENSIONS.length
 
 /** The space of the ids of lists of a dimension's values. */
 export function listSpace(name: ListedDimension): number {

@@ -7,6 +7,7 @@ import {
   ENTRY_WORDS,
   INDEX_DIMENSIONS,
   type IndexDimension,
+  MASK_WORDS,
   rowPlace,
   SPACE,
   TILE_WORDS,
@@ -17,14 +18,11 @@ import type { TextTableBuilder } from './text-table.ts'
 
 type Growing = ReturnType<typeof growingU32>
 
-/** Words of a mask with a bit per dimension. */
-export const INCLUDE_WORDS = Math.ceil(INDEX_DIMENSIONS.length / 32)
-
 /** What every line item, as added, says: its lists (value × 2 + 1 if excluded) and the dimensions it includes in. */
 export interface References {
   readonly start: Growing
   readonly lists: Growing
-  /** INCLUDE_WORDS per line item: bit d is set when it includes values of dimension d. */
+  /** MASK_WORDS per line item: bit d is set when it includes values of dimension d. */
   readonly includes: Growing
 }
 
@@ -88,6 +86,7 @@ export function indexSizes(plan: RowPlan) {
     rowCount: plan.rows,
     entries: plan.values * ENTRY_WORDS,
     postings: plan.references,
+    lineItemRules: plan.lineItems * MASK_WORDS,
   }
 }
 
@@ -106,7 +105,8 @@ export function buildIndex(columns: CatalogColumns, plan: RowPlan, references: R
 }
 
 /**
- * Lists get their ordinals in growing order because line items are visited in growing order.
+ * Lists get their ordinals in growing order because line items are visited in growing order. Notes on the way which
+ * dimensions each has rules in.
  * @returns where each list begins, and the end of the last
  */
 function writePostings(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array) {
@@ -120,10 +120,20 @@ function writePostings(columns: CatalogColumns, plan: RowPlan, references: Refer
   const next = postingStart.slice(0, plan.listCount.length)
   const starts = references.start.view()
   const lists = references.lists.view()
+  const includes = references.includes.view()
+  const { postings, lineItemRules } = columns
+  const dimensions = Uint8Array.from(plan.spaces, space => SPACE[dimensionOfSpace(space) ?? 'slot'])
   for (let ordinal = 0; ordinal < order.length; ordinal++) {
     const source = order[ordinal]!
     const end = source + 1 < starts.length ? starts[source + 1]! : lists.length
-    for (let i = starts[source]!; i < end; i++) columns.postings[next[lists[i]!]!++] = ordinal
+    for (let word = 0; word < MASK_WORDS; word++)
+      lineItemRules[ordinal * MASK_WORDS + word] = includes[source * MASK_WORDS + word]!
+    for (let i = starts[source]!; i < end; i++) {
+      const list = lists[i]!
+      const dimension = dimensions[list >>> 1]!
+      postings[next[list]!++] = ordinal
+      lineItemRules[ordinal * MASK_WORDS + (dimension >>> 5)]! |= 1 << (dimension & 31)
+    }
   }
   return postingStart
 }
@@ -152,7 +162,7 @@ function writeBaseRows(columns: CatalogColumns, plan: RowPlan, references: Refer
   for (let ordinal = 0; ordinal < order.length; ordinal++) {
     const word = ordinal >>> 5
     const bit = 1 << (ordinal & 31)
-    const masks = order[ordinal]! * INCLUDE_WORDS
+    const masks = order[ordinal]! * MASK_WORDS
     columns.rows[rowPlace(plan.rows, 0, word)]! |= bit
     for (const name of INDEX_DIMENSIONS) {
       const row = plan.baseRows[name]

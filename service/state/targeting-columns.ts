@@ -1,5 +1,5 @@
 /** Collects what line items target, as references for the index and programs for what it cannot answer. */
-import { type CatalogColumns, dimensionOfSpace, listSpace, SPACE } from './catalog.ts'
+import { type CatalogColumns, dimensionOfSpace, listSpace, MASK_WORDS, SPACE } from './catalog.ts'
 import {
   addProgram,
   type Dictionary,
@@ -13,7 +13,7 @@ import {
 import { DIMENSION_NAMES, type DimensionName, type ListedDimension } from './dimensions.ts'
 import type { Targeting } from './documents.ts'
 import { type Growing, growingU32, mapColumns } from './growing.ts'
-import { INCLUDE_WORDS, type References } from './index-builder.ts'
+import type { References } from './index-builder.ts'
 import type { TextTableBuilder } from './text-table.ts'
 import { splitHash } from './user-split.ts'
 
@@ -53,7 +53,7 @@ export class TargetingColumns {
     programs: growingU32(),
   }
   /** Of the line item at hand. */
-  readonly #includeMask = new Uint32Array(INCLUDE_WORDS)
+  readonly #includeMask = new Uint32Array(MASK_WORDS)
 
   /** What the index is built from. */
   get references(): References {
