@@ -85,6 +85,8 @@ export const LIMITS = {
   trackersMax: 40,
   /** Macros of ours in one creative: with the longest values they add some 200 KiB to its bid. */
   macrosPerCreativeMax: 100,
+  /** Macros that an exchange spells in its own way: OpenRTB has fourteen, each with some encodings. */
+  auctionMacrosMax: 40,
   /** A consent string that goes into a macro: real ones have up to some 2,000 characters. */
   consentCharsMax: 4 * KIB,
   /** One chunk of a version in the cache: large enough that the client's cost per reply vanishes. */

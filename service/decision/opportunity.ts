@@ -30,6 +30,8 @@ export interface Facts {
 /** A deal that the exchange offers with an impression. */
 export interface DealOffer {
   readonly id: string
+  /** The seat that bids in it, '' = none. */
+  readonly seat: string
   readonly floorNanos: Nanos
   /** Beside its floor, what creatives pay by their length. */
   readonly lengthFloors: LengthFloors | undefined

@@ -42,7 +42,7 @@ export const NO_BID_REASONS = {
   },
   'creative-not-approved': {
     alarm: false,
-    meaning: 'The exchange has refused each creative that remains, or must approve it first.',
+    meaning: 'The exchange has refused each creative that remains, must approve it first, or misses a field of it.',
   },
   'already-on-page': {
     alarm: false,
@@ -53,6 +53,7 @@ export const NO_BID_REASONS = {
     alarm: false,
     meaning: 'The budget of all that remain is spent, held by open bids, or not leased yet.',
   },
+  'answer-full': { alarm: false, meaning: 'Bids for earlier impressions are as long as an answer may be.' },
   'bid-refused': { alarm: true, meaning: 'Our own acceptance check found the finished bid invalid; it was not sent.' },
   'internal-error': { alarm: true, meaning: 'A broken assertion while deciding; the process goes on.' },
 } as const satisfies Record<string, { alarm: boolean; meaning: string }>

@@ -140,9 +140,10 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     creative => fits(creative, opportunity) && runs(creative) && speaks(creative) && pays(creative),
   )
   if (fitting.length === 0) return STAGES.indexOf('creative-not-allowed')
-  const approved = fitting.filter(({ approvals }) => {
+  const approved = fitting.filter(({ approvals, language }) => {
     const says = approvals?.[facts.exchangeId]
     const asker = tables.documents.exchanges.find(({ id }) => id === facts.exchangeId)
+    if (asker?.requiredFields?.includes('language') && language === undefined) return false
     return says !== 'refused' && (asker?.creativeApproval !== 'needed' || says === 'approved')
   })
   if (approved.length === 0) return STAGES.indexOf('creative-not-approved')

@@ -10,14 +10,16 @@ import type { PickIndex } from '../foundation/random.ts'
 import { NANOS_PER_CPM } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { brokenRule, type OutgoingBid } from '../openrtb/acceptance.ts'
+import { spelledFor } from '../openrtb/auction-macros.ts'
 import { creativeIdOf } from '../openrtb/creative-fragment.ts'
+import { expiryS } from '../openrtb/expiry.ts'
 import { type Fragment, filledFragment } from '../openrtb/macro-values.ts'
-import { NBR } from '../openrtb/no-bid.ts'
+import { noBidCode } from '../openrtb/no-bid.ts'
 import { billedBy, type NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
 import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
 import { FORMAT } from '../state/catalog.ts'
-import type { Exchange } from '../state/documents.ts'
+import type { Exchange } from '../state/exchange-document.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
 import { keepingAgents } from './agents.ts'
@@ -82,6 +84,9 @@ export class BidPath {
   #reason: NoBidReason = 'no-supported-format'
   /** Bids for the impression at hand. */
   readonly #made: Bid[] = []
+  /** What the request at hand is answered, by seat; and how long that is. */
+  readonly #bids = new Map<string, string>()
+  #bidsChars = 0
 
   constructor(deps: BidPathDeps) {
     this.#deps = deps
@@ -120,36 +125,35 @@ export class BidPath {
   #decideAll(asked: Asked): Answer {
     const { read, exchange, serving } = asked
     const { impressions } = read
-    let bids = ''
+    this.#bids.clear()
+    this.#bidsChars = 0
     serving.engine.prepare(read.facts)
-    for (let i = 0; i < impressions.length; i++) {
-      const made = this.#bidsFor(impressions[i] as Impression, asked)
-      if (made === '') this.#noBid(this.#reason)
-      else bids = bids === '' ? made : `${bids},${made}`
-    }
-    if (bids !== '') return { status: 200, body: writeResponse(read.id, bids, exchange.seat, read.currency) }
+    for (let i = 0; i < impressions.length; i++)
+      if (!this.#bidsFor(impressions[i] as Impression, asked)) this.#noBid(this.#reason)
+    if (this.#bids.size > 0) return { status: 200, body: writeResponse(read.id, this.#bids, read.currency) }
     return noBidAnswer(read.id, this.#reason, exchange)
   }
 
-  /** All bids for one impression, '' for none: then #reason says why. */
-  #bidsFor(impression: Impression, asked: Asked): string {
+  /** Makes all bids for one impression. @returns whether there is any; otherwise #reason says why */
+  #bidsFor(impression: Impression, asked: Asked): boolean {
     const { opportunity } = impression
     const { exchange, serving } = asked
     this.#reason = impression.reason ?? 'no-supported-format'
-    if (opportunity === undefined) return ''
+    if (opportunity === undefined) return false
     const lots = exchange.bidsPerImpression === 'many' ? lotsOf(opportunity, serving.catalog) : undefined
-    let bids = ''
-    for (let i = 0; i < (lots?.length ?? 1); i++) {
-      const bid = this.#bidFor(impression, lots?.[i] ?? opportunity, asked)
-      if (bid !== '') bids = bids === '' ? bid : `${bids},${bid}`
-    }
+    for (let i = 0; i < (lots?.length ?? 1); i++) this.#bidFor(impression, lots?.[i] ?? opportunity, asked)
+    const bids = this.#made.length
     // Bids for one impression are alternatives: only later impressions are on a page with them.
-    for (let i = 0; i < this.#made.length; i++) serving.engine.take(this.#made[i] as Bid)
+    for (let i = 0; i < bids; i++) serving.engine.take(this.#made[i] as Bid)
     this.#made.length = 0
-    return bids
+    return bids > 0
   }
 
-  #bidFor(impression: Impression, lot: Opportunity, asked: Asked): string {
+  #bidFor(impression: Impression, lot: Opportunity, asked: Asked): void {
+    if (this.#bidsChars >= LIMITS.responseBytesMax) {
+      this.#reason = 'answer-full'
+      return
+    }
     const { read, serving, nowMs } = asked
     const { recorder, pickIndex, alarm } = this.#deps
     const startedMs = performance.now()
@@ -157,29 +161,43 @@ export class BidPath {
     recorder.time(HISTOGRAM.decideTime, (performance.now() - startedMs) * 1e6)
     if (decision.kind === 'no-bid') {
       this.#reason = decision.reason
-      return ''
+      return
     }
     const outgoing = outgoingBid(decision, lot, impression, asked)
     const broken = brokenRule(outgoing, read.request, serving.catalog)
     if (broken !== undefined) {
       alarm('bid-refused', broken)
       this.#reason = 'bid-refused'
-      return ''
+      return
     }
     this.#made.push(decision)
     recorder.count(COUNTER.bids)
-    return this.#write(outgoing, lot, decision.priceNanos, asked)
+    this.#add(outgoing.seat, this.#write(outgoing, lot, decision.priceNanos, asked))
+  }
+
+  #add(seat: string, bid: string): void {
+    const others = this.#bids.get(seat)
+    this.#bids.set(seat, others === undefined ? bid : `${others},${bid}`)
+    this.#bidsChars += bid.length
   }
 
   #write(bid: OutgoingBid, { native }: Opportunity, priceNanos: number, asked: Asked): string {
-    const { serving } = asked
+    const { exchange, read, serving } = asked
     const id = this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36)
     const campaignId = serving.campaignIdOf(bid.lineItem)
     const markup = serving.fragmentOf(bid.creative, native)
     const made = { id, campaignId, priceNanos, fragment: markup.text }
-    const notices = this.#noticesOf(bid, made, asked)
     const fragment = markup.holes.length === 0 ? markup.text : this.#filled(markup, bid, made, asked)
-    return writeBid({ id, impId: bid.impId, price: bid.price, campaignId, dealId: bid.dealId, fragment, notices })
+    return writeBid({
+      id,
+      impId: bid.impId,
+      price: bid.price,
+      campaignId,
+      dealId: bid.dealId,
+      expiryS: expiryS(exchange, read.request, bid.imp),
+      fragment: spelledFor(exchange, fragment),
+      notices: spelledFor(exchange, this.#noticesOf(bid, made, asked)),
+    })
   }
 
   /** Members with the addresses of a bid's notices; '' where nobody could call them. */
@@ -250,10 +268,11 @@ function outgoingBid(decision: Bid, lot: Opportunity, impression: Impression, { 
     price: bidPrice(decision.priceNanos, rate),
     currency: read.currency,
     dealId: deal?.id ?? '',
+    seat: deal === undefined ? read.seat : deal.seat,
   }
 }
 
 function noBidAnswer(requestId: string, reason: NoBidReason, exchange: Exchange): Answer {
   if (exchange.noBid === 'empty') return EMPTY
-  return { status: 200, body: writeNoBid(requestId, NBR[reason]) }
+  return { status: 200, body: writeNoBid(requestId, noBidCode(reason, exchange)) }
 }

@@ -8,7 +8,7 @@ import { nativeFragment } from '../openrtb/native-markup.ts'
 import { BUDGET_KIND } from '../state/budget-fields.ts'
 import { dayNumber, hourOfWeek } from '../state/calendar.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
-import type { Exchange } from '../state/documents.ts'
+import type { Exchange } from '../state/exchange-document.ts'
 
 /** What a hole costs beside the text, as characters. */
 const HOLE_CHARS = 128

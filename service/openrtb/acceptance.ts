@@ -17,6 +17,8 @@ export interface OutgoingBid {
   readonly currency: string
   /** '' = open auction. */
   readonly dealId: string
+  /** '' = none. */
+  readonly seat: string
 }
 
 /** @returns the first rule that the bid breaks, or undefined. Cost: O(formats + deals of the impression). */

@@ -12,7 +12,8 @@ const SKIPPABLE = 16
 /**
  * What every bid with a creative says, whatever was asked: JSON members in ASCII without braces. Made once, at load.
  * Of a native creative it is what nativeFragment needs. Where the creative holds macros of ours, it has holes.
- * OpenRTB 2.6 section 4.2.3: crid, adomain, cat, cattax, attr, apis, bundle, mtype, w, h, dur, protocol, language, adm.
+ * OpenRTB 2.6 section 4.2.3: crid, adomain, cat, cattax, attr, apis, bundle, iurl, language, mtype, w, h, dur,
+ * protocol, adm.
  */
 export function creativeFragment(creative: Creative, advertiser: Advertiser): string {
   const fragment = fragmentOf(creative, advertiser)
@@ -32,6 +33,7 @@ function fragmentOf(creative: Creative, advertiser: Advertiser): string {
     attributes.length > 0 ? `"attr":[${attributes.join()}]` : '',
     creative.apis === undefined ? '' : `"apis":[${creative.apis.join()}]`,
     creative.appBundle === undefined ? '' : `"bundle":${jsonAscii(creative.appBundle)}`,
+    creative.previewUrl === undefined ? '' : `"iurl":${jsonAscii(creative.previewUrl)}`,
     creative.language === undefined ? '' : `"language":${jsonAscii(creative.language)}`,
     `"mtype":${FORMAT[creative.format]}`,
     creative.format === 'audio' || creative.format === 'native' ? '' : `"w":${creative.width},"h":${creative.height}`,

@@ -1,7 +1,8 @@
 import type { NoBidReason } from '../decision/reasons.ts'
+import type { Exchange } from '../state/exchange-document.ts'
 
 /** OpenRTB no-bid reason codes (AdCOM list "No-Bid Reason Codes"), sent where an exchange's setting asks for them. */
-export const NBR: Readonly<Record<NoBidReason, number>> = {
+const NBR: Readonly<Record<NoBidReason, number>> = {
   'state-not-ready': 1,
   'tenant-paused': 0,
   'exchange-paused': 0,
@@ -20,6 +21,13 @@ export const NBR: Readonly<Record<NoBidReason, number>> = {
   'already-on-page': 0,
   'paced-out': 0,
   'no-budget': 0,
+  'answer-full': 0,
   'bid-refused': 1,
   'internal-error': 1,
+}
+
+/** The number of a reason as an exchange wants it. */
+export function noBidCode(reason: NoBidReason, { noBidCodes }: Exchange): number {
+  const code = NBR[reason]
+  return noBidCodes?.[code] ?? code
 }

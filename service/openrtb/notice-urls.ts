@@ -1,5 +1,5 @@
 /** The addresses by which an exchange tells what became of a bid. OpenRTB 2.6 sections 4.2.3 and 4.4. Pure. */
-import type { Exchange } from '../state/documents.ts'
+import type { Exchange } from '../state/exchange-document.ts'
 import { type BilledBy, type NoticeToken, type SignText, writeToken } from './notice-token.ts'
 
 /** What all addresses of a task have in common. */

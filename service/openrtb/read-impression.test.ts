@@ -21,7 +21,7 @@ const KNOWN = [
   [1200, 627],
 ] as const
 const slotsKnown = new Map([...KNOWN.map(([w, h]) => [bannerSlot(w, h), 0] as const), [VIDEO_SLOT, 0] as const])
-const TERMS: FloorTerms = { rates: RATES, slotsKnown, currency: 'USD', seat: 'seat-1', frameworks: true }
+const TERMS: FloorTerms = { rates: RATES, slotsKnown, currency: 'USD', seats: ['seat-1', 'seat-2'], frameworks: true }
 const BANNER = { banner: { w: 300, h: 250 } }
 
 function opportunity(imp: object, terms = TERMS): Opportunity {
@@ -199,7 +199,10 @@ describe('deals', () => {
   test('for other seats, unknown currencies or without an id are left out', () => {
     const left = [{ wseat: ['x'] }, { bidfloor: 1, bidfloorcur: 'CHF' }, { id: '' }]
     expect(deals([...left.map((deal, index) => ({ id: `d${index}`, ...deal })), null, 'x'])).toEqual([])
-    expect(deals([{ id: 'ours', wseat: ['x', 'seat-1'] }]).length).toBe(1)
+    expect(deals([{ id: 'ours', wseat: ['x', 'seat-2'] }, { id: 'all' }])).toMatchObject([
+      { id: 'ours', seat: 'seat-2' },
+      { id: 'all', seat: 'seat-1' },
+    ])
     expect(deals('x')).toEqual([])
   })
 

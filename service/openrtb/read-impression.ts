@@ -21,8 +21,8 @@ export interface FloorTerms {
   readonly slotsKnown: ReadonlyMap<number, unknown>
   /** Whether any creative needs a framework of the place's. */
   readonly frameworks: boolean
-  /** Our seat at the exchange, '' = none. */
-  readonly seat: string
+  /** Our seats at the exchange that may bid. */
+  readonly seats: readonly string[]
 }
 
 /** Floors without a currency are in US dollars (OpenRTB 2.6, imp.bidfloorcur). */
@@ -159,8 +159,8 @@ function protocolsMask({ protocols, protocol }: Json): number {
 }
 
 /**
- * Deals that our seat may bid on. A deal's floor does not inherit the impression's currency (OpenRTB 2.6, 3.2.12); one
- * that names no floor is under the impression's (implementation guide, 7.11).
+ * Deals that a seat of ours may bid on. A deal's floor does not inherit the impression's currency (OpenRTB 2.6,
+ * 3.2.12); one that names no floor is under the impression's (implementation guide, 7.11).
  */
 function readDeals(pmp: Json, impression: ImpressionFloors, terms: FloorTerms): readonly DealOffer[] {
   const offers: DealOffer[] = []
@@ -177,11 +177,13 @@ function readDeals(pmp: Json, impression: ImpressionFloors, terms: FloorTerms): 
     if (id === '' || seen.has(id)) continue
     seen.add(id)
     if (floorNanos === undefined) continue
-    if (seats.length > 0 && !seats.includes(terms.seat)) continue
+    const seat = seats.length === 0 ? terms.seats[0] : terms.seats.find(ours => seats.includes(ours))
+    if (seats.length > 0 && seat === undefined) continue
     const own = lengthFloorsOf(deal, deal.bidfloorcur, terms)
     const lengthFloors = own ?? (hasFloor ? undefined : impression.lengthFloors)
     offers.push({
       id,
+      seat: seat ?? '',
       floorNanos,
       lengthFloors,
       // Without a floor, or with several, there is no one price that was agreed.

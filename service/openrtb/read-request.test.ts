@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { FactValue } from '../decision/opportunity.ts'
 import { REQUEST_DIMENSIONS, type RequestDimension } from '../state/dimensions.ts'
-import type { Exchange } from '../state/documents.ts'
+import type { Exchange } from '../state/exchange-document.ts'
 import { type BidRequest, type ReadTerms, readRequest } from './read-request.ts'
 import { readAgent } from './user-agent.ts'
 
@@ -102,6 +102,16 @@ describe('a seat', () => {
     const { seat: _, ...seatless } = EXCHANGE
     expect(read({ wseat: ['seat-1'] }, { exchange: seatless }).reason).toBe('seat-not-allowed')
     expect(read({}, { exchange: seatless }).reason).toBeUndefined()
+    expect(read({ bseat: ['x'] }, { exchange: seatless })).toMatchObject({ reason: undefined, seat: '' })
+  })
+
+  test('is the first of ours that is wanted and not blocked', () => {
+    const exchange: Exchange = { ...EXCHANGE, otherSeats: ['seat-2', 'seat-3'] }
+    const seat = (request: object) => read(request, { exchange }).seat
+    expect(seat({})).toBe('seat-1')
+    expect(seat({ wseat: ['seat-3', 'seat-2'] })).toBe('seat-2')
+    expect(seat({ wseat: ['seat-3', 'seat-2'], bseat: ['seat-2'] })).toBe('seat-3')
+    expect(read({ wseat: ['seat-3'], bseat: ['seat-3'] }, { exchange }).reason).toBe('seat-not-allowed')
   })
 })
 

@@ -3,7 +3,7 @@ import type { Facts, Opportunity } from '../decision/opportunity.ts'
 import type { NoBidReason } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import type { DimensionName } from '../state/dimensions.ts'
-import type { Exchange } from '../state/documents.ts'
+import { type Exchange, seatsOf } from '../state/exchange-document.ts'
 import { isObject, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import { userDataAllowed } from './privacy.ts'
 import { blocksKnownCategories, readFacts } from './read-facts.ts'
@@ -46,6 +46,8 @@ export interface BidRequest {
   readonly request: Json
   /** The currency that bids are made in, '' = none that both sides know. */
   readonly currency: string
+  /** The seat of bids outside of deals, '' = none. */
+  readonly seat: string
   /** Why no impression is bid on at all. */
   readonly reason: NoBidReason | undefined
   readonly facts: Facts
@@ -71,13 +73,15 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
   if (!Array.isArray(body.imp) || body.imp.length === 0)
     return { kind: 'malformed', problem: 'imp is not a list of impressions' }
   const currency = currencyOf(body, terms)
+  const seats = allowedSeats(body, terms.exchange)
   const personal = userDataAllowed(body)
   return {
     kind: 'request',
     id,
     request: body,
     currency,
-    reason: reasonFor(body, currency, terms),
+    seat: seats?.[0] ?? '',
+    reason: seats === undefined ? 'seat-not-allowed' : reasonFor(body, currency, terms),
     facts: readFacts(body, {
       exchangeId: terms.exchange.id,
       daypart: terms.daypart,
@@ -91,7 +95,7 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
       slotsKnown: terms.slotsKnown,
       frameworks: terms.needsFrameworks,
       currency,
-      seat: terms.exchange.seat ?? '',
+      seats: seats ?? [],
     }),
     userDataAllowed: personal,
   }
@@ -119,14 +123,27 @@ function readImpressions(imps: readonly unknown[], floors: FloorTerms): readonly
 function reasonFor(request: Json, currency: string, terms: ReadTerms): NoBidReason | undefined {
   const { exchange } = terms
   if (exchange.status !== 'active') return 'exchange-paused'
-  const seat = exchange.seat ?? ''
-  const wanted = textsOf(request.wseat)
-  if ((wanted.length > 0 && !wanted.includes(seat)) || textsOf(request.bseat).includes(seat)) return 'seat-not-allowed'
-  const leftMs = numberOf(request.tmax, Number.POSITIVE_INFINITY) - exchange.networkAllowanceMs - terms.waitedMs
+  const leftMs =
+    numberOf(request.tmax, exchange.tmaxDefaultMs ?? Number.POSITIVE_INFINITY) -
+    exchange.networkAllowanceMs -
+    terms.waitedMs
   if (leftMs < WORK_MS_MIN) return 'deadline-too-short'
   if (requiresTransparency(request)) return 'transparency-required'
   if (currency === '') return 'currency-not-accepted'
   return blocksKnownCategories(request) ? undefined : 'category-blocked'
+}
+
+/**
+ * Our seats that may bid, in our order; none also where we have none and need none. Undefined = none may.
+ * OpenRTB 2.6, 3.2.1: wseat, bseat.
+ */
+function allowedSeats(request: Json, exchange: Exchange): readonly string[] | undefined {
+  const wanted = textsOf(request.wseat)
+  const blocked = textsOf(request.bseat)
+  const ours = seatsOf(exchange)
+  if (wanted.length === 0 && (blocked.length === 0 || ours.length === 0)) return ours
+  const allowed = ours.filter(seat => (wanted.length === 0 || wanted.includes(seat)) && !blocked.includes(seat))
+  return allowed.length === 0 ? undefined : allowed
 }
 
 /**

@@ -13,21 +13,33 @@ describe('a response', () => {
     price: 1.25,
     campaignId: AWKWARD,
     dealId: AWKWARD,
+    expiryS: 60,
     fragment: '"crid":"c"',
     notices: '',
   }
 
   test('is ASCII and JSON, whatever its texts are', () => {
-    const text = writeResponse(AWKWARD, `${writeBid(bid)},${writeBid({ ...bid, id: 'b2' })}`, AWKWARD, 'EUR')
+    const text = writeResponse(
+      AWKWARD,
+      new Map([
+        [AWKWARD, `${writeBid(bid)},${writeBid({ ...bid, id: 'b2' })}`],
+        ['other', writeBid(bid)],
+      ]),
+      'EUR',
+    )
     expect(/^[ -~]*$/.test(text)).toBe(true)
-    const one = { id: 'b1', impid: AWKWARD, price: 1.25, cid: AWKWARD, dealid: AWKWARD, crid: 'c' }
+    const one = { id: 'b1', impid: AWKWARD, price: 1.25, cid: AWKWARD, dealid: AWKWARD, exp: 60, crid: 'c' }
     expect(JSON.parse(text)).toEqual({
-      ...{ id: AWKWARD, cur: 'EUR', seatbid: [{ seat: AWKWARD, bid: [one, { ...one, id: 'b2' }] }] },
+      ...{ id: AWKWARD, cur: 'EUR' },
+      seatbid: [
+        { seat: AWKWARD, bid: [one, { ...one, id: 'b2' }] },
+        { seat: 'other', bid: [one] },
+      ],
     })
   })
 
   test('has no deal and no seat where there is none', () => {
-    const [seatbid] = JSON.parse(writeResponse('r', writeBid({ ...bid, dealId: '' }), undefined, 'USD')).seatbid
+    const [seatbid] = JSON.parse(writeResponse('r', new Map([['', writeBid({ ...bid, dealId: '' })]]), 'USD')).seatbid
     expect(seatbid).not.toHaveProperty('seat')
     expect(seatbid.bid[0]).not.toHaveProperty('dealid')
   })

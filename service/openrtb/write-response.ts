@@ -24,6 +24,8 @@ export function writeBid(bid: {
   readonly price: number
   readonly campaignId: string
   readonly dealId: string
+  /** Seconds until it shows at most, see expiryS. */
+  readonly expiryS: number
   readonly fragment: string
   /** '' or members with a comma before each, see NoticeUrls. */
   readonly notices: string
@@ -31,14 +33,21 @@ export function writeBid(bid: {
   const deal = bid.dealId === '' ? '' : `,"dealid":${jsonAscii(bid.dealId)}`
   return (
     `{"id":"${bid.id}","impid":${jsonAscii(bid.impId)},"price":${bid.price},` +
-    `"cid":${jsonAscii(bid.campaignId)}${deal}${bid.notices},${bid.fragment}}`
+    `"cid":${jsonAscii(bid.campaignId)}${deal},"exp":${bid.expiryS}${bid.notices},${bid.fragment}}`
   )
 }
 
-/** The response around its bids. OpenRTB 2.6 section 4.2.1. @param bids from writeBid, comma between */
-export function writeResponse(requestId: string, bids: string, seat: string | undefined, currency: string): string {
-  const seatPart = seat === undefined ? '' : `,"seat":${jsonAscii(seat)}`
-  return `{"id":${jsonAscii(requestId)},"seatbid":[{"bid":[${bids}]${seatPart}}],"cur":"${currency}"}`
+/**
+ * The response around its bids. OpenRTB 2.6 section 4.2.1.
+ * @param bidsBySeat for each seat, '' = none, what writeBid made, comma between
+ */
+export function writeResponse(requestId: string, bidsBySeat: ReadonlyMap<string, string>, currency: string): string {
+  let seatbids = ''
+  for (const [seat, bids] of bidsBySeat) {
+    const seatPart = seat === '' ? '' : `,"seat":${jsonAscii(seat)}`
+    seatbids += `${seatbids === '' ? '' : ','}{"bid":[${bids}]${seatPart}}`
+  }
+  return `{"id":${jsonAscii(requestId)},"seatbid":[${seatbids}],"cur":"${currency}"}`
 }
 
 /** A no-bid with its reason, for exchanges that ask for one instead of an empty 204. */

@@ -6,7 +6,8 @@ import type { Dictionary } from './conditions.ts'
 import { CreativeColumns, type CreativesPart } from './creative-columns.ts'
 import { type Creative, renditionsOf } from './creative-document.ts'
 import { domainWithParents, type ListedDimension } from './dimensions.ts'
-import type { Advertiser, Campaign, Exchange, LineItem, Rates, Settings } from './documents.ts'
+import type { Advertiser, Campaign, LineItem, Rates, Settings } from './documents.ts'
+import { type Exchange, takesCreative } from './exchange-document.ts'
 import { GrowingText, growingF64, growingU32 } from './growing.ts'
 import {
   type ActiveCampaign,
@@ -151,14 +152,11 @@ export class PartCollector {
     }
   }
 
-  /** Positions of the exchanges that have refused a creative, or have not approved it and must. */
-  #barredFrom({ approvals = {} }: Creative): readonly number[] {
+  /** Positions of the exchanges that do not take a creative. */
+  #barredFrom(document: Creative): readonly number[] {
     const barred: number[] = []
-    for (let position = 0; position < this.exchanges.length; position++) {
-      const { id, creativeApproval } = this.exchanges[position]!
-      const says = approvals[id]
-      if (says === 'refused' || (creativeApproval === 'needed' && says !== 'approved')) barred.push(position)
-    }
+    for (let position = 0; position < this.exchanges.length; position++)
+      if (!takesCreative(this.exchanges[position]!, document)) barred.push(position)
     return barred
   }
 

@@ -29,6 +29,7 @@ const creativeBase = {
       like: 'like "com.example.app"',
     }),
   ),
+  previewUrl: optional(HTTPS_URL),
   approvals: optional(
     mapOf(
       { about: 'path name of an exchange', max: 31, pattern: /^[a-z][a-z0-9-]*$/, like: 'an exchange, like "adx"' },

@@ -3,8 +3,9 @@ import { LIMITS } from '../limits.ts'
 import { BUDGET, PACING } from './budget-fields.ts'
 import { CREATIVE, type Creative } from './creative-document.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
+import { EXCHANGE, type Exchange } from './exchange-document.ts'
 import { EXPRESSION } from './expressions.ts'
-import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text } from './fields.ts'
+import { type Field, list, mapOf, number, oneOf, optional, record, type TypeOf, text } from './fields.ts'
 import { LIST, LIST_PART, type ListPart, type ValueList } from './lists.ts'
 import { CATEGORY, CURRENCY, RECORD_NAME, recordId, STATUS } from './record-fields.ts'
 import { USER_SPLIT } from './user-split.ts'
@@ -63,38 +64,6 @@ function isTimeZone(zone: string): boolean {
     return false
   }
 }
-
-/** One record of exchanges. */
-const EXCHANGE = record(
-  {
-    id: DIMENSIONS.exchange.value,
-    name,
-    status,
-    seat: optional(text({ about: "the tenant's seat at this exchange", max: 64 })),
-    currency,
-    noBid: oneOf(['empty', 'reason'], 'a no-bid is 204, or 200 with nbr'),
-    gzip: flag('whether answers may be compressed'),
-    creativeApproval: optional(
-      oneOf(
-        ['needed', 'not-needed'],
-        'needed: only creatives that it approved are bid; not-needed, also without it: all that it did not refuse',
-      ),
-    ),
-    bidsPerImpression: optional(
-      oneOf(['one', 'many'], 'many: one bid for each deal and one for the open auction; without it one'),
-    ),
-    billing: optional(
-      oneOf(
-        ['burl', 'win', 'impression'],
-        'what is billed: the billing notice (also without it), the win notice of an exchange that sends no other, or ' +
-          'the impression that the markup calls; of video and audio that one or the billing notice, whichever is first',
-      ),
-    ),
-    notices: optional(list(oneOf(['win', 'loss'], 'a notice'), { min: 1, max: 2 })),
-    networkAllowanceMs: number({ about: 'part of tmax that the network needs, in ms', min: 0, max: 1_000 }),
-  },
-  'an exchange that may send bid requests',
-)
 
 /** One record of advertisers. */
 const ADVERTISER = record(
@@ -233,8 +202,6 @@ const RATES = record(
 
 /** The tenant itself. */
 export type Settings = TypeOf<typeof SETTINGS>
-/** An exchange that may send bid requests. */
-export type Exchange = TypeOf<typeof EXCHANGE>
 /** Who is advertised. */
 export type Advertiser = TypeOf<typeof ADVERTISER>
 /** Line items with one purpose. */

@@ -145,6 +145,7 @@ function randomExchange(random: Random, id: string, mayAsk: boolean): TenantDocu
   return {
     ...{ id, name: id, status: 'active', currency: 'USD', noBid: 'empty', gzip: false, networkAllowanceMs: 0 },
     ...(mayAsk && random.chance(0.2) ? { creativeApproval: 'needed' } : {}),
+    ...(mayAsk && random.chance(0.2) ? { requiredFields: ['language'] } : {}),
   }
 }
 
@@ -201,6 +202,7 @@ export function randomOpportunity(random: Random): Opportunity {
   const floor = () => (random.between(0, 8) * 500_000) as Nanos
   const randomDeal = (id: string) => ({
     id,
+    seat: '',
     floorNanos: floor(),
     lengthFloors: randomLengthFloors(random),
     isFixedPrice: random.chance(0.3),

@@ -4,6 +4,8 @@ import { SETTINGS } from '../../service/config.ts'
 import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
 import { type StateKeys, stateKeys } from '../../service/remote-cache/layout.ts'
 import type { DocumentKindName } from '../../service/state/documents.ts'
+import { EXCHANGE } from '../../service/state/exchange-document.ts'
+import type { JsonSchema } from '../../service/state/fields.ts'
 import { MACRO_ENCODINGS, MACROS } from '../../service/state/macros.ts'
 import { EVENTS, type EventCode, remedyOf } from '../../service/telemetry/events.ts'
 import { COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES } from '../../service/telemetry/signals.ts'
@@ -148,6 +150,20 @@ function openrtbNumber(sources: readonly Source[], reason: string): string {
   return new RegExp(`^ {2}'${reason}': (\\d+),$`, 'm').exec(source?.text ?? '')?.[1] ?? '—'
 }
 
+/** The fields of an exchange's record, from its JSON Schema. */
+function exchangeTable(): string {
+  const { properties, required } = EXCHANGE.schema as {
+    readonly properties: Readonly<Record<string, { readonly description?: string; readonly items?: JsonSchema }>>
+    readonly required: readonly string[]
+  }
+  const rows = Object.entries(properties).map(([name, { description, items }]) => [
+    `\`${name}\``,
+    required.includes(name) ? '**needed**' : '—',
+    String(description ?? items?.description),
+  ])
+  return table(['field', 'needed', 'what it is'], rows)
+}
+
 function macroRows(meanings: Readonly<Record<string, string>>, shown: (name: string) => string) {
   return Object.entries(meanings).map(([name, meaning]) => [`\`${shown(name)}\``, meaning])
 }
@@ -169,6 +185,7 @@ export function referenceTables(sources: readonly Source[]): ReadonlyMap<string,
     ['log events', eventsTable()],
     ['exit codes', table(['code', 'meaning'], exits)],
     ['keys', keysTable()],
+    ['exchange settings', exchangeTable()],
     [
       'macros',
       table(
