@@ -85,10 +85,10 @@ function selfBidProblem(next: Serving): string {
       problem = `${code}: ${detail}`
     },
   })
-  const exchange = next.catalog.header.exchanges[0]
+  const exchange = next.header.exchanges[0]
   if (exchange === undefined) return 'the tenant has no exchange'
   const moment = { nowMs: systemClock.nowMs(), waitedMs: 0 }
-  const { status } = probe.answer(selfBidRequest(next.catalog), exchange, next, moment)
+  const { status } = probe.answer(selfBidRequest(next.base.catalog), exchange, next, moment)
   return problem !== '' || status !== 400 ? problem : 'the self-bid was answered 400'
 }
 

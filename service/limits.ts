@@ -102,6 +102,8 @@ export const LIMITS = {
   stateBytesMax: 4 * 1024 * MIB,
   /** Versions that failed and are remembered, so that they are not tried again. The oldest are forgotten first. */
   versionsRefusedKeptMax: 100,
+  /** One delta as text. What touches more is published as a version: a task reads some 100 MB of those in a second. */
+  deltaCharsMax: 1 * MIB,
   /** Bad records that are kept with their reasons; more are only counted. */
   problemsKeptMax: 1_000,
 

@@ -2,15 +2,17 @@
 import type { PickIndex } from '../foundation/random.ts'
 import type { Nanos } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
-import { type Catalog, FORMAT, SPACE } from '../state/catalog.ts'
-import { findText } from '../state/text-table.ts'
+import { type Catalog, FORMAT } from '../state/catalog.ts'
+import type { Settings } from '../state/documents.ts'
 import { type Allowance, unlimited } from './allowance.ts'
+import { Blocking } from './blocking.ts'
 import { CHOICE_FIRST, CreativeChoice } from './creative-choice.ts'
 import { creativeFits, hasFrameworks } from './creative-fit.ts'
 import { dealFor, lowestFloor, NOT_THIS_ADVERTISER, OPEN_AUCTION } from './deal-choice.ts'
 import { lengthFloor } from './length-floors.ts'
 import { Matcher } from './matcher.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
+import { Page } from './page.ts'
 import type { NoBidReason } from './reasons.ts'
 
 /** What to bid. Ordinals are positions in the catalog's columns. */
@@ -22,6 +24,8 @@ export interface Bid {
   readonly priceNanos: Nanos
   /** Position among the opportunity's deals, −1 in the open auction. */
   readonly deal: number
+  /** Whose ordinals these are. */
+  readonly catalog: Catalog
 }
 
 /** That nobody bids, and the last check that any line item reached. One frozen value per reason. */
@@ -50,7 +54,8 @@ export const STAGES = [
   'no-budget',
 ] as const satisfies readonly NoBidReason[]
 
-const NO_BIDS: readonly NoBid[] = STAGES.map(reason => Object.freeze({ kind: 'no-bid', reason }))
+/** A no-bid per stage. */
+export const NO_BIDS: readonly NoBid[] = STAGES.map(reason => Object.freeze({ kind: 'no-bid', reason }))
 const FLIGHT = STAGES.indexOf('outside-flight')
 const FLOOR = STAGES.indexOf('below-floor')
 const ADVERTISER = STAGES.indexOf('advertiser-blocked')
@@ -62,8 +67,6 @@ const PACED = STAGES.indexOf('paced-out')
 const BUDGET = STAGES.indexOf('no-budget')
 const PASSED = STAGES.length
 
-/** Of one category in IAB Content Category Taxonomy 1.0, as documents may name them. */
-const SUBCATEGORIES_MAX = 99
 const RATE_WHOLE_PPM = 1_000_000
 
 /** Decides with one catalog. One bid thread uses one engine; nothing is kept between requests but scratch. */
@@ -71,21 +74,12 @@ export class Engine {
   readonly catalog: Catalog
   readonly #matcher: Matcher
   readonly #allowance: Allowance
-  /** Per value that can block: the number of the request that blocked it. */
-  readonly #blocked: Uint32Array
-  /** Per value: the number of the request that allowed it. */
-  readonly #allowed: Uint32Array
-  /** Per advertiser and per first rendition of a creative: the number of the request in which it has a bid. */
-  readonly #advertiserOnPage: Uint32Array
-  readonly #creativeOnPage: Uint32Array
-  #pageHasBids = false
+  readonly #blocking: Blocking
+  readonly #page: Page
   readonly #choice = new CreativeChoice()
   /** Per line item how often it has bid, where any takes turns between its creatives. */
   readonly #turns: Uint32Array | undefined
   #request = 0
-  #blocksDomains = false
-  #blocksCategories = false
-  #limitsCategories = false
   readonly #needsFrameworks: boolean
   #languages: readonly number[] = []
   /** Position of the exchange that asks, −1 where no creative is barred from any. */
@@ -99,83 +93,54 @@ export class Engine {
   /** Whether a line item of this impression got as far as pacing, and as its budget. */
   #reachedPacing = false
   #reachedBudget = false
+  #furthest = 0
   /** What `#check` found beside the stage. */
   #creative = -1
   #deal = -1
 
-  constructor(catalog: Catalog, allowance: Allowance = unlimited(catalog)) {
+  /** @param below where the catalog is an overlay: the one below it */
+  constructor(catalog: Catalog, allowance: Allowance = unlimited(catalog), below?: Catalog) {
     this.catalog = catalog
     this.#allowance = allowance
-    this.#matcher = new Matcher(catalog)
+    this.#matcher = new Matcher(catalog, below)
     this.#needsFrameworks = catalog.header.needsFrameworks
-    this.#blocked = new Uint32Array(catalog.header.blockValues)
-    this.#allowed = new Uint32Array(catalog.header.blockValues)
     if (catalog.header.choosesCreatives) this.#turns = new Uint32Array(catalog.header.lineItems)
-    this.#advertiserOnPage = new Uint32Array(catalog.columns.advertiserDomainStart.length)
-    this.#creativeOnPage = new Uint32Array(catalog.columns.creativeFormat.length)
+    this.#blocking = new Blocking(catalog)
+    this.#page = new Page(catalog.columns)
+  }
+
+  /** From now on line items with a set bit are as if they were not there. */
+  mask(lineItems: Uint32Array | undefined): void {
+    this.#matcher.mask(lineItems)
   }
 
   /** Takes in what all impressions of a bid request have in common. Cost: O(values of the request). */
   prepare(facts: Facts): void {
     this.#matcher.prepare(facts)
-    this.#request = (this.#request + 1) >>> 0
-    if (this.#request === 0) {
-      // The number comes round: what an old request of this number left must not count.
-      this.#request = 1
-      this.#blocked.fill(0)
-      this.#allowed.fill(0)
-      this.#advertiserOnPage.fill(0)
-      this.#creativeOnPage.fill(0)
-    }
-    this.#pageHasBids = false
-    this.#blocksDomains = this.#block(SPACE.blockedDomain, facts.blockedDomains)
-    const blocksApps = this.#block(SPACE.blockedApp, facts.blockedApps)
-    this.#blocksCategories = this.#block(SPACE.blockedCategory, facts.blockedCategories) || blocksApps
-    this.#limitsCategories = facts.allowedCategories.length > 0
-    for (let i = 0; i < facts.allowedCategories.length; i++) this.#allow(facts.allowedCategories[i]!)
+    // The number comes round, and 0 is nobody's.
+    this.#request = (this.#request + 1) >>> 0 || 1
+    this.#page.begin(this.#request)
+    this.#blocking.begin(this.#request, facts)
     this.#languages = facts.allowedLanguages
     const { columns, header } = this.catalog
     if (columns.creativeBarred.length > 0)
       this.#exchange = header.exchanges.findIndex(({ id }) => id === facts.exchangeId)
   }
 
-  /** A category, and those below it: few requests name what they allow, so that these are looked up one by one. */
-  #allow(category: string): void {
-    this.#allowValue(category)
-    if (category.includes('-')) return
-    for (let below = 1; below <= SUBCATEGORIES_MAX; below++) this.#allowValue(`${category}-${below}`)
-  }
-
-  #allowValue(category: string): void {
-    const value = findText(this.catalog.columns, SPACE.blockedCategory, category)
-    if (value >= 0 && value < this.#allowed.length) this.#allowed[value] = this.#request
-  }
-
   /** Notes that a bid is made, so that what may be once on a page does not bid for its later impressions. */
-  take({ lineItem, creative }: Bid): void {
-    const { columns, header } = this.catalog
+  take({ lineItem, creative }: Bid, settings = this.catalog.header.settings): void {
     if (this.#turns !== undefined) this.#turns[lineItem]!++
-    const rule = header.settings.onPage ?? 'one-per-advertiser'
-    if (rule === 'any') return
-    if (rule === 'one-per-creative') this.#creativeOnPage[this.#firstRendition(creative)] = this.#request
-    else this.#advertiserOnPage[columns.lineItemAdvertiser[lineItem]!] = this.#request
-    this.#pageHasBids = true
+    this.#page.occupy(settings, this.catalog.columns.lineItemAdvertiser[lineItem]!, this.firstRendition(creative))
   }
 
-  #firstRendition(creative: number): number {
+  /** As Page.occupy. */
+  occupy(settings: Settings, advertiser: number, creative: number): void {
+    this.#page.occupy(settings, advertiser, creative)
+  }
+
+  /** The ordinal of a creative's first rendition. */
+  firstRendition(creative: number): number {
     return creative - this.catalog.columns.creativeRendition[creative]!
-  }
-
-  /** @returns whether anything of ours is blocked; mostly not, and then no survivor is asked. */
-  #block(space: number, texts: readonly string[]): boolean {
-    let blocksAny = false
-    for (let i = 0; i < texts.length; i++) {
-      const value = findText(this.catalog.columns, space, texts[i]!)
-      if (value < 0 || value >= this.#blocked.length) continue
-      this.#blocked[value] = this.#request
-      blocksAny = true
-    }
-    return blocksAny
   }
 
   /**
@@ -186,6 +151,26 @@ export class Engine {
    *   that rank above the winner), at worst O(line items / 32).
    */
   decide(opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): Decision {
+    const found = this.find(opportunity, nowMs, pickIndex)
+    if (found === 0) return NO_BIDS[this.#furthest]!
+    return this.bid(found === 1 ? 0 : pickIndex(found), opportunity)
+  }
+
+  /** Position in STAGES of the last check that any line item reached when `find` last found none. */
+  get furthest(): number {
+    return this.#furthest
+  }
+
+  /** The ordinal of one of those that `find` last found; all are of its rank. */
+  get best(): number {
+    return this.#tiedLineItem[0]!
+  }
+
+  /**
+   * Finds the line items of the best rank that pass all checks, between which chance decides; `bid` makes a bid of one.
+   * @returns how many, at most LIMITS.tiedCandidatesMax; 0 when nobody bids. Cost: as decide
+   */
+  find(opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): number {
     const matcher = this.#matcher
     this.#floorMinNanos = lowestFloor(opportunity)
     let furthest = 0
@@ -198,14 +183,15 @@ export class Engine {
       if (stage > furthest) furthest = stage
       if (furthest >= FLOOR) this.#skipCheaper(ordinal)
     }
-    return NO_BIDS[furthest]!
+    this.#furthest = furthest
+    return 0
   }
 
   /**
    * Chance decides between the line items of the first one's rank. Where there are very many, those after a random
    * place are looked at, and no more than LIMITS.tiedCandidatesMax, so that the cost stays bounded.
    */
-  #amongEquals(first: number, opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): Bid {
+  #amongEquals(first: number, opportunity: Opportunity, nowMs: number, pickIndex: PickIndex): number {
     const end = this.catalog.columns.lineItemRankEnd[first]!
     const firstCreative = this.#creative
     const firstDeal = this.#deal
@@ -222,7 +208,7 @@ export class Engine {
       this.#remember(first)
       this.#collect(middle > first ? middle : end, opportunity, nowMs, pickIndex)
     }
-    return this.#bid(this.#tied === 1 ? 0 : pickIndex(this.#tied), opportunity)
+    return this.#tied
   }
 
   /** Remembers the line items before `end` that pass all checks, as long as there is room. */
@@ -253,13 +239,14 @@ export class Engine {
     if (next > ordinal) this.#matcher.seek(next)
   }
 
-  #bid(at: number, { deals }: Opportunity): Bid {
+  /** The bid of one of those that `find` has just found, counted from 0. */
+  bid(at: number, { deals }: Opportunity): Bid {
     const lineItem = this.#tiedLineItem[at]!
     const deal = this.#tiedDeal[at]!
     const offer = deal < 0 ? undefined : deals[deal]
     const ownNanos = this.catalog.columns.lineItemPriceNanos[lineItem]! as Nanos
     const priceNanos = offer?.isFixedPrice ? offer.floorNanos : ownNanos
-    return { kind: 'bid', lineItem, creative: this.#tiedCreative[at]!, priceNanos, deal }
+    return { kind: 'bid', lineItem, creative: this.#tiedCreative[at]!, priceNanos, deal, catalog: this.catalog }
   }
 
   /** The first check that a targeted line item fails, or PASSED; then #creative and #deal are set. */
@@ -275,11 +262,10 @@ export class Engine {
       return columns.lineItemPriceNanos[ordinal]! < this.#floorMinNanos ? FLOOR : ADVERTISER
     const floorNanos = this.#deal < 0 ? opportunity.floorNanos : opportunity.deals[this.#deal]!.floorNanos
     if (columns.lineItemPriceNanos[ordinal]! < floorNanos) return FLOOR
-    if (this.#blocksDomains && this.#isAdvertiserBlocked(columns.lineItemAdvertiser[ordinal]!)) return ADVERTISER
+    if (this.#blocking.blocksAdvertiser(columns.lineItemAdvertiser[ordinal]!)) return ADVERTISER
     const stage = this.#chooseCreative(ordinal, opportunity, pickIndex)
     if (stage !== PASSED) return stage
-    if (this.#pageHasBids && this.#advertiserOnPage[columns.lineItemAdvertiser[ordinal]!] === this.#request)
-      return ON_PAGE
+    if (this.#page.hasAdvertiser(columns.lineItemAdvertiser[ordinal]!)) return ON_PAGE
     if (!paceFirst && this.#isPacedOut(ordinal, pickIndex)) {
       this.#reachedPacing = true
       return PACED
@@ -299,30 +285,11 @@ export class Engine {
     return passRatePpm < RATE_WHOLE_PPM && pickIndex(RATE_WHOLE_PPM) >= passRatePpm
   }
 
-  #isAdvertiserBlocked(advertiser: number): boolean {
-    const { advertiserDomainStart: starts, advertiserDomains } = this.catalog.columns
-    return this.#anyBlocked(advertiserDomains, starts[advertiser]!, starts[advertiser + 1]!)
-  }
-
-  #isCategoryBlocked(creative: number): boolean {
-    const { creativeCategoryStart: starts, creativeCategories } = this.catalog.columns
-    return this.#anyBlocked(creativeCategories, starts[creative]!, starts[creative + 1]!)
-  }
-
   /** Whether the exchange that asks does not take it. */
   #isBarred(creative: number): boolean {
     const { creativeBarredStart: starts, creativeBarred } = this.catalog.columns
     for (let i = starts[creative]!; i < starts[creative + 1]!; i++)
       if (creativeBarred[i] === this.#exchange) return true
-    return false
-  }
-
-  /** Whether one of its own categories is none of those that are allowed. */
-  #hasOtherCategory(creative: number): boolean {
-    const { creativeCategoryStart, creativeCategories, creativeOwnCategories } = this.catalog.columns
-    const start = creativeCategoryStart[creative]!
-    const end = start + creativeOwnCategories[creative]!
-    for (let i = start; i < end; i++) if (this.#allowed[creativeCategories[i]!] !== this.#request) return true
     return false
   }
 
@@ -343,11 +310,6 @@ export class Engine {
     return columns.lineItemPriceNanos[ordinal]! >= lengthFloor(floors, columns.creativeDurationS[creative]!)
   }
 
-  #anyBlocked(values: Uint32Array, start: number, end: number): boolean {
-    for (let i = start; i < end; i++) if (this.#blocked[values[i]!] === this.#request) return true
-    return false
-  }
-
   /** A creative that the place takes. @returns PASSED, or the furthest check that a creative failed. */
   #chooseCreative(ordinal: number, opportunity: Opportunity, pickIndex: PickIndex): number {
     const { columns } = this.catalog
@@ -362,7 +324,7 @@ export class Engine {
       if (stage !== PASSED) continue
       this.#creative = creative
       if (choice === CHOICE_FIRST) return PASSED
-      this.#choice.add(creative, this.#firstRendition(creative), columns.lineItemCreativeWeights[i]!)
+      this.#choice.add(creative, this.firstRendition(creative), columns.lineItemCreativeWeights[i]!)
     }
     if (this.#choice.count > 0) this.#creative = this.#choice.pick(choice, this.#turns?.[ordinal] ?? 0, pickIndex)
     return furthest
@@ -372,14 +334,13 @@ export class Engine {
   #checkCreative(ordinal: number, creative: number, opportunity: Opportunity): number {
     const { columns } = this.catalog
     if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) return 0
-    if (this.#blocksCategories && this.#isCategoryBlocked(creative)) return CATEGORY
-    if (this.#limitsCategories && this.#hasOtherCategory(creative)) return CATEGORY
+    if (this.#blocking.blocksCreative(creative)) return CATEGORY
     if (!creativeFits(columns, creative, opportunity)) return CREATIVE
     if (this.#needsFrameworks && !hasFrameworks(columns, creative, opportunity)) return CREATIVE
     if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) return CREATIVE
     if (!this.#paysForLength(ordinal, creative, opportunity)) return CREATIVE
     if (this.#exchange >= 0 && this.#isBarred(creative)) return APPROVAL
-    if (this.#pageHasBids && this.#creativeOnPage[this.#firstRendition(creative)] === this.#request) return ON_PAGE
+    if (this.#page.hasCreative(this.firstRendition(creative))) return ON_PAGE
     return PASSED
   }
 }

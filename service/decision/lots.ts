@@ -10,13 +10,14 @@ const NO_DEALS: Opportunity['deals'] = Object.freeze([])
  * chooses (OpenRTB 2.6 implementation guide, 7.3). An impression without such deals is its own only lot, the very
  * object. Pure. Cost: O(deals).
  */
-export function lotsOf(opportunity: Opportunity, { columns }: Catalog): readonly Opportunity[] {
+export function lotsOf(opportunity: Opportunity, catalogs: readonly Catalog[]): readonly Opportunity[] {
   const { deals, privateAuction } = opportunity
   if (deals.length === 0) return [opportunity]
   const lots: Opportunity[] = []
   for (let i = 0; i < deals.length; i++) {
     const deal = deals[i]!
-    if (findText(columns, SPACE.deal, deal.id) >= 0) lots.push({ ...opportunity, deals: [deal], privateAuction: true })
+    if (catalogs.some(({ columns }) => findText(columns, SPACE.deal, deal.id) >= 0))
+      lots.push({ ...opportunity, deals: [deal], privateAuction: true })
   }
   if (!privateAuction || lots.length === 0) lots.push({ ...opportunity, deals: NO_DEALS })
   return lots

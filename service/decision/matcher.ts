@@ -20,6 +20,8 @@ export class Matcher {
   readonly #conditions: Conditions | undefined
   readonly #block = new Int32Array(TILE_WORDS)
   readonly #patched = new Int32Array(TILE_WORDS)
+  /** A bit per line item that an overlay replaces; undefined when none does. */
+  #masked: Uint32Array | undefined
   #blockStart = 0
   #blockWords = 0
   /** Where the block's tile of row 0 begins. */
@@ -27,10 +29,16 @@ export class Matcher {
   #wordIndex = 0
   #word = 0
 
-  constructor(catalog: Catalog) {
+  /** @param below where the catalog is an overlay: the one whose lists it uses */
+  constructor(catalog: Catalog, below: Catalog | undefined) {
     this.#catalog = catalog
-    this.#terms = new Terms(catalog)
+    this.#terms = new Terms(catalog, below)
     this.#conditions = catalog.columns.programWords.length > 0 ? new Conditions(catalog, this.#terms) : undefined
+  }
+
+  /** From now on line items with a set bit are as if they were not there. */
+  mask(lineItems: Uint32Array | undefined): void {
+    this.#masked = lineItems
   }
 
   /** Looks up what all impressions of a request have in common. Cost: O(values of the request). */
@@ -129,6 +137,8 @@ export class Matcher {
     const words = this.#blockWords
     const tile = this.#tile
     for (let i = 0; i < words; i++) block[i] = rows[tile + i]!
+    const masked = this.#masked
+    if (masked !== undefined) for (let i = 0; i < words; i++) block[i]! &= ~masked[this.#blockStart + i]!
     for (let rank = 0; rank < terms.count; rank++) {
       const term = terms.order[rank]!
       let left = 0

@@ -82,11 +82,16 @@ export class Terms {
   readonly #address = new Uint32Array(4)
   /** Per value: the moment at which a request last had it. Empty when no program asks. */
   readonly #held: Uint32Array
+  /** Of an overlay: the catalog that knows the members of lists, and what its lists' values are here. */
+  readonly #below: Catalog | undefined
+  readonly #listsBelow = new Map<number, number>()
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, below: Catalog | undefined) {
     this.#catalog = catalog
+    const { programWords, entries, listsBelow } = catalog.columns
+    this.#below = listsBelow.length > 0 ? below : undefined
+    for (let i = 0; i < listsBelow.length; i += 2) this.#listsBelow.set(listsBelow[i]!, listsBelow[i + 1]!)
     this.parts = new Parts(catalog.columns)
-    const { programWords, entries } = catalog.columns
     this.#held = new Uint32Array(programWords.length === 0 ? 0 : entries.length / ENTRY_WORDS)
     this.#dimensions = Uint8Array.from({ length: SPACES }, (_, space) => SPACE[dimensionOfSpace(space) ?? 'slot'])
     const places = placesOf(catalog)
@@ -193,46 +198,47 @@ export class Terms {
   }
 
   /** A dimension in which a request can have several values: what includes any of them, less what excludes any. */
-  #many({ dimension, base, match }: Place, keys: readonly string[]): void {
-    const { columns } = this.#catalog
+  #many(place: Place, keys: readonly string[]): void {
     const partStart = this.parts.count
     for (let i = 0; i < keys.length; i++) {
-      const key = keys[i]!
-      if (match === undefined) {
-        const value = findText(columns, dimension, key)
-        if (value >= 0) this.#addFound(value)
-      } else if (match === 'version') this.#addVersions(key)
-      else if (match === 'address') this.#addAddresses(key)
-      else this.#addCircles(key)
+      this.#find(this.#catalog, place, keys[i]!, this.#addFound)
+      if (this.#below !== undefined) this.#find(this.#below, place, keys[i]!, this.#addListsBelow)
     }
-    this.#setTerm(dimension, base, partStart)
+    this.#setTerm(place.dimension, place.base, partStart)
   }
 
   #hold(value: number): void {
     if (this.#held.length > 0) this.#held[value] = this.#lookUpMoment
   }
 
+  /** Values of a catalog that a request's value is, or lies in. */
+  #find(catalog: Catalog, { dimension, match }: Place, key: string, found: (value: number) => void): void {
+    const { columns } = catalog
+    if (match === undefined) {
+      const value = findText(columns, dimension, key)
+      if (value >= 0) found(value)
+    } else if (match === 'version') this.#findVersions(catalog, key, found)
+    else if (match === 'address') this.#findAddresses(catalog, key, found)
+    else {
+      const place = placeOf(key)
+      if (place !== undefined) eachCircleAround(columns, place, found)
+    }
+  }
+
   /** Ranges around a version such as `ios 15.2`. Cost: O(ranges of the system). */
-  #addVersions(text: string): void {
-    const { header, columns } = this.#catalog
+  #findVersions({ header, columns }: Catalog, text: string, found: (value: number) => void): void {
     const space = text.lastIndexOf(' ')
     const ranges = header.versionSystems.get(text.slice(0, space))
     if (ranges === undefined) return
     const version = versionNumber(text.slice(space + 1))
     for (let i = ranges.start; i < ranges.end && columns.versionFrom[i]! <= version; i++)
-      if (version <= columns.versionTo[i]!) this.#addFound(columns.versionValue[i]!)
+      if (version <= columns.versionTo[i]!) found(columns.versionValue[i]!)
   }
 
-  #addAddresses(text: string): void {
-    const { columns } = this.#catalog
+  #findAddresses({ columns }: Catalog, text: string, found: (value: number) => void): void {
     if (!readAddress(text, this.#address)) return
     for (let range = findAddressRange(columns, this.#address); range >= 0; range = columns.addressParent[range]!)
-      this.#addFound(columns.addressValue[range]!)
-  }
-
-  #addCircles(text: string): void {
-    const place = placeOf(text)
-    if (place !== undefined) eachCircleAround(this.#catalog.columns, place, this.#addFound)
+      found(columns.addressValue[range]!)
   }
 
   /** A value that the request has, and the lists that it is in. A field, so that it can be called back. */
@@ -241,6 +247,16 @@ export class Terms {
     const { memberStart, memberLists } = this.#catalog.columns
     if (memberLists.length === 0) return
     for (let i = memberStart[value]!; i < memberStart[value + 1]!; i++) this.#addValue(memberLists[i]!)
+  }
+
+  /** Of a value of the catalog below, the lists that line items here name. A field, so that it can be called back. */
+  readonly #addListsBelow = (value: number): void => {
+    const { memberStart, memberLists } = this.#below!.columns
+    if (memberLists.length === 0) return
+    for (let i = memberStart[value]!; i < memberStart[value + 1]!; i++) {
+      const list = this.#listsBelow.get(memberLists[i]!)
+      if (list !== undefined) this.#addValue(list)
+    }
   }
 
   #addSlots({ slots }: Opportunity): void {

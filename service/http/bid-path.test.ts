@@ -12,6 +12,7 @@ import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.t
 import { noBidCounter } from '../telemetry/signals.ts'
 import { BidPath } from './bid-path.ts'
 import { sameSignature, signerOf } from './notice-keys.ts'
+import { ServedCatalog } from './served-catalog.ts'
 import { Serving } from './serving.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
@@ -53,7 +54,7 @@ class Bench {
 }
 
 /** A fault inside: markup that cannot be read. */
-class BrokenServing extends Serving {
+class BrokenCatalog extends ServedCatalog {
   override fragmentOf(): never {
     throw new Error('broken')
   }
@@ -223,7 +224,7 @@ describe('the bid path', () => {
 
   test('keeps answering when the engine breaks a promise, and tells of it', () => {
     const bench = new Bench()
-    const broken = new BrokenServing(bench.serving.catalog, NOW_MS)
+    const broken = new Serving(new BrokenCatalog(bench.serving.base.catalog), NOW_MS)
     const exchange = bench.serving.exchange('adx') as Exchange
     expect(bench.path.answer(JSON.stringify(REQUEST), exchange, broken, MOMENT)).toEqual({ status: 204, body: '' })
     expect(bench.alarms).toEqual(['internal-error: Error: broken'])
@@ -290,7 +291,7 @@ describe('the notices of a bid', () => {
   test('freeze the rate of a bid in another currency', () => {
     const { bench, bid } = bidAt({}, 'EUR')
     const { nanosPerCpm, amountNanosMax } = tokenIn(bid.burl)
-    expect(nanosPerCpm).toBe(1e6 * (bench.serving.catalog.header.rates.get('EUR') ?? 0))
+    expect(nanosPerCpm).toBe(1e6 * (bench.serving.header.rates.get('EUR') ?? 0))
     expect(bid.price * nanosPerCpm).toBeLessThanOrEqual(amountNanosMax * (1 + 1e-12))
     expect(bid.price * nanosPerCpm).toBeGreaterThan(amountNanosMax - nanosPerCpm)
   })

@@ -106,9 +106,7 @@ export class BidPath {
 
   #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, waitedMs }: Moment): Answer {
     const body = parse(bodyText)
-    const { targeted, slotValues: slotsKnown, needsFrameworks } = serving.catalog.header
-    const { rates } = serving
-    const { daypart } = serving
+    const { targeted, slotsKnown, needsFrameworks, rates, daypart } = serving
     const readAgent = this.#readAgent
     const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, nowMs, waitedMs, daypart, readAgent }
     const read = readRequest(body, terms)
@@ -116,7 +114,7 @@ export class BidPath {
     this.#deps.recorder.count(COUNTER.bidRequests)
     this.#deps.recorder.add(COUNTER.impressions, read.impressions.length)
     if (!read.userDataAllowed) this.#deps.recorder.count(COUNTER.contextualRequests)
-    const paused = serving.catalog.header.settings.status !== 'active'
+    const paused = serving.header.settings.status !== 'active'
     const reason = paused ? 'tenant-paused' : read.reason
     if (reason !== undefined) return this.#noBids(read, reason, exchange)
     return this.#decideAll({ read, exchange, serving, nowMs })
@@ -140,7 +138,7 @@ export class BidPath {
     const { exchange, serving } = asked
     this.#reason = impression.reason ?? 'no-supported-format'
     if (opportunity === undefined) return false
-    const lots = exchange.bidsPerImpression === 'many' ? lotsOf(opportunity, serving.catalog) : undefined
+    const lots = exchange.bidsPerImpression === 'many' ? lotsOf(opportunity, serving.engine.catalogs) : undefined
     for (let i = 0; i < (lots?.length ?? 1); i++) this.#bidFor(impression, lots?.[i] ?? opportunity, asked)
     const bids = this.#made.length
     // Bids for one impression are alternatives: only later impressions are on a page with them.
@@ -164,7 +162,7 @@ export class BidPath {
       return
     }
     const outgoing = outgoingBid(decision, lot, impression, asked)
-    const broken = brokenRule(outgoing, read.request, serving.catalog)
+    const broken = brokenRule(outgoing, read.request)
     if (broken !== undefined) {
       alarm('bid-refused', broken)
       this.#reason = 'bid-refused'
@@ -184,8 +182,9 @@ export class BidPath {
   #write(bid: OutgoingBid, { native }: Opportunity, priceNanos: number, asked: Asked): string {
     const { exchange, read, serving } = asked
     const id = this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36)
-    const campaignId = serving.campaignIdOf(bid.lineItem)
-    const markup = serving.fragmentOf(bid.creative, native)
+    const served = serving.served(bid.catalog)
+    const campaignId = served.campaignIdOf(bid.lineItem)
+    const markup = served.fragmentOf(bid.creative, native)
     const made = { id, campaignId, priceNanos, fragment: markup.text }
     const fragment = markup.holes.length === 0 ? markup.text : this.#filled(markup, bid, made, asked)
     return writeBid({
@@ -204,20 +203,19 @@ export class BidPath {
   #noticesOf(bid: OutgoingBid, made: MadeBid, { exchange, serving, nowMs }: Asked): string {
     const { notices } = this.#deps
     if (notices === undefined) return ''
-    const { header, columns } = serving.catalog
-    const format = columns.creativeFormat[bid.creative]
+    const format = bid.catalog.columns.creativeFormat[bid.creative]
     const token = notices.tokenOf({
       bidId: made.id,
       exchangeId: exchange.id,
       campaignId: made.campaignId,
-      lineItemId: serving.lineItemIdOf(bid.lineItem),
+      lineItemId: serving.served(bid.catalog).lineItemIdOf(bid.lineItem),
       creativeId: creativeIdOf(made.fragment),
       billedBy: billedBy(exchange, format === FORMAT.video || format === FORMAT.audio),
       day: serving.day,
       lease: '',
       bucket: 0,
       amountNanosMax: made.priceNanos,
-      nanosPerCpm: NANOS_PER_CPM * (header.rates.get(bid.currency) ?? Number.NaN),
+      nanosPerCpm: NANOS_PER_CPM * (serving.header.rates.get(bid.currency) ?? Number.NaN),
       expiresS: Math.floor(nowMs / 1_000) + LIMITS.noticeLifeS,
     })
     return notices.membersOf(token, exchange)
@@ -230,7 +228,7 @@ export class BidPath {
       exchangeId: asked.exchange.id,
       dealId: bid.dealId,
       campaignId: made.campaignId,
-      lineItemId: asked.serving.lineItemIdOf(bid.lineItem),
+      lineItemId: asked.serving.served(bid.catalog).lineItemIdOf(bid.lineItem),
       request: asked.read.request,
       imp: bid.imp,
       nowMs: asked.nowMs,
@@ -258,7 +256,8 @@ function parse(text: string): unknown {
 }
 
 function outgoingBid(decision: Bid, lot: Opportunity, impression: Impression, { read, serving }: Asked): OutgoingBid {
-  const rate = serving.catalog.header.rates.get(read.currency) ?? Number.NaN
+  const { rates } = serving.header
+  const rate = rates.get(read.currency) ?? Number.NaN
   const deal = decision.deal < 0 ? undefined : lot.deals[decision.deal]
   return {
     impId: impression.id,
@@ -269,6 +268,8 @@ function outgoingBid(decision: Bid, lot: Opportunity, impression: Impression, { 
     currency: read.currency,
     dealId: deal?.id ?? '',
     seat: deal === undefined ? read.seat : deal.seat,
+    catalog: decision.catalog,
+    rates,
   }
 }
 

@@ -1,46 +1,46 @@
-/** What one bid thread needs of one catalog: made when the catalog is announced, dropped whole at the next. */
-import { LRUCache } from 'lru-cache'
-import { Engine } from '../decision/decide.ts'
-import type { NativeOffer } from '../decision/opportunity.ts'
-import { LIMITS } from '../limits.ts'
-import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
-import { nativeFragment } from '../openrtb/native-markup.ts'
-import { BUDGET_KIND } from '../state/budget-fields.ts'
+/** What one bid thread serves: made when a catalog or an overlay is announced, dropped at the next. */
+import { LayeredEngine } from '../decision/layered-engine.ts'
 import { dayNumber, hourOfWeek } from '../state/calendar.ts'
-import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
+import type { Catalog, CatalogHeader } from '../state/catalog.ts'
+import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/exchange-document.ts'
+import { ServedCatalog } from './served-catalog.ts'
 
-/** What a hole costs beside the text, as characters. */
-const HOLE_CHARS = 128
-
-/** One catalog with its engine, kept markup and hour. Used by one thread; its making costs O(values that block). */
+/** A catalog, what deltas have changed in it, and the hour. Used by one thread. */
 export class Serving {
-  readonly catalog: Catalog
-  readonly engine: Engine
+  readonly base: ServedCatalog
+  readonly overlay: ServedCatalog | undefined
+  readonly engine: LayeredEngine
+  /** Settings, exchanges and rates as they are now: those of the overlay, where there is one. */
+  readonly header: CatalogHeader
+  /** What line items ask of a request, in either catalog. */
+  readonly targeted: readonly DimensionName[]
+  readonly slotsKnown: ReadonlyMap<number, unknown>
+  readonly needsFrameworks: boolean
   readonly #exchanges: ReadonlyMap<string, Exchange>
-  /** Markup lives in the arena as bytes; what wins often is kept as text. */
-  readonly #fragments = new LRUCache<number, Fragment>({
-    maxSize: LIMITS.fragmentCacheCharsMax,
-    sizeCalculation: ({ text, holes }) => text.length + holes.length * HOLE_CHARS + 1,
-  })
-  /** At most one per campaign of the tenant. */
-  readonly #campaignIds = new Map<number, string>()
   readonly #ownRate: ReadonlyMap<string, number>
-  /** Bytes of all line items' ids, to cut texts from. */
-  readonly #lineItemIds: Buffer
   #daypart = ''
   #day = 0
   #ratesAreOld = false
 
-  constructor(catalog: Catalog, nowMs: number) {
-    this.catalog = catalog
-    const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds } = catalog.columns
-    this.engine = new Engine(catalog, { passRatePpm, covers: lineItem => kinds[lineItem] === BUDGET_KIND.none })
-    this.#exchanges = new Map(catalog.header.exchanges.map(exchange => [exchange.id, exchange]))
-    this.#ownRate = new Map([[catalog.header.settings.currency, 1]])
-    const { lineItemIds: ids } = catalog.columns
-    this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
+  /** @param base made of the catalog alone, or kept: then its overlay is replaced */
+  constructor(base: Catalog | ServedCatalog, nowMs: number, overlay?: Catalog) {
+    this.base = base instanceof ServedCatalog ? base : new ServedCatalog(base)
+    this.overlay = overlay === undefined ? undefined : new ServedCatalog(overlay, this.base.catalog)
+    this.engine = new LayeredEngine(this.base.engine, this.overlay?.engine)
+    const below = this.base.catalog.header
+    this.header = overlay?.header ?? below
+    this.targeted = joinedNames(below.targeted, this.header.targeted)
+    this.slotsKnown = joinedSlots(below.slotValues, this.header.slotValues)
+    this.needsFrameworks = below.needsFrameworks || this.header.needsFrameworks
+    this.#exchanges = new Map(this.header.exchanges.map(exchange => [exchange.id, exchange]))
+    this.#ownRate = new Map([[this.header.settings.currency, 1]])
     this.turnClock(nowMs)
+  }
+
+  /** The one whose ordinals a bid has. */
+  served(catalog: Catalog): ServedCatalog {
+    return this.overlay?.catalog === catalog ? this.overlay : this.base
   }
 
   /** The exchange of a path name, paused ones included. */
@@ -60,50 +60,24 @@ export class Serving {
 
   /** Value of one unit of a currency in the ledger currency: of this one alone once the rates are too old. */
   get rates(): ReadonlyMap<string, number> {
-    return this.#ratesAreOld ? this.#ownRate : this.catalog.header.rates
+    return this.#ratesAreOld ? this.#ownRate : this.header.rates
   }
 
   /** To be called at least once a second; formatting a date is too slow for the bid path. */
   turnClock(nowMs: number): void {
-    this.#daypart = String(hourOfWeek(nowMs, this.catalog.header.settings.timeZone))
-    this.#day = dayNumber(nowMs, this.catalog.header.settings.timeZone)
-    this.#ratesAreOld = nowMs >= this.catalog.header.ratesEndMs
+    this.#daypart = String(hourOfWeek(nowMs, this.header.settings.timeZone))
+    this.#day = dayNumber(nowMs, this.header.settings.timeZone)
+    this.#ratesAreOld = nowMs >= this.header.ratesEndMs
   }
+}
 
-  /** JSON members of a creative's bid. @param native what the place asks for, when it takes native creatives */
-  fragmentOf(creative: number, native: NativeOffer | undefined): Fragment {
-    const kept = this.#keptFragmentOf(creative)
-    if (native === undefined || this.catalog.columns.creativeFormat[creative] !== FORMAT.native) return kept
-    return fragmentWithHoles(nativeFragment(kept.text, this.catalog.columns, creative, native))
-  }
+/** The very list of the base where it has all: readers of requests are made once per list. */
+function joinedNames(base: readonly DimensionName[], overlay: readonly DimensionName[]): readonly DimensionName[] {
+  if (overlay.every(name => base.includes(name))) return base
+  return DIMENSION_NAMES.filter(name => base.includes(name) || overlay.includes(name))
+}
 
-  /** See creativeFragment. */
-  #keptFragmentOf(creative: number): Fragment {
-    const kept = this.#fragments.get(creative)
-    if (kept !== undefined) return kept
-    const { creativeFragmentStart, fragmentBytes } = this.catalog.columns
-    const start = creativeFragmentStart[creative] as number
-    const end = creativeFragmentStart[creative + 1] as number
-    const bytes = Buffer.from(fragmentBytes.buffer, fragmentBytes.byteOffset + start, end - start)
-    const fragment = fragmentWithHoles(bytes.toString('latin1'))
-    this.#fragments.set(creative, fragment)
-    return fragment
-  }
-
-  /** Id of the campaign of the line item with this ordinal. Makes a string. */
-  campaignIdOf(lineItem: number): string {
-    const { lineItemCampaign, campaignIdStart, campaignIds } = this.catalog.columns
-    const campaign = lineItemCampaign[lineItem] as number
-    const kept = this.#campaignIds.get(campaign)
-    if (kept !== undefined) return kept
-    const id = idAt(campaignIdStart, campaignIds, campaign)
-    this.#campaignIds.set(campaign, id)
-    return id
-  }
-
-  /** Id of the line item with this ordinal. Makes a string. */
-  lineItemIdOf(lineItem: number): string {
-    const { lineItemIdStart: start } = this.catalog.columns
-    return this.#lineItemIds.toString('latin1', start[lineItem], start[lineItem + 1])
-  }
+function joinedSlots(base: CatalogHeader['slotValues'], overlay: CatalogHeader['slotValues']): typeof base {
+  for (const slot of overlay.keys()) if (!base.has(slot)) return new Map([...base, ...overlay])
+  return base
 }

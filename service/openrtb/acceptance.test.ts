@@ -21,8 +21,9 @@ const CREATIVES = { banner: 0, video: 1 }
 /** The rule that a bid of 2 USD breaks with one thing changed. */
 function broken(format: 'banner' | 'video', imp: object, more: Partial<OutgoingBid> = {}, request: object = {}) {
   const bid = { impId: '1', lineItem: 0, creative: CREATIVES[format], price: 2, currency: 'USD', dealId: '', seat: '' }
+  const against = { catalog, rates: catalog.header.rates }
   const whole = { ...IMPS[format], ...imp } as Record<string, unknown>
-  return brokenRule({ ...bid, imp: whole, ...more }, request as Record<string, unknown>, catalog)
+  return brokenRule({ ...bid, ...against, imp: whole, ...more }, request as Record<string, unknown>)
 }
 
 describe('a bid that breaks nothing', () => {

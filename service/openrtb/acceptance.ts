@@ -19,10 +19,14 @@ export interface OutgoingBid {
   readonly dealId: string
   /** '' = none. */
   readonly seat: string
+  /** Whose ordinals these are. */
+  readonly catalog: Catalog
+  /** Value of one unit of a currency in the ledger currency. */
+  readonly rates: ReadonlyMap<string, number>
 }
 
 /** @returns the first rule that the bid breaks, or undefined. Cost: O(formats + deals of the impression). */
-export function brokenRule(bid: OutgoingBid, request: Json, catalog: Catalog): string | undefined {
+export function brokenRule(bid: OutgoingBid, request: Json): string | undefined {
   if (!(bid.price > 0) || !Number.isFinite(bid.price)) return 'price'
   const accepted = textsOf(request.cur)
   if (accepted.length > 0 && !accepted.includes(bid.currency)) return 'currency'
@@ -33,14 +37,15 @@ export function brokenRule(bid: OutgoingBid, request: Json, catalog: Catalog): s
   if (bid.dealId !== '' && deal === undefined) return 'deal'
   if (bid.dealId === '' && isOne(pmp.private_auction)) return 'private-auction'
   const dealFields = objectOf(deal)
-  if (isBelowFloor(bid, Number.isFinite(dealFields.bidfloor) ? dealFields : imp, catalog.header.rates)) return 'floor'
+  if (isBelowFloor(bid, Number.isFinite(dealFields.bidfloor) ? dealFields : imp, bid.rates)) return 'floor'
+  const { catalog } = bid
   const { columns } = catalog
   if (isOne(imp.secure) && columns.creativeSecure[bid.creative] === 0) return 'secure'
   const format = columns.creativeFormat[bid.creative]
   if (format === FORMAT.video) return brokenMediaRule(objectOf(imp.video), bid.creative, catalog)
   if (format === FORMAT.native) return brokenNativeRule(imp, bid.creative, catalog)
   if (format === FORMAT.audio) return brokenMediaRule(objectOf(imp.audio), bid.creative, catalog)
-  return brokenBannerRule(bid, catalog)
+  return brokenBannerRule(bid)
 }
 
 /** A price and a floor in two currencies are compared in the ledger's, where the rates' float error is no offence. */
@@ -55,7 +60,7 @@ function isBelowFloor(bid: OutgoingBid, owner: Json, rates: ReadonlyMap<string, 
 
 const FLOAT_ERROR = 1e-12
 
-function brokenBannerRule({ imp, creative }: OutgoingBid, { columns }: Catalog): string | undefined {
+function brokenBannerRule({ imp, creative, catalog: { columns } }: OutgoingBid): string | undefined {
   const banner = objectOf(imp.banner)
   const width = columns.creativeWidth[creative]
   const height = columns.creativeHeight[creative]

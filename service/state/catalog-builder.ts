@@ -1,7 +1,7 @@
 /** Builds a catalog in a slab from parts, which any number of collectors have made. */
 import { assert } from '../foundation/assert.ts'
 import { sortedAddressRanges, writeAddressRanges } from './addresses.ts'
-import { ArenaWriter, type Layout, viewColumns } from './arena.ts'
+import { ArenaWriter, type Column, type Layout, viewColumns } from './arena.ts'
 import { CATALOG_COLUMNS, type Catalog, type CatalogColumns, SPACE } from './catalog.ts'
 import { type CatalogPart, type CreativeTable, PartCollector, type RenderCreative } from './catalog-part.ts'
 import { circleSizes, planCircles, writeCircles } from './circles.ts'
@@ -11,6 +11,7 @@ import { type Growing, growingU32 } from './growing.ts'
 import { buildIndex, indexSizes, planRows } from './index-builder.ts'
 import { LineItemColumns } from './line-item-columns.ts'
 import { ListMembers } from './list-members.ts'
+import { linkSizes, type OverlayLinks, writeLinks } from './overlay-links.ts'
 import { programSizes, writePrograms } from './targeting-columns.ts'
 import { TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
@@ -20,6 +21,8 @@ import { sortedVersionRanges, writeVersionRanges } from './version-ranges.ts'
 export interface CatalogIdentity {
   readonly version: string
   readonly announcement: number
+  /** Of an overlay: the number of the last delta in it. */
+  readonly deltas?: number
 }
 
 const HOUR_MS = 3_600_000
@@ -103,9 +106,10 @@ export class CatalogBuilder {
 
   /**
    * Compiles what was added into the slab, whose earlier content is lost. Cost: O(documents), the sort apart.
+   * @param links where this is an overlay: what it says about the catalog below it
    * @throws ArenaFull when the slab is too small; AssertionFailure when settings are missing
    */
-  finish(slab: SharedArrayBuffer, identity: CatalogIdentity): Catalog {
+  finish(slab: SharedArrayBuffer, identity: CatalogIdentity, links?: OverlayLinks): Catalog {
     this.#appendOwn()
     const { settings, exchanges } = this.#own
     assert(settings !== undefined, 'a catalog has settings')
@@ -115,9 +119,11 @@ export class CatalogBuilder {
     const programs = this.#lineItems.targeting.planPrograms(this.#texts)
     const plan = planRows(references, this.#texts, order.length)
     const around = planAround(this.#texts)
+    const ids = { advertisers: this.#own.advertiserIds, creatives: this.#creativeIds, texts: this.#texts }
     const sizes: Record<keyof typeof CATALOG_COLUMNS, number> = {
       ...{ ...this.#sizes(), ...indexSizes(plan), ...programSizes(programs) },
       ...this.#aroundSizes(around),
+      ...linkSizes(links, ids),
     }
     const layout = Object.fromEntries(
       Object.entries(CATALOG_COLUMNS).map(([name, kind]) => [
@@ -132,6 +138,9 @@ export class CatalogBuilder {
     writeStarts(columns.campaignIdStart, this.#own.campaignIdStart.view(), this.#own.campaignIds.length)
     columns.campaignIds.set(this.#own.campaignIds.view())
     this.#writeCampaignBudgets(columns)
+    writeIds(columns.advertiserIdStart, columns.advertiserIds, this.#own.advertiserIds)
+    writeIds(columns.creativeIdStart, columns.creativeIds, this.#creativeIds)
+    if (links !== undefined) writeLinks(columns, links, ids)
     this.#lineItems.write(columns, order)
     writePrograms(columns, programs, order)
     this.#members.write(columns.memberStart, columns.memberLists)
@@ -188,6 +197,10 @@ export class CatalogBuilder {
       campaignPacing: campaigns,
       campaignFlightStartMs: campaigns,
       campaignFlightEndMs: campaigns,
+      advertiserIdStart: this.#own.advertiserIds.length + 1,
+      advertiserIds: charsOf(this.#own.advertiserIds),
+      creativeIdStart: this.#creativeIds.length + 1,
+      creativeIds: charsOf(this.#creativeIds),
       textSlots: this.#texts.slotCount(),
       textStart: this.#texts.count + 1,
       textChars: this.#texts.charCount,
@@ -211,6 +224,23 @@ export class CatalogBuilder {
     const numbers = this.#numbersOf[OWN]
     for (let i = 0; i < domains.length; i++) columns.advertiserDomains[i] = numbers!.at(domains.at(i))
   }
+}
+
+function charsOf(texts: readonly string[]): number {
+  let chars = 0
+  for (let i = 0; i < texts.length; i++) chars += texts[i]!.length
+  return chars
+}
+
+/** Writes ASCII texts as CSR. Cost: O(characters). */
+function writeIds(starts: Column<'u32'>, bytes: Column<'u8'>, texts: readonly string[]): void {
+  let at = 0
+  for (let i = 0; i < texts.length; i++) {
+    starts[i] = at
+    const text = texts[i]!
+    for (let k = 0; k < text.length; k++) bytes[at++] = text.charCodeAt(k)
+  }
+  starts[texts.length] = at
 }
 
 /** Values around a request's: ranges of versions, circles and ranges of addresses. Cost: O(texts). */

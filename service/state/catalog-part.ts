@@ -60,6 +60,8 @@ export class PartCollector {
   /** CSR of each advertiser's domain and those above it, as numbers of texts of this collector. */
   readonly advertiserDomainStart = growingU32()
   readonly advertiserDomains = growingU32()
+  /** Ids of advertisers, in the order of the columns. */
+  readonly advertiserIds: string[] = []
   readonly #campaigns = new Map<string, ActiveCampaign>()
   /** Ids of active campaigns, one after another, and where each begins. */
   readonly campaignIds = new GrowingText()
@@ -118,6 +120,7 @@ export class PartCollector {
 
   #addAdvertiser(document: Advertiser): void {
     this.#advertisers.set(document.id, { document, index: this.advertiserDomainStart.length })
+    this.advertiserIds.push(document.id)
     this.advertiserDomainStart.push(this.advertiserDomains.length)
     // A publisher may block a whole top-level domain.
     const topLevel = document.domain.slice(document.domain.lastIndexOf('.') + 1)

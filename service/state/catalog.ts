@@ -11,6 +11,7 @@ import { VERSION_COLUMNS, type VersionSystems } from './version-ranges.ts'
 
 /** Line items have dense ordinals in the order in which they would win: priority, then price. */
 const LINE_ITEM_COLUMNS = {
+  lineItemPriority: 'u8',
   lineItemPriceNanos: 'f64',
   lineItemFlightStartMs: 'f64',
   lineItemFlightEndMs: 'f64',
@@ -78,12 +79,18 @@ const CREATIVE_COLUMNS = {
   /** CSR of assetWords; only native creatives have any. */
   creativeAssetStart: 'u32',
   creativeAssets: 'u32',
+  /** CSR of ids, ASCII, see idAt. Renditions of one creative have the same. */
+  creativeIdStart: 'u32',
+  creativeIds: 'u8',
 } as const satisfies ColumnKinds
 
 const ADVERTISER_COLUMNS = {
   /** CSR of block values: the domain and those above it. */
   advertiserDomainStart: 'u32',
   advertiserDomains: 'u32',
+  /** CSR of ids, ASCII, see idAt. */
+  advertiserIdStart: 'u32',
+  advertiserIds: 'u8',
 } as const satisfies ColumnKinds
 
 const CAMPAIGN_COLUMNS = {
@@ -159,6 +166,17 @@ const MEMBER_COLUMNS = {
   memberLists: 'u32',
 } as const satisfies ColumnKinds
 
+/** What an overlay says about the catalog below it, see overlay.ts. Empty in other catalogs. */
+const OVERLAY_COLUMNS = {
+  /** Bit n is set when line item n below is replaced here, or gone. */
+  maskedBelow: 'u32',
+  /** Per advertiser, and per first rendition of a creative: the same one's ordinal below, −1 when it is new. */
+  advertiserBelow: 'i32',
+  creativeBelow: 'i32',
+  /** Pairs: a list's value below, and here. Members of lists are looked up below. */
+  listsBelow: 'u32',
+} as const satisfies ColumnKinds
+
 /** All columns of a catalog, in the order in which they lie in the slab. */
 export const CATALOG_COLUMNS = {
   ...TEXT_COLUMNS,
@@ -172,6 +190,7 @@ export const CATALOG_COLUMNS = {
   ...MEMBER_COLUMNS,
   ...CIRCLE_COLUMNS,
   ...ADDRESS_COLUMNS,
+  ...OVERLAY_COLUMNS,
 } as const
 
 /** Views of a catalog's columns. */
@@ -230,6 +249,8 @@ export interface CatalogHeader {
   readonly version: string
   /** The announcement's own number: grows with every announcement, also with one of an older version. */
   readonly announcement: number
+  /** Of an overlay: the number of the last delta in it. */
+  readonly deltas?: number
   readonly settings: Settings
   readonly exchanges: readonly Exchange[]
   /** Value of one unit of a currency in the ledger currency, the ledger currency itself included. */

@@ -167,6 +167,7 @@ export class LineItemColumns {
   sizes() {
     const lineItems = this.#idStart.length
     return {
+      lineItemPriority: lineItems,
       lineItemPriceNanos: lineItems,
       lineItemFlightStartMs: lineItems,
       lineItemFlightEndMs: lineItems,
@@ -192,6 +193,7 @@ export class LineItemColumns {
 
   /** Writes all line items into columns of those lengths. Cost: O(bytes of the columns). */
   write(columns: CatalogColumns, order: Uint32Array): void {
+    permute(columns.lineItemPriority, this.#u32.priority.view(), order)
     permute(columns.lineItemPriceNanos, this.#f64.priceNanos.view(), order)
     permute(columns.lineItemFlightStartMs, this.#f64.flightStartMs.view(), order)
     permute(columns.lineItemFlightEndMs, this.#f64.flightEndMs.view(), order)

@@ -56,7 +56,8 @@ export type KnownKind = Pick<ReadPart, 'kind' | 'ids' | 'owners' | 'refused'>
 /** Ids that can be shown on a line as they are: what a good id may have, and spaces. */
 const SHOWN_ID = /^[\w.: -]{1,64}$/
 
-function eachKind<T>(make: () => T): Record<DocumentKindName, T> {
+/** One of each, by kind. */
+export function eachKind<T>(make: () => T): Record<DocumentKindName, T> {
   return Object.fromEntries(DOCUMENT_KIND_NAMES.map(kind => [kind, make()])) as Record<DocumentKindName, T>
 }
 
@@ -178,24 +179,18 @@ export class DocumentReader {
       found.push(problem('', value.found, value.remedy))
       return
     }
-    const { field, count, max } = DOCUMENT_KINDS[kind]
+    const { count, max } = DOCUMENT_KINDS[kind]
     if (this.#counts[kind].good >= max) {
       const remedy = count === 'one' ? `is one record too many: there is one ${kind}` : tooMany(kind, max)
       found.push(problem('', count === 'one' ? value : idOf(value), remedy))
       return
     }
-    field.check(value, undefined, found)
-    if (found.length > 0) {
-      found.length = 0
-      field.check(value, '', found)
-      return
-    }
+    checkFields(kind, value, found)
+    if (found.length > 0) return
     const id = count === 'many' ? idOf(value) : undefined
     if (id !== undefined && this.#good[kind].has(id))
       found.push(problem('id', id, `must be an id of its own; an earlier record of ${kind} has it`))
-    // The field has just held, which is what the rule's type asks for.
-    const rule = RULES[kind] as (document: unknown, known: KnownRecords, found: Problem[]) => void
-    rule(value, this.#known, found)
+    checkRules(kind, value, this.#known, found)
   }
 
   #accept(good: GoodDocument): void {
@@ -248,6 +243,28 @@ export class DocumentReader {
       usable: good === 1,
     }
   }
+}
+
+function checkFields(kind: DocumentKindName, value: unknown, found: Problem[]): void {
+  const { field } = DOCUMENT_KINDS[kind]
+  field.check(value, undefined, found)
+  if (found.length === 0) return
+  found.length = 0
+  field.check(value, '', found)
+}
+
+/** The fields must hold, which is what the rule's type asks for. */
+function checkRules(kind: DocumentKindName, value: unknown, known: KnownRecords, found: Problem[]): void {
+  const rule = RULES[kind] as (document: unknown, known: KnownRecords, found: Problem[]) => void
+  rule(value, known, found)
+}
+
+/** Problems of one record, by itself and with others; none when it is good. Cost: O(size of the record). */
+export function problemsOf(kind: DocumentKindName, value: unknown, known: KnownRecords): readonly Problem[] {
+  const found: Problem[] = []
+  checkFields(kind, value, found)
+  if (found.length === 0) checkRules(kind, value, known, found)
+  return found
 }
 
 function tooMany(kind: DocumentKindName, max: number): string {

@@ -1,0 +1,73 @@
+/** One catalog as one bid thread serves it, with what it keeps of it as text. */
+import { LRUCache } from 'lru-cache'
+import { Engine } from '../decision/decide.ts'
+import type { NativeOffer } from '../decision/opportunity.ts'
+import { LIMITS } from '../limits.ts'
+import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
+import { nativeFragment } from '../openrtb/native-markup.ts'
+import { BUDGET_KIND } from '../state/budget-fields.ts'
+import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
+
+/** What a hole costs beside the text, as characters. */
+const HOLE_CHARS = 128
+
+/** A catalog with its engine and kept markup. Used by one thread; its making costs O(values that block). */
+export class ServedCatalog {
+  readonly catalog: Catalog
+  readonly engine: Engine
+  /** Markup lives in the arena as bytes; what wins often is kept as text. */
+  readonly #fragments = new LRUCache<number, Fragment>({
+    maxSize: LIMITS.fragmentCacheCharsMax,
+    sizeCalculation: ({ text, holes }) => text.length + holes.length * HOLE_CHARS + 1,
+  })
+  /** At most one per campaign of the tenant. */
+  readonly #campaignIds = new Map<number, string>()
+  /** Bytes of all line items' ids, to cut texts from. */
+  readonly #lineItemIds: Buffer
+
+  /** @param below where the catalog is an overlay: the one below it */
+  constructor(catalog: Catalog, below?: Catalog) {
+    this.catalog = catalog
+    const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds, lineItemIds: ids } = catalog.columns
+    const covers = (lineItem: number) => kinds[lineItem] === BUDGET_KIND.none
+    this.engine = new Engine(catalog, { passRatePpm, covers }, below)
+    this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
+  }
+
+  /** JSON members of a creative's bid. @param native what the place asks for, when it takes native creatives */
+  fragmentOf(creative: number, native: NativeOffer | undefined): Fragment {
+    const kept = this.#keptFragmentOf(creative)
+    if (native === undefined || this.catalog.columns.creativeFormat[creative] !== FORMAT.native) return kept
+    return fragmentWithHoles(nativeFragment(kept.text, this.catalog.columns, creative, native))
+  }
+
+  /** See creativeFragment. */
+  #keptFragmentOf(creative: number): Fragment {
+    const kept = this.#fragments.get(creative)
+    if (kept !== undefined) return kept
+    const { creativeFragmentStart, fragmentBytes } = this.catalog.columns
+    const start = creativeFragmentStart[creative] as number
+    const end = creativeFragmentStart[creative + 1] as number
+    const bytes = Buffer.from(fragmentBytes.buffer, fragmentBytes.byteOffset + start, end - start)
+    const fragment = fragmentWithHoles(bytes.toString('latin1'))
+    this.#fragments.set(creative, fragment)
+    return fragment
+  }
+
+  /** Id of the campaign of the line item with this ordinal. Makes a string. */
+  campaignIdOf(lineItem: number): string {
+    const { lineItemCampaign, campaignIdStart, campaignIds } = this.catalog.columns
+    const campaign = lineItemCampaign[lineItem] as number
+    const kept = this.#campaignIds.get(campaign)
+    if (kept !== undefined) return kept
+    const id = idAt(campaignIdStart, campaignIds, campaign)
+    this.#campaignIds.set(campaign, id)
+    return id
+  }
+
+  /** Id of the line item with this ordinal. Makes a string. */
+  lineItemIdOf(lineItem: number): string {
+    const { lineItemIdStart: start } = this.catalog.columns
+    return this.#lineItemIds.toString('latin1', start[lineItem], start[lineItem + 1])
+  }
+}
