@@ -6,7 +6,10 @@ import { systemClock } from './foundation/clock.ts'
 import { Random } from './foundation/random.ts'
 import { BidPath } from './http/bid-path.ts'
 import { BidRoute } from './http/bid-route.ts'
-import { signerOf } from './http/notice-keys.ts'
+import { priceReadersOf } from './http/encrypted-price.ts'
+import { sameSignature, signerOf } from './http/notice-keys.ts'
+import { NoticeRoute } from './http/notice-route.ts'
+import { NoticeSender } from './http/notice-sender.ts'
 import { createPublicServer } from './http/public-server.ts'
 import { Serving } from './http/serving.ts'
 import { NoticeUrls } from './openrtb/notice-urls.ts'
@@ -37,12 +40,24 @@ const log = new ThreadLog({
 let serving: Serving | undefined
 let draining = false
 
-const { publicUrl, keys } = data.notices
+const { publicUrl, keys, priceKeys } = data.notices
 const [signingKey] = keys
+const sign = signerOf(keys)
 const notices =
   publicUrl === undefined || signingKey === undefined
     ? undefined
-    : new NoticeUrls({ publicUrl, tenantId: data.tenantId, keyId: signingKey.id, sign: signerOf(keys) })
+    : new NoticeUrls({ publicUrl, tenantId: data.tenantId, keyId: signingKey.id, sign })
+const noticeSender = new NoticeSender((id, notice) => post({ kind: 'notice', id, notice }), systemClock.monotonicMs)
+const noticeRoute =
+  signingKey &&
+  new NoticeRoute({
+    reader: { tenantId: data.tenantId, sign, same: sameSignature },
+    prices: priceReadersOf(priceKeys),
+    recorder,
+    send: notice => noticeSender.send(notice),
+    nowMs: systemClock.nowMs,
+    isDraining: () => draining,
+  })
 
 const bidPath = new BidPath({
   recorder,
@@ -65,6 +80,7 @@ const route = new BidRoute({
 const app = createPublicServer({
   tenantId: data.tenantId,
   route,
+  noticeRoute,
   recorder,
   keepAliveMs: data.keepAliveMs,
   health: {
@@ -107,6 +123,7 @@ function take(header: CatalogHeader, slot: 0 | 1): void {
 
 function beat(): void {
   heartbeats.beat(data.thread, systemClock.monotonicMs())
+  noticeSender.sweep()
   serving?.turnClock(systemClock.nowMs())
 }
 
@@ -120,6 +137,7 @@ async function stop(): Promise<void> {
 
 control.on('message', (message: ToBidThread) => {
   if (message.kind === 'catalog') take(message.header, message.slot)
+  else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true
   else void stop()
 })

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
 import { LIMITS } from './limits.ts'
+import type { Notice } from './openrtb/notice.ts'
 import { ArenaPool } from './state/arena.ts'
 import type { Catalog, CatalogHeader } from './state/catalog.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
@@ -21,6 +22,8 @@ export interface BidThreadsOptions {
   readonly slabBytes: number
   /** One block per bid thread. */
   readonly recorderBlocks: readonly SharedArrayBuffer[]
+  /** @returns whether the notice is safe and may be acknowledged; must not reject */
+  readonly onNotice: (notice: Notice) => Promise<boolean>
   readonly onLog: (thread: number, message: ThreadLogMessage) => void
   /** A thread ended unasked; another is being started. */
   readonly onLost: (thread: number, error: Error) => void
@@ -179,9 +182,14 @@ export class BidThreads {
       worker.on('exit', () => this.#ended(thread, worker, error, reject))
       worker.on('message', (message: FromBidThread) => {
         if (message.kind === 'listening') resolve(message.port)
-        this.#heard(thread, message)
+        if (message.kind === 'notice') void this.#notice(worker, message.id, message.notice)
+        else this.#heard(thread, message)
       })
     })
+  }
+
+  async #notice(worker: Worker, id: number, notice: Notice): Promise<void> {
+    post(worker, { kind: 'noticed', id, isKept: await this.#options.onNotice(notice) })
   }
 
   #heard(thread: number, message: FromBidThread): void {

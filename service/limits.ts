@@ -116,8 +116,25 @@ export const LIMITS = {
    * ledger remembers a billed key for as long, in some 120 bytes: 130 MB at 50 a second.
    */
   noticeLifeS: 6 * 3_600,
-  /** Bookings in a task's journal: hours at 50 notices a second while the cache is away. Some 400 bytes each. */
-  journalBookingsMax: 500_000,
+  /** Seconds for which events other than impressions are taken after that: a person buys within a month, or never. */
+  eventLifeS: 30 * 86_400,
+  /** Notices of one bid thread that wait to be safe: seconds of them; some 1 KB each. */
+  noticesWaitingMax: 5_000,
+  /** Within this a notice is safe or turned away: exchanges wait some seconds. */
+  noticeAnswerMs: 4_000,
+  /** Exchanges send a notice again every 10 s for a minute (OpenRTB 2.6, section 7.8 of the implementation guide). */
+  noticeRetryS: 10,
+  /** A ledger that has not answered within this is slow: the journal takes the notice. */
+  ledgerAnswerMs: 200,
+  /** Notices and events of a task that ledger and stream are told of at once; those beyond wait in the journal. */
+  noticesUnderWayMax: 2_000,
+  /** Keys of notices that the ledger has, so that repeating one costs nothing: some 100 bytes each. */
+  noticesRecentMax: 20_000,
+  eventsPerAppendMax: 500,
+  /** Events in the tenant's stream: some 300 bytes each, so 60 MB; who reads it must not be further behind. */
+  eventsKeptMax: 200_000,
+  /** Notices in a task's journal: hours at 50 a second while the cache is away. Some 700 bytes each. */
+  journalNoticesMax: 300_000,
 
   /** Markup of often winning creatives as text, per bid thread: one byte per character. */
   fragmentCacheCharsMax: 16 * MIB,

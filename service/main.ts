@@ -9,6 +9,7 @@ import { type Config, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
+import { type Money, openMoney } from './money.ts'
 import { FileSource } from './remote-cache/file-source.ts'
 import { RedisSource } from './remote-cache/redis-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
@@ -87,13 +88,20 @@ const threadCount = bidThreadCount(config)
 for (let i = 0; i < threadCount; i++) recorderBlocks.push(createRecorderBlock())
 startThreadWatch(recorder)
 
+/** Without keys no notice can come, so there is nothing to book. */
+const money =
+  config.noticeKeys.length === 0
+    ? undefined
+    : await openMoney({ config, clock: systemClock, log, recorder, leases: () => [] })
+
 const threads = new BidThreads({
   tenantId: config.tenantId,
   threads: threadCount,
   host: config.host,
   port: config.port,
   keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
-  notices: { publicUrl: config.publicUrl, keys: config.noticeKeys },
+  notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },
+  onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   slabBytes: Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2)),
   recorderBlocks: recorderBlocks.slice(1),
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
@@ -145,6 +153,10 @@ function snapshotWith(known: TaskGauges): Snapshot {
   return snapshot({ blocks: recorderBlocks, gauges: known, takenAtMs: systemClock.nowMs() })
 }
 
+function moneyGauges({ reachable, waiting }: Money['view']): TaskGauges {
+  return { ledgerReachable: reachable ? 1 : 0, noticesWaiting: waiting }
+}
+
 function gauges(): TaskGauges {
   const { held, answeredMs, unreachableSinceMs } = refresher.view
   const header = threads.serving
@@ -160,6 +172,7 @@ function gauges(): TaskGauges {
     memoryLevel: levelNumber(memory.state.level),
     liveThreads: threads.liveCount,
     cacheReachable: unreachableSinceMs === undefined ? 1 : 0,
+    ...(money === undefined ? {} : moneyGauges(money.view)),
   }
 }
 
@@ -170,7 +183,8 @@ const admin = createAdminServer({
   state: () => {
     const { stateVersion, stateAge, lineItems, arenaBytes, ready } = gauges()
     const version = refresher.view.held?.version
-    return { ready: ready === 1, version, announcement: stateVersion, ageS: stateAge, lineItems, arenaBytes }
+    const held = { version, announcement: stateVersion, ageS: stateAge, lineItems, arenaBytes }
+    return { ready: ready === 1, ...held, spend: money?.view }
   },
 })
 
@@ -214,12 +228,13 @@ function stopPhases(drainMs: number): readonly Phase[] {
   return [
     { name: 'drain', limitMs: drainMs * 0.6, run: () => quietTraffic(quietMs) },
     { name: 'close', limitMs: drainMs * 0.1, run: () => threads.stop() },
+    { name: 'ledger', limitMs: drainMs * 0.1, run: () => money?.drain() ?? Promise.resolve() },
     {
       name: 'release',
       limitMs: drainMs * 0.1,
       run: async () => {
         source.close()
-        await Promise.all([threads.kill(), refresher.stop(), admin.close()])
+        await Promise.all([threads.kill(), refresher.stop(), admin.close(), money?.stop()])
       },
     },
     { name: 'report', limitMs: drainMs * 0.1, run: () => exporters.stop() },

@@ -1,16 +1,20 @@
 /** What the control thread, the bid threads and the loader threads say to each other. */
+import type { PriceKeys } from './http/encrypted-price.ts'
+import type { NoticeKey } from './http/notice-keys.ts'
+import type { Notice } from './openrtb/notice.ts'
 import type { CatalogHeader } from './state/catalog.ts'
 import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
 import type { DocumentKindName } from './state/documents.ts'
 import type { KnownKind, ReadPart } from './state/validate.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 
-/** What a bid thread needs to write addresses of notices and to take them. */
+/** What a bid thread needs to write addresses of notices and to take them: its only secrets. */
 export interface NoticeSettings {
   /** undefined: bids carry no notice addresses. */
   readonly publicUrl: string | undefined
-  /** The first signs. The only secrets that a bid thread has. */
-  readonly keys: readonly { readonly id: string; readonly secret: string }[]
+  /** The first signs. */
+  readonly keys: readonly NoticeKey[]
+  readonly priceKeys: readonly PriceKeys[]
 }
 
 /** Given to a bid thread when it starts. */
@@ -34,6 +38,7 @@ export interface BidThreadData {
 /** From the control thread. A catalog lies in the slab of its slot, and is read in place. */
 export type ToBidThread =
   | { readonly kind: 'catalog'; readonly header: CatalogHeader; readonly slot: 0 | 1 }
+  | { readonly kind: 'noticed'; readonly id: number; readonly isKept: boolean }
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' }
 
@@ -41,6 +46,7 @@ export type ToBidThread =
 export type FromBidThread =
   | { readonly kind: 'listening'; readonly port: number }
   | { readonly kind: 'serving'; readonly slot: 0 | 1; readonly announcement: number; readonly problem: string }
+  | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
   | ThreadLogMessage
 
 /** Given to a loader thread when it starts. */

@@ -1,4 +1,4 @@
-/** The public port of one bid thread: the bid route on the bare server, every other path by Fastify. */
+/** The public port of one bid thread: bids and notices on the bare server, every other path by Fastify. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
@@ -8,6 +8,7 @@ import { COUNTER, responseCounter } from '../telemetry/signals.ts'
 import { hasTwoHosts } from './bid-headers.ts'
 import { BidMessage } from './bid-message.ts'
 import type { BidRoute } from './bid-route.ts'
+import type { NoticeRoute } from './notice-route.ts'
 
 /** What the health checks answer from; asked anew for every check. */
 export interface Health {
@@ -21,6 +22,8 @@ export interface Health {
 export interface PublicServerDeps {
   readonly tenantId: string
   readonly route: BidRoute
+  /** Without it there are no notices. */
+  readonly noticeRoute?: NoticeRoute | undefined
   readonly health: Health
   readonly recorder: Recorder
   /** Longer than the load balancer keeps an idle connection, or it would send into a closing one. */
@@ -40,7 +43,7 @@ const SOCKET_STALL_MS = 2_500
 
 /** @returns a Fastify instance that does not listen yet. */
 export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
-  const { tenantId, route, health, recorder, keepAliveMs, connectionsMax = LIMITS.connectionsMax } = deps
+  const { tenantId, route, noticeRoute, health, recorder, keepAliveMs, connectionsMax = LIMITS.connectionsMax } = deps
   const answer = (reply: FastifyReply, status: number): void => {
     recorder.count(responseCounter(status))
     void reply.code(status).send()
@@ -63,7 +66,7 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
         },
         (req, res) => {
           if (hasTwoHosts(req.rawHeaders)) refuse(req, res, recorder)
-          else if (!route.take(req, res)) fallback(req, res)
+          else if (!route.take(req, res) && noticeRoute?.take(req, res) !== true) fallback(req, res)
         },
       )
       server.timeout = SOCKET_STALL_MS

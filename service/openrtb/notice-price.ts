@@ -8,7 +8,9 @@ import type { NoticeToken } from './notice-token.ts'
  * How a price was read. `unreadable`: literal, empty or no number, so the most is booked; `above`: more than was bid,
  * so the most is booked and somebody must look; `audit`: nothing is booked.
  */
-export type PriceReading = 'exact' | 'unreadable' | 'above' | 'audit'
+export const PRICE_READINGS = ['exact', 'unreadable', 'above', 'audit'] as const
+/** One of them. */
+export type PriceReading = (typeof PRICE_READINGS)[number]
 
 /** What to book, and how sure it is. */
 export interface NoticePrice {
@@ -25,12 +27,23 @@ const ROUNDING = 1e-9
 /** A part of a nano that is the float's error, and not money. */
 const FLOAT_ERROR = 1e-14
 
-/** @param price the value of the address's price parameter, percent-decoded; undefined when there was none */
-export function readNoticePrice(price: string | undefined, token: NoticeToken): NoticePrice {
+/** Decrypts a price. @returns the CPM in the bid's currency, undefined for what is none */
+export type EncryptedPrice = (text: string) => number | undefined
+
+/**
+ * What a notice's price comes to.
+ * @param price the value of the address's price parameter, percent-decoded; undefined when there was none
+ * @param encrypted for exchanges that encrypt: then a price that is not is none, because anybody could write it
+ */
+export function readNoticePrice(
+  price: string | undefined,
+  token: NoticeToken,
+  encrypted?: EncryptedPrice,
+): NoticePrice {
   const { amountNanosMax, nanosPerCpm } = token
   const text = price === undefined || price.length > PRICE_CHARS_MAX ? '' : price.trim()
   if (text === 'AUDIT') return { reading: 'audit', nanos: 0 }
-  const cpm = decimalOf(text) ?? decimalOf(base64Text(text))
+  const cpm = encrypted === undefined ? (decimalOf(text) ?? decimalOf(base64Text(text))) : encrypted(text)
   if (cpm === undefined) return { reading: 'unreadable', nanos: amountNanosMax }
   const exact = cpm * nanosPerCpm
   if (exact > amountNanosMax * (1 + ROUNDING) + 1) return { reading: 'above', nanos: amountNanosMax }

@@ -45,7 +45,9 @@ export type SignText = (keyId: string, text: string) => string | undefined
 export type SameText = (left: string, right: string) => boolean
 
 /** Why a token is worth nothing. */
-export type TokenRefusal = 'malformed' | 'unknown-key' | 'forged' | 'expired'
+export const TOKEN_REFUSALS = ['malformed', 'unknown-key', 'forged', 'expired'] as const
+/** One of them. */
+export type TokenRefusal = (typeof TOKEN_REFUSALS)[number]
 
 /** What reading a token needs. */
 export interface TokenReader {

@@ -1,6 +1,6 @@
 /** The addresses by which an exchange tells what became of a bid. OpenRTB 2.6 sections 4.2.3 and 4.4. Pure. */
 import type { Exchange } from '../state/exchange-document.ts'
-import { type BilledBy, type NoticeToken, type SignText, writeToken } from './notice-token.ts'
+import { type BilledBy, type NoticeToken, type SignText, type TokenReader, writeToken } from './notice-token.ts'
 
 /** What all addresses of a task have in common. */
 export interface NoticeUrlTerms {
@@ -31,6 +31,12 @@ export class NoticeUrls {
     return writeToken(bid, this.#terms.keyId, this.#terms)
   }
 
+  /** Parameters of a click's address that lead on to a landing page: the page and our signature. */
+  landingOf(url: string): string {
+    const { tenantId, keyId, sign } = this.#terms
+    return `to=${encodeURIComponent(url)}&s=${keyId}~${sign(keyId, landingText(tenantId, url))}`
+  }
+
   /** JSON members of a bid, a comma before each: what the exchange is to call, by its settings. */
   membersOf(token: string, { billing, notices }: Exchange): string {
     const base = `${this.#base}/notice`
@@ -44,6 +50,18 @@ export class NoticeUrls {
     const told = `price=${MACROS.price}&loss=${MACROS.loss}&min=${MACROS.minToWin}`
     return `${win}${burl},"lurl":"${base}/loss/${token}?${told}"`
   }
+}
+
+/** An empty key's name makes it a text that is no token's. */
+function landingText(tenantId: string, url: string): string {
+  return `${tenantId}~~${url}`
+}
+
+/** Whether an address is one to which a click of ours leads. Constant time in the signature. */
+export function isLanding(url: string, signature: string, { tenantId, sign, same }: TokenReader): boolean {
+  const at = signature.indexOf('~')
+  const expected = sign(signature.slice(0, Math.max(0, at)), landingText(tenantId, url))
+  return expected !== undefined && same(expected, signature.slice(at + 1))
 }
 
 /** Which notices of a bid are billed. @param isPlayed whether a player calls the impression: video and audio */

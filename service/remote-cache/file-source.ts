@@ -126,6 +126,7 @@ function continues(
   return !full && batch.kind === next.kind && next.where.record === batch.firstRecord + batch.records.length
 }
 
-function directoryOfUrl(url: string): string {
+/** The directory that a `file:` URL names; without a slash after the colon relative to the working directory. */
+export function directoryOfUrl(url: string): string {
   return /^file:\//.test(url) ? fileURLToPath(url) : decodeURIComponent(url.slice('file:'.length))
 }

@@ -6,6 +6,7 @@
  *   t:{acme}:state:v:<version>:manifest string Manifest as JSON, written after all chunks
  *   t:{acme}:state:v:<version>:<kind>:<i> string chunk i of a kind: one JSON record per line
  *   t:{acme}:state:v:<version>:<kind>:<i>:compiled string the same, compiled; may be missing
+ *   t:{acme}:event:stream               stream what became of bids, see TenantEvent
  *
  * The braces are a hash tag: all keys of a tenant are in one slot, so that transactions work in a cluster, too.
  */
@@ -16,6 +17,16 @@ import { type Announcement, SourceError, type VersionSummary } from './source.ts
 /** All keys of a tenant's state begin with this. */
 export function statePrefix(tenantId: string): string {
   return `t:{${tenantId}}:state:`
+}
+
+/** All keys of a tenant's spend ledger begin with this; ledger-scripts.ts says which there are. */
+export function spendPrefix(tenantId: string): string {
+  return `t:{${tenantId}}:spend:`
+}
+
+/** The tenant's event stream. */
+export function eventStreamKey(tenantId: string): string {
+  return `t:{${tenantId}}:event:stream`
 }
 
 /** Every key of one tenant's state. */

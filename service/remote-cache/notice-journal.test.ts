@@ -5,8 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Random } from '../foundation/random.ts'
-import type { BookOperation } from '../spend/ledger.ts'
-import { NoticeJournal } from './notice-journal.ts'
+import { type KeptNotice, NoticeJournal } from './notice-journal.ts'
 
 let folder = ''
 beforeAll(async () => {
@@ -14,20 +13,22 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const booking = (key: string): BookOperation => {
-  return { kind: 'book', key, lease: 'l', bucket: 1, accounts: ['a'], amountNanos: 7, rememberMs: 600_000 }
+const notice = (key: string): KeptNotice => {
+  const amount = { amountNanos: 7, rememberMs: 600_000 }
+  const event = { key: `${key}:billing`, kind: 'billing', task: 't', number: 1, atMs: 2, about: { bid: key, nanos: 7 } }
+  return { key, booking: { kind: 'book', key, lease: 'l', bucket: 1, accounts: ['a'], ...amount }, event }
 }
-const keysIn = (journal: NoticeJournal) => journal.bookings.map(({ key }) => key)
+const keysIn = (journal: NoticeJournal) => journal.notices.map(({ key }) => key)
 
 test('what is kept and not dropped is there after a restart, in its order, also behind half a line', async () => {
   const path = join(folder, 'restart')
   const first = await NoticeJournal.open(path)
-  await Promise.all(['a', 'b', 'c', 'b'].map(key => first.keep(booking(key))))
+  await Promise.all(['a', 'b', 'c', 'b'].map(key => first.keep(notice(key))))
   await first.drop('b')
   await first.close()
-  await appendFile(join(path, 'notices.ndjson'), '{"book":{"key":"half')
+  await appendFile(join(path, 'notices.ndjson'), '{"keep":{"key":"half')
   const second = await NoticeJournal.open(path)
-  expect(second.bookings).toEqual([booking('a'), booking('c')])
+  expect(second.notices).toEqual([notice('a'), notice('c')])
   await second.close()
 })
 
@@ -49,7 +50,7 @@ test('the file shrinks while it is written, and nothing that is kept is lost (se
     const dropped = [...kept].filter(() => random.chance(0.7))
     const drops = dropped.filter(key => !keys.includes(key))
     for (const key of drops) kept.delete(key)
-    await Promise.all([...keys.map(key => journal.keep(booking(key))), ...drops.map(key => journal.drop(key))])
+    await Promise.all([...keys.map(key => journal.keep(notice(key))), ...drops.map(key => journal.drop(key))])
   }
   expect(new Set(keysIn(journal))).toEqual(kept)
   await journal.close()

@@ -1,29 +1,39 @@
 /**
- * Bookings on the task's disk: acknowledged to the exchange, and not yet in the ledger, because the cache is away. Each
- * is kept until the ledger has it, over restarts; one that is sent again changes nothing.
+ * Notices on the task's disk: acknowledged to the exchange, and not yet in the ledger and the event stream, because the
+ * cache is away. Each is kept until they have it, over restarts; one that is sent again changes nothing.
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LIMITS } from '../limits.ts'
 import type { BookOperation } from '../spend/ledger.ts'
+import type { TenantEvent } from './event-stream.ts'
 import { readLines, SyncedLines } from './synced-lines.ts'
 
-/** A booking, or the key of one that the ledger has. */
-type Line = { readonly book: BookOperation } | { readonly booked: string }
+/** A notice with all that is to be done about it. */
+export interface KeptNotice {
+  /** The event's: bid and kind. */
+  readonly key: string
+  /** undefined where nothing is billed. */
+  readonly booking: BookOperation | undefined
+  readonly event: TenantEvent
+}
+
+/** A notice, or the key of one that is done. */
+type Line = { readonly keep: KeptNotice } | { readonly done: string }
 
 const FILE = 'notices.ndjson'
 
 /** The journal of one task, in a folder that no other process uses. */
 export class NoticeJournal {
   readonly #path: string
-  readonly #kept: Map<string, BookOperation>
+  readonly #kept: Map<string, KeptNotice>
   /** Of bookings that are not on the disk yet: a second notice waits for the first one's line. */
   readonly #arriving = new Map<string, Promise<void>>()
   #lines: SyncedLines
   #shrinking: Promise<void> | undefined
   #writes = 0
 
-  private constructor(path: string, kept: Map<string, BookOperation>, lines: SyncedLines) {
+  private constructor(path: string, kept: Map<string, KeptNotice>, lines: SyncedLines) {
     this.#path = path
     this.#kept = kept
     this.#lines = lines
@@ -33,32 +43,41 @@ export class NoticeJournal {
   static async open(folder: string): Promise<NoticeJournal> {
     await mkdir(folder, { recursive: true })
     const path = join(folder, FILE)
-    const kept = new Map<string, BookOperation>()
+    const kept = new Map<string, KeptNotice>()
     for (const line of (await readLines(path)) as Line[]) {
-      if ('book' in line) kept.set(line.book.key, line.book)
-      else kept.delete(line.booked)
+      if ('keep' in line) kept.set(line.keep.key, line.keep)
+      else kept.delete(line.done)
     }
     return new NoticeJournal(path, kept, await SyncedLines.replace(path, linesOf(kept)))
   }
 
-  /** Bookings that the ledger has not got, in the order in which they came. */
-  get bookings(): readonly BookOperation[] {
+  /** Notices that are not done, in the order in which they came. Cost: O(those). */
+  get notices(): readonly KeptNotice[] {
     return [...this.#kept.values()]
   }
 
+  get count(): number {
+    return this.#kept.size
+  }
+
+  /** Whether this notice is here, and it is on the disk. */
+  has(key: string): boolean {
+    return this.#kept.has(key) && !this.#arriving.has(key)
+  }
+
   /**
-   * Keeps a booking. Once this resolves, the notice may be acknowledged.
+   * Keeps a notice. Once this resolves, the notice may be acknowledged.
    * @returns false when the journal is full; then the exchange must be told to come again
    * @throws Error of the file system; then nothing may be acknowledged
    */
-  async keep(booking: BookOperation): Promise<boolean> {
-    const { key } = booking
+  async keep(notice: KeptNotice): Promise<boolean> {
+    const { key } = notice
     const arriving = this.#arriving.get(key)
     if (arriving !== undefined) await arriving
     if (this.#kept.has(key)) return true
-    if (this.#kept.size >= LIMITS.journalBookingsMax) return false
-    this.#kept.set(key, booking)
-    const written = this.#write({ book: booking })
+    if (this.#kept.size >= LIMITS.journalNoticesMax) return false
+    this.#kept.set(key, notice)
+    const written = this.#write({ keep: notice })
     this.#arriving.set(key, written)
     try {
       await written
@@ -71,10 +90,10 @@ export class NoticeJournal {
     return true
   }
 
-  /** The ledger has it. It need not be on the disk: a booking that is sent again changes nothing. */
+  /** It is done. That need not be on the disk: a notice that is sent again changes nothing. */
   async drop(key: string): Promise<void> {
     if (!this.#kept.delete(key)) return
-    await this.#write({ booked: key })
+    await this.#write({ done: key })
   }
 
   /** Waits for what is being written and closes the file. */
@@ -112,6 +131,6 @@ export class NoticeJournal {
 
 const SHRINK_LINES_MIN = 10_000
 
-function linesOf(kept: ReadonlyMap<string, BookOperation>): Line[] {
-  return [...kept.values()].map(book => ({ book }))
+function linesOf(kept: ReadonlyMap<string, KeptNotice>): Line[] {
+  return [...kept.values()].map(keep => ({ keep }))
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { AbandonedLease, Caller, Done, Ledger, Operation, Refused, Witness } from '../spend/ledger.ts'
 import { CacheConnection, type ConnectionOptions } from './connection.ts'
+import { spendPrefix } from './layout.ts'
 import {
   BEGIN_SCRIPT,
   BEHIND,
@@ -49,7 +50,7 @@ export class RedisLedger implements Ledger {
   constructor(options: RedisLedgerOptions) {
     this.#connection = new CacheConnection(options)
     this.#connection.redis.on('connect', options.onConnected)
-    this.#prefix = `t:{${options.tenantId}}:spend:`
+    this.#prefix = spendPrefix(options.tenantId)
     this.#rememberTaskMs = options.rememberTaskMs
   }
 

@@ -199,12 +199,12 @@ export class TaskLedger {
 
 /**
  * After a new connection, a ledger that forgot is told again of leases first, then of bookings on them, which may be
- * other tasks'; each gets half of the grace. Only then is anything leased or closed.
+ * other tasks'; each gets half of the grace. Only then is anything leased or closed. Without a lease nothing waits.
  */
 function isInTurn(operation: Operation, untilCalmMs: number, graceMs: number): boolean {
   if (untilCalmMs <= 0 || operation.lease === HELLO.lease) return true
   if (operation.kind === 'lease') return operation.again
-  return operation.kind === 'book' && untilCalmMs <= graceMs / 2
+  return operation.kind === 'book' && (operation.lease === '' || untilCalmMs <= graceMs / 2)
 }
 
 function isLease({ operation }: Applied, lease: string): boolean {

@@ -34,6 +34,23 @@ export const EVENTS = {
     remedy: "Check the cache, the network and the tenant's cache user.",
   },
   'cache-reachable': { meaning: 'The remote cache answers again.' },
+  'ledger-unreachable': {
+    meaning: 'The spend ledger does not answer; notices go to the journal, or are turned away where there is none.',
+    remedy: "Check the cache of SPEND_URL, the network and the tenant's cache user.",
+  },
+  'ledger-reachable': { meaning: 'The spend ledger answers again; the journal is sent to it.' },
+  journal: {
+    meaning: 'Where notices are kept while the ledger is away, or that they are not.',
+    remedy: 'Set JOURNAL_DIR to a folder on a durable disk that no other task uses.',
+  },
+  'journal-failed': {
+    meaning: 'The journal could not be written; notices are turned away, and exchanges send them again.',
+    remedy: 'Check the disk of JOURNAL_DIR.',
+  },
+  'price-above': {
+    meaning: 'An exchange bills more than was bid; the most that was bid is booked.',
+    remedy: 'Ask the exchange; compare with its statement.',
+  },
   'memory-ok': { meaning: 'Memory is below both lines again.' },
   'memory-warn': {
     meaning: 'Memory is above the warning line.',

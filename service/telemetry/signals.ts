@@ -3,6 +3,9 @@
  * Prometheus and OpenTelemetry, and the documentation all follow from it.
  */
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
+import { DEVICE_EVENTS, EXCHANGE_NOTICES, type NoticeKind } from '../openrtb/notice.ts'
+import { PRICE_READINGS, type PriceReading } from '../openrtb/notice-price.ts'
+import { TOKEN_REFUSALS, type TokenRefusal } from '../openrtb/notice-token.ts'
 
 /** What a number counts. Histograms are recorded in nanoseconds and published in the unit each sink is used to. */
 export type Unit = 'count' | 'bytes' | 'percent' | 'ratio' | 'seconds' | 'milliseconds' | 'none'
@@ -23,15 +26,35 @@ export interface Signal {
 }
 
 /** HTTP statuses that are counted one by one; every other one is `other`. */
-const STATUSES = ['200', '204', '302', '400', '404', '405', '408', '413', '415', '429', '431', '500', '503', 'other']
+const STATUSES = [
+  '200',
+  '204',
+  '302',
+  '400',
+  '404',
+  '405',
+  '408',
+  '410',
+  '413',
+  '415',
+  '429',
+  '431',
+  '500',
+  '503',
+  'other',
+]
 const SHED_CAUSES = ['deadline', 'overload', 'not-ready'] as const
 const LOG_LOSSES = ['buffer-full', 'repeated', 'thread-limit'] as const
+const NOTICE_KINDS: readonly NoticeKind[] = [...EXCHANGE_NOTICES, ...DEVICE_EVENTS]
+const BOOKINGS = ['booked', 'late', 'repeated'] as const
 const SINKS = ['cloudwatch', 'opentelemetry'] as const
 
 /** Why a request was answered early without a decision. */
 export type ShedCause = (typeof SHED_CAUSES)[number]
 /** Why a log line was not written. */
 export type LogLoss = (typeof LOG_LOSSES)[number]
+/** What became of a booking: in time, too late for its hold, or booked before. */
+export type BookingOutcome = (typeof BOOKINGS)[number]
 /** Where a metric report can get lost. */
 export type MetricSink = (typeof SINKS)[number]
 
@@ -72,6 +95,52 @@ export const COUNTERS = {
     name: 'connections_refused',
     unit: 'count',
     meaning: 'Connections closed at once: a bid thread had as many as it takes.',
+  },
+  notices: {
+    name: 'notices',
+    unit: 'count',
+    meaning: 'Notices and events with a good token, by kind, repeated ones included.',
+    label: { name: 'kind', values: NOTICE_KINDS },
+  },
+  noticeRefusals: {
+    name: 'notice_refusals',
+    unit: 'count',
+    meaning: 'Notices and events whose token is worth nothing, by the cause.',
+    label: { name: 'cause', values: TOKEN_REFUSALS },
+  },
+  noticePrices: {
+    name: 'notice_prices',
+    unit: 'count',
+    meaning: 'Prices of billed notices: exact, unreadable or above what was bid (the most is booked), or an audit.',
+    label: { name: 'reading', values: PRICE_READINGS },
+  },
+  noticesTurnedAway: {
+    name: 'notices_turned_away',
+    unit: 'count',
+    meaning: 'Notices that could not be made safe in time: 503, and the exchange sends them again.',
+  },
+  noticesJournaled: {
+    name: 'notices_journaled',
+    unit: 'count',
+    meaning: 'Notices that went to the journal, because the ledger was away or slow.',
+  },
+  bookings: {
+    name: 'bookings',
+    unit: 'count',
+    meaning: 'Bookings that the ledger answered, by what became of them.',
+    label: { name: 'outcome', values: BOOKINGS },
+  },
+  spend: { name: 'spend', unit: 'none', meaning: 'Booked by this task, late spend included, in the ledger currency.' },
+  eventsAppended: { name: 'events_appended', unit: 'count', meaning: "Events appended to the tenant's stream." },
+  eventsLost: {
+    name: 'events_lost',
+    unit: 'count',
+    meaning: 'Events that found the queue full; the stream has a gap.',
+  },
+  ledgerFailures: {
+    name: 'ledger_failures',
+    unit: 'count',
+    meaning: 'Operations on the spend ledger or the event stream that failed or took too long; they are sent again.',
   },
   stateLoads: { name: 'state_loads', unit: 'count', meaning: 'Versions that were loaded and swapped in.' },
   stateRefusals: { name: 'state_refusals', unit: 'count', meaning: 'Versions that were refused whole.' },
@@ -133,6 +202,12 @@ export const TASK_GAUGES = {
   },
   memoryLevel: { name: 'memory_level', unit: 'none', meaning: '0 ok, 1 warn, 2 critical.' },
   liveThreads: { name: 'live_threads', unit: 'count', meaning: 'Bid threads that serve.' },
+  ledgerReachable: { name: 'ledger_reachable', unit: 'none', meaning: '1 while the spend ledger answers, else 0.' },
+  noticesWaiting: {
+    name: 'notices_waiting',
+    unit: 'count',
+    meaning: 'Notices that the ledger and the stream have not got yet, in memory or in the journal.',
+  },
   cacheReachable: { name: 'cache_reachable', unit: 'none', meaning: '1 while the remote cache answers, else 0.' },
 } as const satisfies Record<string, Signal>
 
@@ -199,6 +274,26 @@ const STATUS_SLOTS = new Uint8Array(600).fill(STATUSES.length - 1)
 STATUSES.forEach((status, index) => {
   if (status !== 'other') STATUS_SLOTS[Number(status)] = index
 })
+
+/** Column of a kind of notice or event. */
+export function noticeCounter(kind: NoticeKind): number {
+  return COUNTER.notices + NOTICE_KINDS.indexOf(kind)
+}
+
+/** Column of what a token is worth nothing for. */
+export function refusalCounter(refusal: TokenRefusal): number {
+  return COUNTER.noticeRefusals + TOKEN_REFUSALS.indexOf(refusal)
+}
+
+/** Column of how a price was read. */
+export function priceCounter(reading: PriceReading): number {
+  return COUNTER.noticePrices + PRICE_READINGS.indexOf(reading)
+}
+
+/** Column of what became of a booking. */
+export function bookingCounter(outcome: BookingOutcome): number {
+  return COUNTER.bookings + BOOKINGS.indexOf(outcome)
+}
 
 /** Column of an HTTP status; those that are not in the table share one. */
 export function responseCounter(status: number): number {

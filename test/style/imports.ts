@@ -14,12 +14,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // The recorder, its signals and the metrics' content type are leaves: they count, and know nothing of what is served.
   http: ['openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
   'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
-  telemetry: ['decision', 'limits.ts', 'foundation'],
-  'thread-messages.ts': ['state', 'telemetry'],
+  // Closed lists of reasons, kinds and outcomes are the labels of signals.
+  telemetry: ['openrtb', 'decision', 'limits.ts', 'foundation'],
+  'thread-messages.ts': ['http', 'openrtb', 'state', 'telemetry'],
   'compiled-chunks.ts': ['remote-cache', 'openrtb', 'state', 'foundation'],
 }
 const WIRING: readonly string[] = [
   'main.ts',
+  'money.ts',
   'bid-threads.ts',
   'bid-thread.ts',
   'state-events.ts',

@@ -26,7 +26,8 @@ const lost: string[] = []
 const logged: string[] = []
 const threads = new BidThreads({
   ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000, slabBytes: 16 * MIB },
-  notices: { publicUrl: undefined, keys: [] },
+  notices: { publicUrl: undefined, keys: [], priceKeys: [] },
+  onNotice: async () => false,
   recorderBlocks: blocks,
   onLog: (_, message) => logged.push(JSON.stringify(message)),
   onLost: (thread, error) => lost.push(`${thread}: ${error.message}`),

@@ -1,0 +1,250 @@
+/** Wires what keeps money right on the control thread: the ledger and who sends to it, notices and the event stream. */
+import { randomBytes, randomInt } from 'node:crypto'
+import { mkdir, statfs } from 'node:fs/promises'
+import type { Config } from './config.ts'
+import type { Clock } from './foundation/clock.ts'
+import { LIMITS } from './limits.ts'
+import { EXCHANGE_NOTICES, type Notice } from './openrtb/notice.ts'
+import { EventOutbox } from './remote-cache/event-outbox.ts'
+import { type EventStream, FileEventStream, RedisEventStream } from './remote-cache/event-stream.ts'
+import { FileLedger } from './remote-cache/file-ledger.ts'
+import { directoryOfUrl } from './remote-cache/file-source.ts'
+import { LedgerDriver } from './remote-cache/ledger-driver.ts'
+import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
+import { NoticeJournal } from './remote-cache/notice-journal.ts'
+import { RedisLedger } from './remote-cache/redis-ledger.ts'
+import { accountsOf } from './spend/accounts.ts'
+import type { Lease } from './spend/lease.ts'
+import type { BookOperation, Ledger } from './spend/ledger.ts'
+import { abandonedAfterMs, type LeaseRules } from './spend/slice.ts'
+import { TaskLedger } from './spend/task-ledger.ts'
+import type { Logger } from './telemetry/logger.ts'
+import type { Recorder } from './telemetry/recorder.ts'
+import { bookingCounter, COUNTER } from './telemetry/signals.ts'
+
+/** What the money side needs of the control thread. */
+export interface MoneyOptions {
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Logger
+  readonly recorder: Recorder
+  /** All leases of the task that are not returned. */
+  readonly leases: () => readonly Lease[]
+}
+
+/** Times by which leases are made; see ARCHITECTURE.md, Money. */
+const LEASE_RULES: LeaseRules = {
+  leaseMsMin: 5_000,
+  leaseMsMax: 15 * 60_000,
+  bucketMs: 5_000,
+  graceMs: 10_000,
+  holdMsMax: 60 * 60_000,
+  clockAllowanceMs: 60_000,
+  parts: 8,
+}
+
+const NANOS = 1e9
+/** A task that is cut off for longer has lost its count, and asks as a new one. */
+const REMEMBER_TASK_MS = 24 * 3_600_000
+
+/** Opens ledger, event stream and journal, and begins to send. @throws Error of the file system */
+export async function openMoney(options: MoneyOptions): Promise<Money> {
+  const { config, clock, leases } = options
+  const url = spendUrlOf(config)
+  const isAlone = url.startsWith('file:')
+  const task = `${config.tenantId}-${randomBytes(6).toString('hex')}`
+  const { graceMs, holdMsMax, bucketMs } = LEASE_RULES
+  const ledger = new TaskLedger({
+    ...{ task, graceMs, leases, abandonedAfterMs: abandonedAfterMs(LEASE_RULES) },
+    newEpoch: () => randomBytes(8).toString('hex'),
+    // A ledger that is a file of this task alone knows all that any task knew.
+    opensAfterMs: isAlone ? 0 : holdMsMax + bucketMs + 2 * graceMs,
+  })
+  const remote = isAlone ? await openFiles(url, clock) : openCache(url, options, ledger)
+  const journal = await openJournal(options)
+  return new Money(options, { ...remote, task, taskLedger: ledger, journal })
+}
+
+/** Where the ledger and the stream are. */
+function spendUrlOf({ spendUrl, stateUrl }: Pick<Config, 'spendUrl' | 'stateUrl'>): string {
+  if (spendUrl !== undefined) return spendUrl
+  return stateUrl.startsWith('file:') ? `${stateUrl.replace(/\/+$/, '')}.spend` : stateUrl
+}
+
+interface Remote {
+  readonly ledger: Ledger
+  readonly stream: EventStream
+  readonly closeLedger: () => Promise<void>
+}
+
+async function openFiles(url: string, clock: Clock): Promise<Remote> {
+  const folder = directoryOfUrl(url)
+  const ledger = await FileLedger.open(folder, clock)
+  return { ledger, stream: await FileEventStream.open(folder), closeLedger: () => ledger.close() }
+}
+
+function openCache(url: string, { config, clock }: MoneyOptions, taskLedger: TaskLedger): Remote {
+  const { tenantId, cacheTimeoutMs: timeoutMs } = config
+  const connection = { url, tenantId, timeoutMs, pickIndex: (count: number) => randomInt(count) }
+  const ledger = new RedisLedger({
+    ...connection,
+    rememberTaskMs: REMEMBER_TASK_MS,
+    onConnected: () => taskLedger.reconnected(clock.monotonicMs()),
+  })
+  return { ledger, stream: new RedisEventStream(connection), closeLedger: async () => ledger.close() }
+}
+
+/** File systems that are gone with the task, by their numbers in statfs(2). */
+const NOT_DURABLE: ReadonlyMap<number, string> = new Map([
+  [0x01021994, 'tmpfs'],
+  [0x858458f6, 'ramfs'],
+  [0x794c7630, 'overlay'],
+])
+
+async function openJournal({ config, log }: MoneyOptions): Promise<NoticeJournal | undefined> {
+  const { journalDir } = config
+  if (journalDir === undefined) {
+    log.warn('journal', 'there is no JOURNAL_DIR: while the ledger is away, notices are turned away with 503')
+    return undefined
+  }
+  await mkdir(journalDir, { recursive: true })
+  const kind = NOT_DURABLE.get((await statfs(journalDir)).type)
+  const journal = await NoticeJournal.open(journalDir)
+  const fields = { folder: journalDir, notices: journal.count }
+  if (kind === undefined) log.info('journal', 'notices are kept while the ledger is away', { fields })
+  else log.warn('journal', `the disk of JOURNAL_DIR is ${kind}: what it holds is lost with the task`, { fields })
+  return journal
+}
+
+/** The money side of one task. */
+export class Money {
+  readonly ledger: TaskLedger
+  readonly #options: MoneyOptions
+  readonly #parts: Remote & { readonly journal: NoticeJournal | undefined }
+  readonly #driver: LedgerDriver
+  readonly #outbox: EventOutbox
+  readonly #intake: NoticeIntake
+  #unreachableSinceMs: number | undefined
+
+  constructor(
+    options: MoneyOptions,
+    parts: Remote & { readonly task: string; taskLedger: TaskLedger; readonly journal: NoticeJournal | undefined },
+  ) {
+    const { clock, recorder } = options
+    this.#options = options
+    this.#parts = parts
+    this.ledger = parts.taskLedger
+    this.#driver = new LedgerDriver({
+      ledger: parts.ledger,
+      task: parts.taskLedger,
+      monotonicMs: clock.monotonicMs,
+      pickIndex: count => randomInt(count),
+      onReached: (reached, error) => this.#tellReached(reached, error),
+    })
+    this.#outbox = new EventOutbox({
+      stream: parts.stream,
+      onAppended: count => recorder.add(COUNTER.eventsAppended, count),
+      onFailure: () => recorder.count(COUNTER.ledgerFailures),
+    })
+    this.#intake = new NoticeIntake({
+      task: parts.task,
+      book: operation => this.#book(operation),
+      append: event => this.#outbox.add(event),
+      journal: parts.journal,
+      onJournaled: () => recorder.count(COUNTER.noticesJournaled),
+      onJournalFailure: error => options.log.error('journal-failed', 'the journal could not be written', { error }),
+    })
+    this.#driver.start()
+  }
+
+  /** What health and metrics show. */
+  get view(): { readonly reachable: boolean; readonly waiting: number; readonly journaled: number } {
+    const journaled = this.#parts.journal?.count ?? 0
+    return { reachable: this.#unreachableSinceMs === undefined, waiting: this.#intake.waitingCount, journaled }
+  }
+
+  /** Takes a notice or an event. @returns whether it is safe and may be acknowledged */
+  async take(notice: Notice): Promise<boolean> {
+    const { log, recorder } = this.#options
+    const { token, price } = notice
+    if (price?.reading === 'above') {
+      const fields = { exchange: token.exchangeId, line_item: token.lineItemId, bid: token.bidId }
+      log.error('price-above', 'a bill is above what was bid', { fields })
+    }
+    const arrived = arrivedNotice(notice)
+    const isSafe = await this.#intake.take(arrived)
+    if (!isSafe) recorder.count(arrived.comesAgain ? COUNTER.noticesTurnedAway : COUNTER.eventsLost)
+    return isSafe
+  }
+
+  /** Waits for what is under way, as long as the caller does. */
+  drain(): Promise<void> {
+    return this.#intake.drain()
+  }
+
+  /** Ends everything at once; what is not done stays in the journal. */
+  async stop(): Promise<void> {
+    const { closeLedger, stream, journal } = this.#parts
+    await Promise.all([this.#driver.stop(), this.#outbox.close()])
+    await Promise.all([closeLedger(), stream.close(), journal?.close()])
+  }
+
+  #book(operation: BookOperation): Promise<void> {
+    const { recorder } = this.#options
+    return new Promise(resolve => {
+      this.ledger.add(operation, answer => {
+        const late = answer?.nanos ?? 0
+        recorder.count(bookingCounter(late < 0 ? 'repeated' : late > 0 ? 'late' : 'booked'))
+        if (late >= 0) recorder.add(COUNTER.spend, operation.amountNanos / NANOS)
+        resolve()
+      })
+    })
+  }
+
+  #tellReached(reached: boolean, error: unknown): void {
+    const { clock, log, recorder } = this.#options
+    const sinceMs = this.#unreachableSinceMs
+    if (!reached) recorder.count(COUNTER.ledgerFailures)
+    if (reached === (sinceMs === undefined)) return
+    const nowMs = clock.monotonicMs()
+    this.#unreachableSinceMs = reached ? undefined : nowMs
+    if (sinceMs === undefined) {
+      const fields = { detail: error instanceof Error ? error.message : String(error) }
+      log.warn('ledger-unreachable', 'the spend ledger does not answer', { fields })
+      return
+    }
+    const fields = { away_ms: Math.round(nowMs - sinceMs), ...this.view }
+    log.info('ledger-reachable', 'the spend ledger answers again', { fields })
+  }
+}
+
+/** What is to be done about a notice: all that bill one bid have one key in the ledger. */
+function arrivedNotice({ kind, token, atMs, price, lossReason, minToWin }: Notice): ArrivedNotice {
+  const { bidId, exchangeId, campaignId, lineItemId, creativeId, day } = token
+  const known: readonly (readonly [string, string | number | undefined])[] = [
+    ...[['nanos', price?.nanos] as const, ['reading', price?.reading] as const],
+    ...[['lossReason', lossReason] as const, ['minToWin', minToWin] as const],
+  ]
+  const told = known.filter(([, value]) => value !== undefined) as [string, string | number][]
+  const comesAgain = EXCHANGE_NOTICES.some(each => each === kind)
+  const ids = {
+    bid: bidId,
+    exchange: exchangeId,
+    campaign: campaignId,
+    lineItem: lineItemId,
+    creative: creativeId,
+    day,
+  }
+  const event = { key: `${bidId}:${kind}`, kind, atMs, about: { ...ids, ...Object.fromEntries(told) } }
+  if (price === undefined || price.reading === 'audit') return { booking: undefined, event, comesAgain }
+  const booking: BookOperation = {
+    kind: 'book',
+    key: bidId,
+    lease: token.lease,
+    bucket: token.bucket,
+    accounts: accountsOf(campaignId, lineItemId, day),
+    amountNanos: price.nanos,
+    rememberMs: Math.max(0, token.expiresS * 1_000 - atMs) + LIMITS.noticeAnswerMs,
+  }
+  return { booking, event, comesAgain }
+}

@@ -1,0 +1,161 @@
+/**
+ * Makes notices safe before they are acknowledged: in the ledger and in the event stream, or, while these are away or
+ * slow, in the journal, from which they go there later. Repeated notices change nothing.
+ */
+import { LRUCache } from 'lru-cache'
+import { LIMITS } from '../limits.ts'
+import type { BookOperation } from '../spend/ledger.ts'
+import type { TenantEvent } from './event-stream.ts'
+import type { KeptNotice, NoticeJournal } from './notice-journal.ts'
+
+/** A notice before it has its number. */
+export interface ArrivedNotice {
+  readonly booking: BookOperation | undefined
+  readonly event: Omit<TenantEvent, 'task' | 'number'>
+  /** Whoever tells it tells it again when it is turned away; otherwise it is lost, and its number is missing. */
+  readonly comesAgain: boolean
+}
+
+/** Where notices go, and who is told. */
+export interface NoticeIntakeOptions {
+  /** Distinct for every start of every task. */
+  readonly task: string
+  /** Resolves when the ledger has booked it, or had before; never rejects. */
+  readonly book: (operation: BookOperation) => Promise<void>
+  /** Resolves when the event is in the stream; never rejects. */
+  readonly append: (event: TenantEvent) => Promise<void>
+  /** undefined: without one, notices that are not safe in time are turned away. */
+  readonly journal: NoticeJournal | undefined
+  readonly onJournaled: () => void
+  /** The journal could not be written; the notice is turned away. */
+  readonly onJournalFailure: (error: unknown) => void
+}
+
+/** The notices of one task that are not done. */
+export class NoticeIntake {
+  readonly #options: NoticeIntakeOptions
+  readonly #underWay = new Map<string, Promise<void>>()
+  readonly #recent = new LRUCache<string, true>({ max: LIMITS.noticesRecentMax })
+  /** In the journal only, because there are enough under way; those before the first are begun. */
+  #backlog: KeptNotice[] = []
+  #backlogFirst = 0
+  #numbers = 0
+  #isSlow = false
+
+  /** What the journal holds of earlier starts goes on from here. */
+  constructor(options: NoticeIntakeOptions) {
+    this.#options = options
+    this.#backlog = [...(options.journal?.notices ?? [])]
+    this.#feed()
+  }
+
+  /** Notices that are not done, in memory or in the journal. */
+  get waitingCount(): number {
+    return this.#underWay.size + this.#backlog.length - this.#backlogFirst
+  }
+
+  /** Takes a notice. @returns whether it is safe and may be acknowledged */
+  async take({ booking, event, comesAgain }: ArrivedNotice): Promise<boolean> {
+    const { task, journal } = this.#options
+    const { key } = event
+    if (this.#recent.has(key) || journal?.has(key) === true) return true
+    const underWay = this.#underWay.get(key)
+    if (underWay === undefined && this.#isFull) {
+      if (!comesAgain) this.#numbers++
+      return false
+    }
+    const notice: KeptNotice = { key, booking, event: { ...event, task, number: this.#numbers } }
+    if (underWay !== undefined) return await this.#safe(notice, underWay)
+    this.#numbers++
+    if (this.#underWay.size < LIMITS.noticesUnderWayMax) return await this.#safe(notice, this.#begin(notice))
+    const isKept = await this.#keep(notice)
+    if (isKept) this.#backlog.push(notice)
+    return isKept
+  }
+
+  /** Resolves when nothing is under way any more. What the journal has beyond that stays there. */
+  async drain(): Promise<void> {
+    this.#backlogFirst = this.#backlog.length
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay.values())
+  }
+
+  get #isFull(): boolean {
+    const { journal } = this.#options
+    const isBusy = this.#underWay.size >= LIMITS.noticesUnderWayMax
+    return journal === undefined ? isBusy : isBusy && journal.count >= LIMITS.journalNoticesMax
+  }
+
+  /** @param done resolves when the ledger and the stream have the notice */
+  async #safe(notice: KeptNotice, done: Promise<void>): Promise<boolean> {
+    const { journal } = this.#options
+    if (journal === undefined) return await isDoneWithin(done, LIMITS.noticeAnswerMs)
+    // While they are away nobody waits to see it again.
+    if (await isDoneWithin(done, this.#isSlow ? 0 : LIMITS.ledgerAnswerMs)) return true
+    this.#isSlow = true
+    if (!(await this.#keep(notice))) return false
+    void done.then(() => this.#drop(notice.key))
+    return true
+  }
+
+  #begin(notice: KeptNotice): Promise<void> {
+    const { key } = notice
+    const done = this.#finish(notice)
+    this.#underWay.set(key, done)
+    void done.then(() => {
+      this.#underWay.delete(key)
+      this.#recent.set(key, true)
+      this.#isSlow = false
+      this.#feed()
+    })
+    return done
+  }
+
+  async #finish({ booking, event }: KeptNotice): Promise<void> {
+    const { book, append } = this.#options
+    await Promise.all([booking === undefined ? undefined : book(booking), append(event)])
+  }
+
+  /** Half of what may be under way is left to notices that come now. */
+  #feed(): void {
+    while (this.#backlogFirst < this.#backlog.length && this.#underWay.size < LIMITS.noticesUnderWayMax / 2) {
+      const notice = this.#backlog[this.#backlogFirst++] as KeptNotice
+      void this.#begin(notice).then(() => this.#drop(notice.key))
+    }
+    if (this.#backlogFirst < this.#backlog.length || this.#backlogFirst === 0) return
+    this.#backlog = []
+    this.#backlogFirst = 0
+  }
+
+  async #keep(notice: KeptNotice): Promise<boolean> {
+    const { journal, onJournaled, onJournalFailure } = this.#options
+    try {
+      const isKept = (await journal?.keep(notice)) === true
+      if (isKept) onJournaled()
+      return isKept
+    } catch (error) {
+      onJournalFailure(error)
+      return false
+    }
+  }
+
+  /** What cannot be dropped now is sent again after the next start, and changes nothing. */
+  async #drop(key: string): Promise<void> {
+    try {
+      await this.#options.journal?.drop(key)
+    } catch (error) {
+      this.#options.onJournalFailure(error)
+    }
+  }
+}
+
+async function isDoneWithin(done: Promise<void>, limitMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>(resolve => {
+    timer = setTimeout(() => resolve(false), limitMs)
+  })
+  try {
+    return await Promise.race([done.then(() => true), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
