@@ -4,6 +4,7 @@ import { sampleTenant } from '../../test/sample-catalog.ts'
 import type { BannerCreative, Creative, VideoCreative } from '../state/creative-document.ts'
 import type { Advertiser } from '../state/documents.ts'
 import { creativeFragment } from './creative-fragment.ts'
+import { filledFragment, fragmentWithHoles, type MacroSource } from './macro-values.ts'
 
 const ADVERTISER: Advertiser = { id: 'ad', name: 'Shop', domain: 'shop.example', categories: ['IAB22', 'IAB17'] }
 const BANNER: BannerCreative = {
@@ -22,6 +23,12 @@ const VIDEO: VideoCreative = {
 
 const members = (creative: Creative, advertiser = ADVERTISER) =>
   JSON.parse(`{${creativeFragment(creative, advertiser)}}`)
+
+/** What macros are filled with. */
+const BID: MacroSource = {
+  ...{ bidId: 'b-1', exchangeId: 'adx', dealId: '', campaignId: 'c-1', lineItemId: 'li-1' },
+  ...{ request: { site: { domain: 'news.example' } }, imp: { id: '1', tagid: 'top' }, nowMs: 0, cacheBuster: 7 },
+}
 
 describe('what a creative says in every bid', () => {
   test('has the members that exchanges ask for of a banner', () => {
@@ -62,7 +69,7 @@ describe('what a creative says in every bid', () => {
     const { creatives, advertisers } = sampleTenant(name)
     for (const creative of creatives) {
       const advertiser = advertisers.find(({ id }) => id === creative.advertiserId) as Advertiser
-      const fragment = creativeFragment(creative, advertiser)
+      const fragment = filledFragment(fragmentWithHoles(creativeFragment(creative, advertiser)), BID)
       // The parts of a native ad are put together per bid, see native-markup.test.ts.
       if (creative.format === 'native') continue
       expect(/^[ -~]*$/.test(fragment), creative.id).toBe(true)

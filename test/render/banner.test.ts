@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openRig, type Rig, screenshot, stageOf, TENANTS } from './rig.ts'
+
+let rig: Rig
+beforeAll(async () => {
+  rig = await openRig()
+})
+afterAll(async () => {
+  await rig.close()
+})
+
+/** Sizes that people see, with the window they see them in. */
+const DESKTOP = { width: 1_100, height: 820 }
+const PHONE = { width: 390, height: 820 }
+const PLACES = [
+  { size: '300x250', window: DESKTOP },
+  { size: '728x90', window: DESKTOP },
+  { size: '300x600', window: DESKTOP },
+  { size: '160x600', window: DESKTOP },
+  { size: '970x250', window: DESKTOP },
+  { size: '320x50', window: PHONE },
+  { size: '320x480', window: PHONE },
+] as const
+
+describe.each(TENANTS)('banners of %s', tenant => {
+  test.each(PLACES)('fill their frame of $size and lead to the advertiser', async ({ size, window }) => {
+    const [width = 0, height = 0] = size.split('x').map(Number)
+    const bid = await rig.bid(tenant, { banner: { w: width, h: height } })
+    const page = await rig.page(window)
+    await stageOf(page).banner(bid.adm, width, height)
+    const place = page.locator('#place iframe')
+    const inside = page.frameLocator('#place iframe')
+    await inside.locator('a').first().waitFor()
+    await rig.drawn(page)
+    await page.screenshot({ path: screenshot(`banner-${tenant}-${size}`) })
+    expect(await place.boundingBox()).toMatchObject({ width, height })
+    const overflow = await inside
+      .locator('html')
+      .evaluate(({ scrollWidth, scrollHeight }) => [scrollWidth, scrollHeight])
+    expect(overflow, `${bid.crid} needs no more room than it has`).toEqual([width, height])
+    const { distinct, most } = await rig.colours(await place.screenshot())
+    expect(distinct, bid.crid).toBeGreaterThan(30)
+    expect(most, bid.crid).toBeLessThan(0.7)
+    const opened = page.waitForEvent('popup')
+    await inside.locator('a').first().click()
+    expect(new URL((await opened).url()).host, bid.crid).toMatch(new RegExp(`(^|\\.)${bid.adomain[0]}$`))
+    await page.close()
+  })
+})
+
+describe('an image with a link', () => {
+  test('loads from its own address in its own size', async () => {
+    const request = { site: { domain: 'gear.example', cat: ['IAB18-6'] } }
+    const bid = await rig.bid('acme-outdoor', { banner: { w: 300, h: 250 } }, request)
+    expect(bid.crid).toBe('cr-ridge-photo-300x250')
+    const page = await rig.page()
+    await stageOf(page).banner(bid.adm, 300, 250)
+    const image = page.frameLocator('#place iframe').locator('img')
+    await image.waitFor()
+    await rig.drawn(page)
+    await page.screenshot({ path: screenshot('banner-image') })
+    const natural = await image.evaluate(each => [
+      each instanceof HTMLImageElement && each.naturalWidth,
+      each.clientWidth,
+    ])
+    expect(natural).toEqual([300, 300])
+    await page.close()
+  })
+})
+
+describe("an agency's tag", () => {
+  test('is loaded, is told the place and the landing page, and draws the ad', async () => {
+    const request = { site: { domain: 'news.example', keywords: 'film night' } }
+    const imp = { tagid: "rail's top", banner: { w: 300, h: 600, pos: 1 } }
+    const bid = await rig.bid('cinema-now', imp, request)
+    expect(bid.crid).toBe('cn-snacks-tag-300x600')
+    const page = await rig.page()
+    rig.web.forget()
+    await stageOf(page).banner(bid.adm, 300, 600)
+    const image = page.frameLocator('#place iframe').locator('a img')
+    await image.waitFor()
+    await rig.drawn(page)
+    await page.screenshot({ path: screenshot('banner-tag') })
+    const [hit] = await rig.web.hitsOf(({ host }) => host === 'metrics.agency.example', 1)
+    expect(hit?.query).toEqual({ e: 'tag', place: "rail's top" })
+    const opened = page.waitForEvent('popup')
+    await image.click()
+    expect((await opened).url()).toBe('https://www.popcornclub.example/join')
+    await page.close()
+  })
+})
+
+describe('the frame of a banner', () => {
+  test('lets its markup run scripts, and touch nothing of the page around it', async () => {
+    const page = await rig.page()
+    const html = `<p>waiting</p><script>let t='free';try{parent.document.title='taken'}catch{t='caged'}
+      document.querySelector('p').textContent=t</script>`
+    await stageOf(page).banner(html, 300, 250)
+    await page.frameLocator('#place iframe').getByText('caged').waitFor()
+    expect(await page.title()).toBe('The Ridge Post')
+    await page.close()
+  })
+})

@@ -1,0 +1,97 @@
+/** All of the internet that the browser sees: one HTTPS server on loopback behind every host name. */
+import { readFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import { stripTypeScriptTypes } from 'node:module'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { makeCertificates } from '../certificates.ts'
+
+/** A file that an address leads to. */
+export interface WebFile {
+  readonly mime: string
+  readonly body: Buffer
+}
+
+/** A request that was no file: a tracker was called, or a landing page opened. */
+export interface Hit {
+  readonly host: string
+  readonly path: string
+  readonly query: Readonly<Record<string, string>>
+}
+
+/** The server. */
+export interface LoopbackWeb {
+  readonly port: number
+  readonly hits: readonly Hit[]
+  /** Waits until as many hits match as are asked for, then a moment longer, and gives all that do. Fails after 15 s. */
+  hitsOf(matches: (hit: Hit) => boolean, count: number): Promise<readonly Hit[]>
+  forget(): void
+  close(): void
+}
+
+/** Hosts whose files lie in page/. */
+export const PAGE_HOST = 'www.ridgepost.example'
+const PAGE_MIMES: Readonly<Record<string, string>> = { html: 'text/html; charset=utf-8', ts: 'text/javascript' }
+const PIXEL = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64')
+/** Trackers that are called once too often are called within this time. */
+const SETTLE_MS = 150
+const HITS_LIMIT_MS = 15_000
+
+/** @param files what the other hosts have, by host and path; what they lack is a hit */
+export async function openLoopbackWeb(files: (address: string) => Promise<WebFile | undefined>): Promise<LoopbackWeb> {
+  const { certFile, keyFile } = await makeCertificates()
+  const hits: Hit[] = []
+  const answer = async (host: string, target: string): Promise<WebFile> => {
+    const { pathname, searchParams } = new URL(target, `https://${host}`)
+    if (host === PAGE_HOST) return await pageFile(pathname)
+    const file = await files(host + pathname)
+    if (file !== undefined) return file
+    hits.push({ host, path: pathname, query: Object.fromEntries(searchParams) })
+    if (host.startsWith('www.')) return { mime: 'text/html', body: Buffer.from(`<title>${host}${pathname}</title>`) }
+    const script = `new Image().src = 'https://${host}/script-ran'`
+    return pathname.endsWith('.js')
+      ? { mime: 'text/javascript', body: Buffer.from(script) }
+      : { mime: 'image/gif', body: PIXEL }
+  }
+  const keys = { cert: await readFile(certFile), key: await readFile(keyFile) }
+  const server = createServer(keys, (request, response) => {
+    answer(request.headers.host ?? '', request.url ?? '/')
+      .then(({ mime, body }) => response.writeHead(200, headersOf(mime, body)).end(body))
+      .catch((error: unknown) => response.writeHead(404, { 'Content-Type': 'text/plain' }).end(String(error)))
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return {
+    ...{ port: (server.address() as AddressInfo).port, hits },
+    forget: () => void hits.splice(0),
+    close: () => {
+      server.close()
+      server.closeAllConnections()
+    },
+    hitsOf: async (matches, count) => {
+      for (const untilMs = performance.now() + HITS_LIMIT_MS; ; await sleep(10)) {
+        if (hits.filter(matches).length >= count) break
+        if (performance.now() > untilMs)
+          throw new Error(`${hits.filter(matches).length} of ${count} hits; all: ${JSON.stringify(hits)}`)
+      }
+      await sleep(SETTLE_MS)
+      return hits.filter(matches)
+    },
+  }
+}
+
+/** Wrappers are fetched by scripts of another origin, and so allowed by VAST's rules. */
+function headersOf(mime: string, body: Buffer) {
+  const headers = { 'Content-Type': mime, 'Content-Length': body.length, 'Access-Control-Allow-Origin': '*' }
+  return { ...headers, 'Cache-Control': 'no-store' }
+}
+
+/** TypeScript goes out without its types, as Node itself runs it. */
+async function pageFile(path: string): Promise<WebFile> {
+  const file = path === '/' ? '/publisher.html' : path
+  const text = await readFile(new URL(`page${file}`, import.meta.url), 'utf8')
+  const kind = file.slice(file.lastIndexOf('.') + 1)
+  return {
+    mime: PAGE_MIMES[kind] ?? 'text/plain',
+    body: Buffer.from(kind === 'ts' ? stripTypeScriptTypes(text) : text),
+  }
+}

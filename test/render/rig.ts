@@ -1,0 +1,193 @@
+/** Everything that an ad needs to be shown: the service, an exchange, the web, and a browser. */
+import { mkdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Browser, Page } from 'playwright-core'
+import { sampleTenant } from '../sample-catalog.ts'
+import { runService, type ServiceRun } from '../wire/service-run.ts'
+import { agencyFile } from './agency.ts'
+import { openChromium } from './chromium.ts'
+import { type LoopbackWeb, openLoopbackWeb, PAGE_HOST, type WebFile } from './loopback-web.ts'
+import { AGENCY_MEDIA, type MediaOrder, mediaOf, silentMp3 } from './media.ts'
+import type { Stage } from './page/stage.ts'
+import type { Studio } from './page/studio.ts'
+
+/** The tenants that come with the repository. */
+export const TENANTS = ['acme-outdoor', 'bluebird-games', 'cinema-now'] as const
+/** The name of one. */
+export type Tenant = (typeof TENANTS)[number]
+
+/** A bid as the tests look at it. */
+export interface Bid {
+  readonly id: string
+  readonly impid: string
+  readonly price: number
+  readonly adm: string
+  readonly crid: string
+  readonly adomain: readonly string[]
+  readonly mtype: number
+  readonly w?: number
+  readonly h?: number
+  readonly protocol?: number
+}
+
+/** See openRig. */
+export interface Rig {
+  readonly web: LoopbackWeb
+  /** The bid for a request with one impression, as the exchange passes its markup on. Fails when there is none. */
+  bid(tenant: Tenant, imp: object, request?: object): Promise<Bid>
+  /** A fresh publisher's page. Errors on it fail the test that closes it. */
+  page(size?: { width: number; height: number }): Promise<Page>
+  /** Waits until all images are there and two frames were painted. */
+  drawn(page: Page): Promise<void>
+  /** Distinct colours and the share of the most frequent one in a PNG. */
+  colours(png: Buffer): ReturnType<Studio['colours']>
+  close(): Promise<void>
+}
+
+const SCREENSHOTS = new URL('../../reports/render/', import.meta.url)
+
+/** Where a screenshot goes; git ignores the folder. */
+export function screenshot(name: string): string {
+  mkdirSync(SCREENSHOTS, { recursive: true })
+  return fileURLToPath(new URL(`${name}.png`, SCREENSHOTS))
+}
+
+/** Starts a service process per sample tenant, a browser, and what the browser takes for the web. Costs 3 s. */
+export async function openRig(): Promise<Rig> {
+  const orders = new Map([...AGENCY_MEDIA, ...TENANTS.flatMap(tenant => [...mediaOf(sampleTenant(tenant))])])
+  const made = new Map<string, Promise<WebFile>>()
+  const files = async (address: string): Promise<WebFile | undefined> => {
+    const order = orders.get(address)
+    if (order === undefined) return agencyFile(address)
+    const making = made.get(address) ?? make(studio, order)
+    made.set(address, making)
+    return await making
+  }
+  const web = await openLoopbackWeb(files)
+  const browser = await openChromium(web.port)
+  const services = new Map<Tenant, ServiceRun>()
+  for (const tenant of TENANTS) services.set(tenant, await openService(tenant))
+  const context = await browser.newContext({ ignoreHTTPSErrors: true })
+  const studio = await context.newPage()
+  await studio.goto(`https://${PAGE_HOST}/studio.html`)
+  return {
+    web,
+    bid: async (tenant, imp, request = {}) => await askFor(services.get(tenant)!.port, tenant, { imp, request }),
+    page: async size => await openPage(browser, size),
+    drawn,
+    colours: async png =>
+      await studio.evaluate(
+        async text => await (globalThis as unknown as { studio: Studio }).studio.colours(text),
+        png.toString('base64'),
+      ),
+    close: async () => {
+      await browser.close()
+      web.close()
+      for (const service of services.values()) service.kill('SIGTERM')
+      await Promise.all([...services.values()].map(service => service.ended))
+    },
+  }
+}
+
+async function openService(tenant: Tenant): Promise<ServiceRun> {
+  const directory = fileURLToPath(new URL(`../tenants/${tenant}`, import.meta.url))
+  const service = await runService({ TENANT_ID: tenant, STATE_URL: `file:${directory}`, BID_THREADS: '1' })
+  await service.entry('ready')
+  return service
+}
+
+async function openPage(browser: Browser, size = { width: 1_100, height: 820 }): Promise<Page> {
+  const page = await browser.newPage({ ignoreHTTPSErrors: true, viewport: size })
+  page.on('pageerror', error => {
+    throw error
+  })
+  await page.goto(`https://${PAGE_HOST}/`)
+  await page.waitForFunction(() => 'stage' in globalThis)
+  return page
+}
+
+async function drawn(page: Page): Promise<void> {
+  for (const frame of page.frames())
+    await frame.evaluate(async () => {
+      await Promise.all([...document.images].map(image => image.decode().catch(() => {})))
+      for (let count = 0; count < 2; count++) await new Promise(requestAnimationFrame)
+    })
+}
+
+/** The stage of a page, as functions of ours. */
+export function stageOf(page: Page) {
+  type Held = { stage: Stage }
+  return {
+    banner: async (...[html, width, height]: Parameters<Stage['banner']>) =>
+      await page.evaluate(args => (globalThis as unknown as Held).stage.banner(...args), [
+        html,
+        width,
+        height,
+      ] as const),
+    native: async (...[adm, wanted]: Parameters<Stage['native']>) =>
+      await page.evaluate(args => (globalThis as unknown as Held).stage.native(...args), [adm, wanted] as const),
+    vast: async (...[xml, playing]: Parameters<Stage['vast']>) =>
+      await page.evaluate(async args => await (globalThis as unknown as Held).stage.vast(...args), [
+        xml,
+        playing,
+      ] as const),
+  }
+}
+
+async function make(studio: Page, order: MediaOrder): Promise<WebFile> {
+  type Held = { studio: Studio }
+  if (order.kind === 'sound') {
+    if (order.mime !== 'audio/mpeg') throw new Error(`nobody makes ${order.mime} here`)
+    return { mime: order.mime, body: silentMp3(order.durationS) }
+  }
+  const { artwork, mime } = order
+  const text =
+    order.kind === 'picture'
+      ? await studio.evaluate(async args => await (globalThis as unknown as Held).studio.picture(...args), [
+          artwork,
+          mime,
+          order.width,
+          order.height,
+        ] as const)
+      : await studio.evaluate(async args => await (globalThis as unknown as Held).studio.film(...args), [
+          artwork,
+          mime,
+          order.size,
+        ] as const)
+  return { mime, body: Buffer.from(text, 'base64') }
+}
+
+async function askFor(port: number, tenant: Tenant, { imp, request }: { imp: object; request: object }): Promise<Bid> {
+  const body = JSON.stringify({ ...REQUEST, ...request, imp: [{ id: '1', secure: 1, ...imp }] })
+  const url = `http://127.0.0.1:${port}/${tenant}/openrtb2/adx`
+  const response = await fetch(url, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })
+  const text = await response.text()
+  if (response.status !== 200) throw new Error(`${tenant} answers ${response.status} ${text} to ${body}`)
+  const answer = JSON.parse(text) as { id: string; seatbid: { bid: Bid[]; seat: string }[]; cur: string }
+  const bid = answer.seatbid[0]!.bid[0]!
+  return { ...bid, adm: passedOn(bid.adm, { ...answer, bid, seat: answer.seatbid[0]!.seat }) }
+}
+
+const REQUEST = {
+  id: '8f2c1d5e-auction',
+  at: 1,
+  tmax: 500,
+  site: { domain: 'ridgepost.example', page: 'https://www.ridgepost.example/' },
+  device: { ua: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36', devicetype: 2 },
+}
+
+/** The exchange fills its macros before it passes markup on. OpenRTB 2.6, section 4.4. */
+function passedOn(
+  adm: string,
+  of: { readonly id: string; readonly bid: Bid; readonly seat: string; readonly cur: string },
+): string {
+  const values: Readonly<Record<string, string>> = {
+    AUCTION_ID: of.id,
+    AUCTION_BID_ID: of.bid.id,
+    AUCTION_IMP_ID: of.bid.impid,
+    AUCTION_SEAT_ID: of.seat,
+    AUCTION_PRICE: String(of.bid.price),
+    AUCTION_CURRENCY: of.cur,
+  }
+  return adm.replaceAll(/\$\{([A-Z_]+)(?::[A-Z0-9]+)?\}/g, (_, name: string) => values[name] ?? '')
+}
