@@ -26,8 +26,12 @@ export interface AnswerFindings {
 
 const KEPT_MAX = 5_000
 const EXAMPLES_MAX = 5
-/** A no-bid with its reason may have an empty seatbid, but no bid lacks this. */
 const BID = Buffer.from('"impid"')
+
+/** Whether an answer has a bid: a no-bid with its reason may have an empty seatbid, but no bid lacks this. */
+export function hasBid(response: HttpResponse): boolean {
+  return response.status === 200 && response.body.includes(BID)
+}
 
 /** Looks at answers during a run, cheaply, and judges a sample of them afterwards. */
 export class AnswerCheck {
@@ -51,7 +55,7 @@ export class AnswerCheck {
   /** Takes one answer. Bound, to be passed as onAnswer. */
   readonly look = (response: HttpResponse, index: number): void => {
     if (response.status === 400) this.#refusals++
-    else if (response.status === 200 && response.body.includes(BID)) this.#bids++
+    else if (hasBid(response)) this.#bids++
     else if (response.status === 200 || response.status === 204) this.#noBids++
     if (this.#mark && (response.body.includes(this.#mark) || response.head.includes(this.#options.foreignMark ?? ''))) {
       this.#foreign++

@@ -3,32 +3,56 @@ import { Random } from '../service/foundation/random.ts'
 /** How requests arrive: evenly, or with exponential gaps as from many independent users. */
 type ArrivalKind = 'fixed' | 'poisson'
 
-/** Which arrivals, fully determined by its numbers. */
-export interface ArrivalPlan {
-  readonly arrivals: ArrivalKind
+/** One rate for a while. */
+export interface RateStep {
   readonly ratePerS: number
   readonly durationS: number
+}
+
+/** Which arrivals, fully determined by its numbers. */
+export interface ArrivalPlan extends RateStep {
+  readonly arrivals: ArrivalKind
   readonly seed: number
+  /** Rates that follow this one without a pause. */
+  readonly laterSteps?: readonly RateStep[]
+}
+
+/** Seconds from the first to the last planned instant. */
+export function plannedSeconds({ durationS, laterSteps = [] }: Pick<ArrivalPlan, 'durationS' | 'laterSteps'>): number {
+  return laterSteps.reduce((sum, each) => sum + each.durationS, durationS)
 }
 
 /** The planned send times of a run. Two of the same plan are the same, in any thread. */
 export class Arrivals {
-  readonly #plan: ArrivalPlan
+  readonly #isFixed: boolean
   readonly #random: Random
+  readonly #steps: readonly RateStep[]
+  #step = 0
+  #stepStartUs = 0
   #index = 0
   #atUs = 0
 
-  constructor(plan: ArrivalPlan) {
-    this.#plan = plan
-    this.#random = new Random(plan.seed)
+  constructor({ arrivals, seed, ratePerS, durationS, laterSteps = [] }: ArrivalPlan) {
+    this.#isFixed = arrivals === 'fixed'
+    this.#random = new Random(seed)
+    this.#steps = [{ ratePerS, durationS }, ...laterSteps]
   }
 
   /** The next planned instant in µs after the start, or undefined after the last. */
   next(): number | undefined {
-    const gapUs = 1e6 / this.#plan.ratePerS
-    if (this.#plan.arrivals === 'fixed') this.#atUs = this.#index++ * gapUs
-    else this.#atUs += -Math.log(1 - this.#random.unit()) * gapUs
-    return this.#atUs < this.#plan.durationS * 1e6 ? this.#atUs : undefined
+    for (let step = this.#steps[this.#step]; step !== undefined; step = this.#steps[this.#step]) {
+      const gapUs = 1e6 / step.ratePerS
+      const endUs = this.#stepStartUs + step.durationS * 1e6
+      if (this.#isFixed) this.#atUs = this.#stepStartUs + this.#index++ * gapUs
+      else this.#atUs += -Math.log(1 - this.#random.unit()) * gapUs
+      if (this.#atUs < endUs) return this.#atUs
+      // Exponential gaps have no memory: the next step starts at its first instant, not after an old gap.
+      this.#atUs = endUs
+      this.#stepStartUs = endUs
+      this.#index = 0
+      this.#step++
+    }
+    return undefined
   }
 }
 

@@ -55,18 +55,24 @@ export class Client {
 }
 
 /**
- * No-bids by reason so far, as an admin port tells them; undefined when it does not answer.
+ * A counter with one label, by the label's values, as an admin port tells it; undefined when it does not answer.
  * @param adminUrl such as `http://127.0.0.1:9090`
+ * @param name without prefix and suffix, such as `no_bids`
  */
-export async function noBidCounts(adminUrl: string): Promise<ReadonlyMap<string, number> | undefined> {
+export async function labelledCounts(
+  adminUrl: string,
+  name: string,
+  label: string,
+): Promise<ReadonlyMap<string, number> | undefined> {
   const client = new Client(adminUrl, { connections: 1, timeoutMs: 5_000 })
   const answer = await client.send('GET', '/metrics')
   client.close()
   if ('failure' in answer || answer.status !== 200) return undefined
   const counts = new Map<string, number>()
-  for (const [, labels = '', value] of answer.bodyText.matchAll(/^bidcell_no_bids_total\{([^}]*)\} (\S+)$/gm)) {
-    const reason = /\breason="([^"]*)"/.exec(labels)?.[1]
-    if (reason !== undefined) counts.set(reason, (counts.get(reason) ?? 0) + Number(value))
+  for (const line of answer.bodyText.split('\n')) {
+    if (!line.startsWith(`bidcell_${name}_total{`)) continue
+    const value = new RegExp(`\\b${label}="([^"]*)"`).exec(line)?.[1]
+    if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + Number(line.slice(line.lastIndexOf(' '))))
   }
   return counts
 }

@@ -1,6 +1,6 @@
 /** What the harness asks of the machine's processors: pinning, precedence, and how much a process used. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** How a process is to be run. */
 export interface Placement {
@@ -77,30 +77,53 @@ function busySecondsOf(core: number): number | undefined {
   }
 }
 
-/** Above this share of a core, work that is not the harness's own makes a measurement on it worthless. */
+/** Seconds that threads of a process were ready to run and did not, or undefined where /proc does not tell. */
+function waitSecondsOf(pid: number): number | undefined {
+  try {
+    const waits = readdirSync(`/proc/${pid}/task`).map(thread => {
+      const [, waitNs] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')
+      return Number(waitNs) / 1e9
+    })
+    return waits.reduce((sum, each) => sum + each, 0)
+  } catch {
+    return undefined
+  }
+}
+
+/** Above this share of the time, work that is not the harness's own makes a measurement on a core worthless. */
 const FOREIGN_SHARE_MAX = 0.1
 
-/** Watches whether a core belongs to the process that is pinned to it. */
+/**
+ * Watches whether a core belongs to the process that is pinned to it. Others may use what it leaves: they only count
+ * when they were many and it had to wait. (Waits alone are no sign, for its own threads wait for each other.)
+ */
 export class CoreWatch {
   readonly #core: number
   readonly #pid: number
   readonly #startMs = performance.now()
   readonly #foreignAtStart: number | undefined
+  readonly #waitAtStart: number | undefined
 
   /** Starts to watch. */
   constructor(core: number, pid: number) {
     this.#core = core
     this.#pid = pid
     this.#foreignAtStart = this.#foreignSeconds()
+    this.#waitAtStart = waitSecondsOf(pid)
   }
 
   /** Why what was measured since the start is worthless, if others used the core; undefined where nobody can tell. */
   problem(): string | undefined {
-    const foreign = this.#foreignSeconds()
-    if (foreign === undefined || this.#foreignAtStart === undefined) return undefined
-    const share = (foreign - this.#foreignAtStart) / ((performance.now() - this.#startMs) / 1e3)
-    if (share <= FOREIGN_SHARE_MAX) return undefined
-    return `other processes used ${Math.round(share * 100)} % of core ${this.#core}`
+    const foreign = this.#share(this.#foreignSeconds(), this.#foreignAtStart)
+    const waited = this.#share(waitSecondsOf(this.#pid), this.#waitAtStart) ?? 1
+    if (foreign === undefined || Math.min(foreign, waited) <= FOREIGN_SHARE_MAX) return undefined
+    const [used, wait] = [foreign, Math.min(1, waited)].map(share => `${Math.round(share * 100)} %`)
+    return `other processes used ${used} of core ${this.#core}, and the service waited for it ${wait} of the time`
+  }
+
+  #share(nowS: number | undefined, startS: number | undefined): number | undefined {
+    if (nowS === undefined || startS === undefined) return undefined
+    return (nowS - startS) / ((performance.now() - this.#startMs) / 1e3)
   }
 
   #foreignSeconds(): number | undefined {

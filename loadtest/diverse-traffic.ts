@@ -49,7 +49,7 @@ export function diverseRequests(
   const draw = { pools: newTrafficPools(records, exchange), random }
   return Array.from({ length: count }, (_, index) => {
     const dialect = DIALECT_NAMES[index % DIALECT_NAMES.length] as (typeof DIALECT_NAMES)[number]
-    const request = diverse(objectFrom(drawRequest(draw.pools, random, index).request), draw)
+    const request = diverse(objectFrom(drawRequest(draw.pools, random, { index }).request), draw)
     return { source: `drawn ${index}, ${dialect}`, request: spoken(dialect, request, random) }
   })
 }
@@ -91,7 +91,7 @@ function diverse(request: Json, draw: Draw): Json {
 }
 
 function more(index: number, { pools, random }: Draw): unknown {
-  return drawRequest(pools, random, index).request
+  return drawRequest(pools, random, { index }).request
 }
 
 function impressionId(index: number, random: Random): string {

@@ -4,6 +4,7 @@ import type { AnswerFindings } from './answer-check.ts'
 import type { CapacityResult } from './capacity.ts'
 import { type Placement, placed } from './cpu.ts'
 import type { CapacityTask, GeneratorReply, GeneratorTask, OpenLoopTask, WorkloadSource } from './generator.ts'
+import type { Goodput } from './goodput.ts'
 import { Histogram } from './histogram.ts'
 import type { OpenLoopResult } from './open-loop.ts'
 import type { SeriesPoint } from './series.ts'
@@ -40,10 +41,14 @@ export class GeneratorProcess {
   async openLoop(
     task: OpenLoopTask,
     onProgress: OnProgress = () => {},
-  ): Promise<OpenLoopResult & { readonly findings: AnswerFindings }> {
-    const { result, findings } = await this.#perform({ kind: 'open-loop', ...task }, 'open-loop', onProgress)
+  ): Promise<OpenLoopResult & { readonly findings: AnswerFindings; readonly goodput: Goodput<Histogram> | undefined }> {
+    const { result, findings, goodput } = await this.#perform({ kind: 'open-loop', ...task }, 'open-loop', onProgress)
     const latencyUs = Histogram.from(result.latencyUs)
-    return { ...result, latencyUs, sendLagUs: Histogram.from(result.sendLagUs), findings }
+    const steps = goodput?.steps.map(step => ({ ...step, bidLatencyUs: Histogram.from(step.bidLatencyUs) }))
+    return {
+      ...{ ...result, latencyUs, sendLagUs: Histogram.from(result.sendLagUs), findings },
+      goodput: goodput && { ...goodput, steps: steps ?? [] },
+    }
   }
 
   /** Runs a closed loop. */

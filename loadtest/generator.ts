@@ -5,10 +5,11 @@
 import { AnswerCheck, type AnswerCheckOptions, type AnswerFindings } from './answer-check.ts'
 import type { ArrivalPlan } from './arrivals.ts'
 import { type CapacityResult, measureCapacity } from './capacity.ts'
+import { type Goodput, GoodputLog } from './goodput.ts'
 import type { HistogramData } from './histogram.ts'
 import { postRequest } from './http-response.ts'
 import { loopbackTarget } from './loopback.ts'
-import { type OpenLoopResult, runOpenLoop } from './open-loop.ts'
+import { type OpenLoopOptions, type OpenLoopResult, runOpenLoop } from './open-loop.ts'
 import type { SeriesPoint } from './series.ts'
 import { readTenantRecords } from './tenant-records.ts'
 import { recordedWorkload, type TenantTraffic, tenantWorkload, type WorkloadRequest } from './workload.ts'
@@ -24,7 +25,11 @@ export interface OpenLoopTask extends ArrivalPlan {
   readonly connectionsMax: number
   readonly timeoutMs: number
   readonly sendLagP99UsMax?: number
+  readonly connectionsAtStart?: number
+  readonly gridUs?: number
   readonly check: AnswerCheckOptions
+  /** Count what is worth something to an exchange that waits so long. */
+  readonly goodputWithinMs?: number
 }
 
 /** A closed-loop run against a tenant's path. */
@@ -47,7 +52,12 @@ export type GeneratorTask =
 /** What the generator tells. */
 export type GeneratorReply =
   | { readonly kind: 'loaded'; readonly requests: number; readonly bytesMean: number }
-  | { readonly kind: 'open-loop'; readonly result: Plain<OpenLoopResult>; readonly findings: AnswerFindings }
+  | {
+      readonly kind: 'open-loop'
+      readonly result: Plain<OpenLoopResult>
+      readonly findings: AnswerFindings
+      readonly goodput: Goodput<HistogramData> | undefined
+    }
   | { readonly kind: 'capacity'; readonly result: Plain<CapacityResult> }
   | { readonly kind: 'progress'; readonly share: number; readonly newest: SeriesPoint | undefined }
   | { readonly kind: 'failed'; readonly message: string }
@@ -71,16 +81,22 @@ async function openLoop(task: OpenLoopTask): Promise<GeneratorReply> {
   const { host } = loopbackTarget(task.url)
   const requests = workload.map(({ exchange, body }) => postRequest({ host, path: pathOf(task.url, exchange) }, body))
   const check = new AnswerCheck(workload, task.check)
+  const log = task.goodputWithinMs === undefined ? undefined : new GoodputLog(task, task.goodputWithinMs)
   let toldMs = 0
+  const onAnswer: OpenLoopOptions['onAnswer'] = (response, index, timing) => {
+    check.look(response, index)
+    log?.look(response, timing)
+  }
   const onProgress = (share: number, newest: SeriesPoint | undefined) => {
+    log?.tick()
     // Each message costs the generator time; a person sees no more than a few a second.
     if (performance.now() - toldMs < PROGRESS_MS) return
     toldMs = performance.now()
     tell({ kind: 'progress', share, newest })
   }
-  const result = await runOpenLoop({ ...task, requests, onAnswer: check.look, onProgress })
+  const result = await runOpenLoop({ ...task, requests, onAnswer, onProgress })
   const plain = { ...result, latencyUs: result.latencyUs.toJSON(), sendLagUs: result.sendLagUs.toJSON() }
-  return { kind: 'open-loop', result: plain, findings: check.findings() }
+  return { kind: 'open-loop', result: plain, findings: check.findings(), goodput: log?.end() }
 }
 
 async function capacity(task: CapacityTask): Promise<GeneratorReply> {

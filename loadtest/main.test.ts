@@ -43,7 +43,7 @@ describe('npm run loadtest', () => {
     ['another machine', ['--target', 'http://192.0.2.1:80/acme'], 'not on this machine'],
     ['an unknown scenario', ['weather'], 'Allowed choices'],
     ['a rate that is none', ['--rate', 'fast'], 'whole number'],
-    ['a target for isolation', ['isolation', '--target', 'http://127.0.0.1:1/acme'], 'its own two services'],
+    ['a target for isolation', ['isolation', '--target', 'http://127.0.0.1:1/acme'], 'its own services'],
   ])('exits 2 for %s', async (_, args, words) => {
     const { code, output } = await run(...args)
     expect(output).toContain(words)

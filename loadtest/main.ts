@@ -1,36 +1,18 @@
 /** `npm run loadtest -- [SCENARIO]`: load, measured from outside, with objectives that can be missed. */
-import { resolve } from 'node:path'
 import { Argument, InvalidArgumentError } from 'commander'
 import { bad, CommandProblem, EXIT, newCommand, runCommand, styled, table } from '../service/commands/terminal.ts'
 import { TenantDirectoryError } from '../service/remote-cache/tenant-directory.ts'
 import type { summaryOf } from './histogram.ts'
-import { runIsolation } from './isolation.ts'
-import { runLatency } from './latency.ts'
 import { loopbackTarget, TargetRefused } from './loopback.ts'
 import { ms, type Report, writeReport } from './report.ts'
-import { SAMPLE_TENANT, Stage } from './stage.ts'
+import { playScenario, SCENARIOS, type ScenarioName, type ScenarioOptions } from './scenarios.ts'
+import { Stage } from './stage.ts'
 
-interface Options {
-  readonly target?: string
-  readonly tenantDir?: string
-  readonly lineItems?: number
-  readonly recorded?: string
-  readonly exchange: string
-  readonly rate?: number
-  readonly duration?: number
-  readonly rounds: number
-  readonly lagMsMax: number
-  readonly seed: number
+interface Options extends ScenarioOptions {
   readonly report?: string
 }
 
-type Scenario = 'canonical' | 'latency' | 'isolation'
-
 const EXAMPLES_SHOWN = 10
-const SHARES = [0.25, 0.5, 0.75]
-const VICTIM_RATE_PER_S = 500
-const SECOND_TENANT = resolve(SAMPLE_TENANT, '../bluebird-games')
-
 function wholeFrom(min: number, max: number): (given: string) => number {
   return given => {
     const value = Number(given)
@@ -48,34 +30,8 @@ function loopback(given: string): string {
   }
 }
 
-async function play(scenario: Scenario, options: Options, stage: Stage): Promise<Report> {
-  const { seed } = options
-  const sendLagP99UsMax = options.lagMsMax * 1e3
-  const given = options.tenantDir === undefined ? undefined : resolve(options.tenantDir)
-  const generated = options.lineItems === undefined ? undefined : await stage.generatedTenant(options.lineItems, seed)
-  const documents = generated ?? given ?? SAMPLE_TENANT
-  if (scenario === 'isolation') {
-    if (options.target !== undefined)
-      throw new CommandProblem('isolation starts its own two services; leave --target out')
-    const rates = { ratePerS: options.rate ?? VICTIM_RATE_PER_S, windowS: options.duration ?? 10 }
-    const directories = { victimDirectory: documents, aggressorDirectory: SECOND_TENANT }
-    return runIsolation({ ...directories, ...rates, rounds: options.rounds, sendLagP99UsMax, seed }, stage)
-  }
-  const recorded = options.recorded && { file: resolve(options.recorded), exchange: options.exchange }
-  return runLatency(
-    {
-      ...(options.target === undefined ? {} : { target: options.target }),
-      ...(recorded ? { recorded } : {}),
-      ...(options.rate === undefined ? {} : { ratePerS: options.rate }),
-      ...{ tenantDirectory: documents, shares: scenario === 'canonical' ? [0.5] : SHARES },
-      ...{ durationS: options.duration ?? (scenario === 'canonical' ? 10 : 20), sendLagP99UsMax, seed },
-    },
-    stage,
-  )
-}
-
 /** The canonical workload says two numbers; everything else says a table. */
-function showFigures(scenario: Scenario, report: Report): void {
+function showFigures(scenario: ScenarioName, report: Report): void {
   if (scenario !== 'canonical') {
     console.log(table(padded(report.table)))
     return
@@ -107,12 +63,12 @@ function showVerdict({ objectives, invalid, examples }: Report): boolean {
   return invalid.length === 0 && objectives.every(each => each.held)
 }
 
-async function loadtest(scenario: Scenario, options: Options): Promise<void> {
+async function loadtest(scenario: ScenarioName, options: Options): Promise<void> {
   const stage = new Stage(what => console.error(styled('dim', what)))
   const end = () => void stage.close().finally(() => process.exit(EXIT.bad))
   process.once('SIGINT', end).once('SIGTERM', end)
   try {
-    const report = await play(scenario, options, stage)
+    const report = await playScenario(scenario, options, stage)
     showFigures(scenario, report)
     const good = showVerdict(report)
     if (options.report !== undefined) console.log(`Report: ${(await writeReport(options.report, report)).join(' ')}`)
@@ -126,9 +82,7 @@ async function loadtest(scenario: Scenario, options: Options): Promise<void> {
 }
 
 const command = newCommand('loadtest', 'Loads a service on this machine and judges it by the promised figures.')
-  .addArgument(
-    new Argument('[scenario]', 'what to show').choices(['canonical', 'latency', 'isolation']).default('canonical'),
-  )
+  .addArgument(new Argument('[scenario]', 'what to show').choices(Object.keys(SCENARIOS)).default('canonical'))
   .option('--target <url>', "a running service, with the tenant's path: http://127.0.0.1:8080/acme", loopback)
   .option('--tenant-dir <dir>', 'tenant documents to load and to draw traffic from; else the sample tenant')
   .option('--line-items <count>', 'load a generated tenant of so many line items', wholeFrom(1, 200_000))
@@ -140,6 +94,7 @@ const command = newCommand('loadtest', 'Loads a service on this machine and judg
   .option('--lag-ms-max <ms>', 'p99 of its send lag above which the generator was too slow', wholeFrom(1, 1_000), 1)
   .option('--seed <number>', 'of traffic and arrivals', wholeFrom(0, 4_294_967_295), 1)
   .option('--report <dir>', 'write the result there, as JSON and as one HTML page')
+  .addHelpText('after', `\nScenarios:\n${table(Object.entries(SCENARIOS).map(([name, { shows }]) => [name, shows]))}`)
   .addHelpText('after', '\nExit codes: 0 all objectives held, 1 one was missed or the run is invalid, 2 usage.')
   .action(loadtest)
 

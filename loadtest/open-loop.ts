@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads'
-import { type ArrivalPlan, Arrivals, monotonicUs } from './arrivals.ts'
+import { type ArrivalPlan, Arrivals, monotonicUs, plannedSeconds } from './arrivals.ts'
 import { Connection } from './connection.ts'
 import { Histogram } from './histogram.ts'
 import type { HttpResponse } from './http-response.ts'
@@ -14,15 +14,29 @@ export interface OpenLoopOptions extends ArrivalPlan {
   /** Whole HTTP requests, sent in turn. */
   readonly requests: readonly Buffer[]
   readonly connectionsMax: number
+  /** Opened before the first request: an exchange comes with a warm pool. */
+  readonly connectionsAtStart?: number
   /** A request not answered this long after its planned instant has failed, and counts with this latency. */
   readonly timeoutMs: number
+  /**
+   * Requests are sent in groups, this far apart. To wake for each of many takes half a processor; each is still
+   * measured from its own planned instant.
+   */
+  readonly gridUs?: number
   /** Above these the generator was too slow and the run proves nothing. */
   readonly sendLagP99UsMax?: number
   readonly ownCpuShareMax?: number
   /** Sees every answer; its time is the generator's. */
-  readonly onAnswer?: (response: HttpResponse, requestIndex: number) => void
+  readonly onAnswer?: (response: HttpResponse, requestIndex: number, timing: AnswerTiming) => void
   /** Called about 50 times a second with the share done, 0 to 1, and the newest second that has ended. */
   readonly onProgress?: (share: number, newest: SeriesPoint | undefined) => void
+}
+
+/** When an answer came. */
+export interface AnswerTiming {
+  /** The planned instant of its request, since the start. */
+  readonly plannedUs: number
+  readonly latencyUs: number
 }
 
 /** What a run found. */
@@ -60,7 +74,6 @@ const SEND_LAG_P99_US_MAX = 1_000
 const OWN_CPU_SHARE_MAX = 0.8
 const SWEEP_MS = 20
 const START_DELAY_US = 5_000
-/** Connections opened before the first request: an exchange comes with a warm pool. */
 const CONNECTIONS_AT_START = 16
 
 /**
@@ -102,15 +115,16 @@ class OpenLoopRun {
   }
 
   async finish(): Promise<OpenLoopResult> {
-    for (let i = 0; i < Math.min(CONNECTIONS_AT_START, this.#options.connectionsMax); i++) this.#open(undefined)
+    const { connectionsMax, connectionsAtStart = CONNECTIONS_AT_START } = this.#options
+    for (let i = 0; i < Math.min(connectionsAtStart, connectionsMax); i++) this.#open(undefined)
     await Promise.all([...this.#connections].map(connection => connection.opened))
     const done = new Promise<void>(resolve => {
       this.#finished = resolve
     })
     const words = new Int32Array(new SharedArrayBuffer(16))
     const startUs = new Float64Array(new SharedArrayBuffer(8))
-    const { arrivals, ratePerS, durationS, seed } = this.#options
-    const start: PacerStart = { plan: { arrivals, ratePerS, durationS, seed }, startUs, words }
+    const { arrivals, ratePerS, durationS, seed, laterSteps = [], gridUs = 0 } = this.#options
+    const start: PacerStart = { plan: { arrivals, ratePerS, durationS, seed, laterSteps }, gridUs, startUs, words }
     const pacer = new Worker(new URL('./pacer.ts', import.meta.url), { workerData: start })
     const broken = new Promise<never>((_, reject) => pacer.once('error', reject))
     let sweep: NodeJS.Timeout | undefined
@@ -181,11 +195,13 @@ class OpenLoopRun {
 
   #onResponse(connection: Connection, response: HttpResponse, planned: PlannedRequest): void {
     const nowUs = monotonicUs()
-    this.#latencyUs.record(nowUs - planned.plannedUs)
-    this.#series.answered(nowUs - this.#startUs, nowUs - planned.plannedUs)
+    const latencyUs = nowUs - planned.plannedUs
+    this.#latencyUs.record(latencyUs)
+    this.#series.answered(nowUs - this.#startUs, latencyUs)
     this.#answered++
     this.#statuses[response.status] = (this.#statuses[response.status] ?? 0) + 1
-    this.#options.onAnswer?.(response, planned.index % this.#options.requests.length)
+    const timing = { plannedUs: planned.plannedUs - this.#startUs, latencyUs }
+    this.#options.onAnswer?.(response, planned.index % this.#options.requests.length, timing)
     if (response.keepsAlive) this.#onIdle(connection)
     else this.#drop(connection)
     this.#finishIfDone()
@@ -228,7 +244,7 @@ class OpenLoopRun {
     for (const connection of [...this.#connections])
       if (connection.inFlight && connection.inFlight.plannedUs < tooOldUs)
         this.#onEnd(connection, 'timeout', connection.inFlight)
-    const share = (monotonicUs() - this.#startUs) / (this.#options.durationS * 1e6)
+    const share = (monotonicUs() - this.#startUs) / (plannedSeconds(this.#options) * 1e6)
     this.#options.onProgress?.(Math.min(1, share), this.#series.newest)
     this.#finishIfDone()
   }

@@ -8,6 +8,8 @@ import { type ArrivalPlan, Arrivals, monotonicUs } from './arrivals.ts'
 /** What the driver hands to the pacer. */
 export interface PacerStart {
   readonly plan: ArrivalPlan
+  /** Wakes for several arrivals at once, this far apart; 0 for each of its own. */
+  readonly gridUs: number
   /** Element 0: the start on monotonicUs, once WORDS.started is 1. */
   readonly startUs: Float64Array
   readonly words: Int32Array
@@ -29,15 +31,18 @@ const SLICE_US = 200_000
 /** Linux adds 50 µs of timer slack to every sleep. */
 const OVERSLEEP_US = 60
 
-function pace({ plan, startUs, words }: PacerStart): void {
+function pace({ plan, gridUs, startUs, words }: PacerStart): void {
   parentPort?.postMessage('ready')
   Atomics.wait(words, WORDS.started, 0)
   const arrivals = new Arrivals(plan)
   const start = startUs[0] ?? 0
+  let wokenUs = -1
   for (let at = arrivals.next(); at !== undefined; at = arrivals.next()) {
+    if (at <= wokenUs) continue
+    wokenUs = gridUs > 0 ? Math.ceil(at / gridUs) * gridUs : at
     for (;;) {
       if (Atomics.load(words, WORDS.stopped) === 1) return
-      const waitUs = start + at - monotonicUs()
+      const waitUs = start + wokenUs - monotonicUs()
       if (waitUs <= 0) break
       // In slices, so that a stop is seen soon. The last moment is spent spinning: a futex would oversleep it.
       const sleepUs = Math.min(waitUs, SLICE_US) - OVERSLEEP_US

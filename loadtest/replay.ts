@@ -15,7 +15,7 @@ import {
 import { tenantIdProblem } from '../service/config.ts'
 import { Random } from '../service/foundation/random.ts'
 import { TenantDirectoryError } from '../service/remote-cache/tenant-directory.ts'
-import { addedCounts, Client, noBidCounts } from './client.ts'
+import { addedCounts, Client, labelledCounts } from './client.ts'
 import { diverseRequests } from './diverse-traffic.ts'
 import { summaryOf } from './histogram.ts'
 import { TargetRefused } from './loopback.ts'
@@ -137,7 +137,7 @@ async function replayOnce(
   { adminUrl }: Served,
   explain: boolean,
 ): Promise<boolean> {
-  const counts = async () => (adminUrl === undefined ? undefined : await noBidCounts(adminUrl))
+  const counts = async () => (adminUrl === undefined ? undefined : await labelledCounts(adminUrl, 'no_bids', 'reason'))
   const before = await counts()
   let last = before
   const explained: (readonly string[])[] = [['recorded request without a bid', 'reasons']]

@@ -4,12 +4,20 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { TargetingStyle } from '../service/commands/generator-targeting.ts'
 import type { Placement } from './cpu.ts'
 import { GeneratorProcess } from './generator-process.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 
 /** The tenant that is used when none is named. */
 export const SAMPLE_TENANT = fileURLToPath(new URL('../test/tenants/acme-outdoor', import.meta.url))
+
+/** A tenant as the generator makes them. */
+interface GeneratedTenant {
+  readonly lineItems: number
+  readonly seed: number
+  readonly targeting?: TargetingStyle
+}
 
 /** A scenario's processes and files. */
 export class Stage {
@@ -36,11 +44,12 @@ export class Stage {
   }
 
   /** Documents of a generated tenant of so many line items. Takes about 20 s per 100,000. */
-  async generatedTenant(lineItems: number, seed: number): Promise<string> {
+  async generatedTenant({ lineItems, seed, targeting }: GeneratedTenant): Promise<string> {
     const directory = await this.directory('generated')
     this.say(`Generating ${lineItems} line items`)
     const file = fileURLToPath(new URL('../service/commands/generate.ts', import.meta.url))
     const args = [file, '--line-items', String(lineItems), '--seed', String(seed), '--out', directory]
+    args.push('--targeting', targeting ?? 'usual')
     await completed(args)
     return directory
   }

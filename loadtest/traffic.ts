@@ -72,11 +72,18 @@ export function newTrafficPools(records: TenantRecords, exchange: string | undef
   }
 }
 
+/** Which request of a list is drawn. */
+interface RequestWish {
+  readonly index: number
+  /** How many; else one, seldom two or three. */
+  readonly impressions?: number | undefined
+}
+
 /** One request and the exchange that sends it. */
 export function drawRequest(
   pools: TrafficPools,
   random: Random,
-  index: number,
+  { index, impressions: asked }: RequestWish,
 ): { exchange: string; request: unknown } {
   const near = pools.lineItems.length > 0 && random.chance(NEAR_SHARE)
   const lineItem = near ? pools.lineItems[random.zipf(pools.lineItems.length, 0.3)] : undefined
@@ -86,14 +93,18 @@ export function drawRequest(
     wanted.length > 0
       ? random.pick(wanted)
       : (pools.exchanges[random.zipf(pools.exchanges.length)] ?? random.pick(pools.exchanges))
-  const impressions = random.chance(0.12) ? random.between(2, 3) : 1
+  const impressions = asked ?? (random.chance(0.12) ? random.between(2, 3) : 1)
   const request = {
     id: `${index.toString(36)}-${random.next().toString(16)}`,
     at: random.chance(0.8) ? 1 : 2,
     tmax: random.pick([150, 200, 300, 500]),
     cur: [exchange.currency],
     imp: Array.from({ length: impressions }, (_, at) =>
-      drawImpression(pools, random, { id: String(at + 1), exchange, lineItem: at === 0 ? lineItem : undefined }),
+      drawImpression(pools, random, {
+        id: String(at + 1),
+        exchange,
+        lineItem: at === 0 || asked !== undefined ? lineItem : undefined,
+      }),
     ),
     ...drawSource(pools, random, targeting),
     device: drawDevice(pools, random, targeting),

@@ -23,7 +23,7 @@ export const LIMITS = {
    * shed. A request then waits for at most the turn before and its own, which is less than the shortest time that
    * exchanges give, 80 ms.
    */
-  bidTurnMsMax: 25,
+  bidTurnMsMax: 20,
   /** And so long when it comes after rest: a burst of some 1,000 requests at once is served. */
   bidBurstMsMax: 100,
   /** When the event loop was held up for longer, whoever waits in its sockets has gone: exchanges give 80 to 300 ms. */
