@@ -158,7 +158,7 @@ function busyGenerator({ name, cpuShare }: FactorStep): readonly string[] {
 }
 
 /**
- * Seconds after the burst until a slice again has the share of bids in time that slices had before it, and all after it.
+ * Seconds after the burst until slices have the share of bids in time that they had before it, and all later ones.
  * @param burstEndS since the start of the run
  */
 function recoveryOf({ slices }: Goodput<Histogram>, burstEndS: number, before: FactorStep | undefined): number {
