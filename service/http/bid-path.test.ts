@@ -4,6 +4,7 @@ import { MALFORMED_WAYS, malformedBody } from '../../loadtest/malformed.ts'
 import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
 import { Random } from '../foundation/random.ts'
+import { LIMITS } from '../limits.ts'
 import { readToken } from '../openrtb/notice-token.ts'
 import { NoticeUrls } from '../openrtb/notice-urls.ts'
 import type { TenantDocuments } from '../state/documents.ts'
@@ -156,6 +157,21 @@ describe('the bid path', () => {
       if (status === 200) bids++
     }
     expect(bids).toBeGreaterThan(1_000)
+  })
+
+  test('ends an answer that has become too long', () => {
+    const documents = sampleTenant()
+    const creatives = documents.creatives.map(creative =>
+      creative.format === 'banner'
+        ? { ...creative, content: { kind: 'html' as const, html: '<b>x</b>'.repeat(8_000) } }
+        : creative,
+    )
+    const bench = new Bench({ ...documents, settings: { ...documents.settings, onPage: 'any' }, creatives })
+    const imp = Array.from({ length: 64 }, (_, i) => ({ ...IMP, id: String(i) }))
+    const { body } = bench.answer({ ...REQUEST, imp })
+    const bids = JSON.parse(body).seatbid[0].bid.length
+    expect(bids).toBe(Math.ceil(LIMITS.responseBytesMax / (body.length / bids)))
+    expect(bench.noBids('answer-full')).toBe(64 - bids)
   })
 
   test.each(MALFORMED_WAYS)('survives a request that is spoilt: %s', how => {

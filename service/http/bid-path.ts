@@ -162,7 +162,7 @@ export class BidPath {
       return
     }
     const outgoing = outgoingBid(decision, lot, impression, asked)
-    const broken = brokenRule(outgoing, read.request)
+    const broken = brokenRule(outgoing, read.request, serving.served(outgoing.catalog))
     if (broken !== undefined) {
       alarm('bid-refused', broken)
       this.#reason = 'bid-refused'

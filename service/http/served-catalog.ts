@@ -3,22 +3,32 @@ import { LRUCache } from 'lru-cache'
 import { Engine } from '../decision/decide.ts'
 import type { NativeOffer } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
+import type { Said } from '../openrtb/acceptance-words.ts'
+import { saidBy } from '../openrtb/creative-fragment.ts'
 import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
 import { nativeFragment } from '../openrtb/native-markup.ts'
 import { BUDGET_KIND } from '../state/budget-fields.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 
-/** What a hole costs beside the text, as characters. */
+/** What a hole and what is said cost beside the text, as characters. */
 const HOLE_CHARS = 128
+const SAID_CHARS = 512
+
+/** Of one creative. */
+interface Kept {
+  readonly fragment: Fragment
+  /** Read when a request first asks for it. */
+  said: Said | undefined
+}
 
 /** A catalog with its engine and kept markup. Used by one thread; its making costs O(values that block). */
 export class ServedCatalog {
   readonly catalog: Catalog
   readonly engine: Engine
   /** Markup lives in the arena as bytes; what wins often is kept as text. */
-  readonly #fragments = new LRUCache<number, Fragment>({
+  readonly #fragments = new LRUCache<number, Kept>({
     maxSize: LIMITS.fragmentCacheCharsMax,
-    sizeCalculation: ({ text, holes }) => text.length + holes.length * HOLE_CHARS + 1,
+    sizeCalculation: ({ fragment: { text, holes } }) => text.length + holes.length * HOLE_CHARS + SAID_CHARS,
   })
   /** At most one per campaign of the tenant. */
   readonly #campaignIds = new Map<number, string>()
@@ -36,22 +46,29 @@ export class ServedCatalog {
 
   /** JSON members of a creative's bid. @param native what the place asks for, when it takes native creatives */
   fragmentOf(creative: number, native: NativeOffer | undefined): Fragment {
-    const kept = this.#keptFragmentOf(creative)
+    const kept = this.#keptOf(creative).fragment
     if (native === undefined || this.catalog.columns.creativeFormat[creative] !== FORMAT.native) return kept
     return fragmentWithHoles(nativeFragment(kept.text, this.catalog.columns, creative, native))
   }
 
+  /** What the bids of a creative say of it. */
+  saidOf(creative: number): Said {
+    const kept = this.#keptOf(creative)
+    kept.said ??= saidBy(kept.fragment.text)
+    return kept.said
+  }
+
   /** See creativeFragment. */
-  #keptFragmentOf(creative: number): Fragment {
-    const kept = this.#fragments.get(creative)
-    if (kept !== undefined) return kept
+  #keptOf(creative: number): Kept {
+    const known = this.#fragments.get(creative)
+    if (known !== undefined) return known
     const { creativeFragmentStart, fragmentBytes } = this.catalog.columns
     const start = creativeFragmentStart[creative] as number
     const end = creativeFragmentStart[creative + 1] as number
     const bytes = Buffer.from(fragmentBytes.buffer, fragmentBytes.byteOffset + start, end - start)
-    const fragment = fragmentWithHoles(bytes.toString('latin1'))
-    this.#fragments.set(creative, fragment)
-    return fragment
+    const kept: Kept = { fragment: fragmentWithHoles(bytes.toString('latin1')), said: undefined }
+    this.#fragments.set(creative, kept)
+    return kept
   }
 
   /** Id of the campaign of the line item with this ordinal. Makes a string. */

@@ -18,12 +18,21 @@ const catalog = compiledTenant(documents)
 const IMPS = { banner: { banner: { w: 300, h: 250 } }, video: { video: {} } }
 const CREATIVES = { banner: 0, video: 1 }
 
+const SAID = {
+  adomain: ['deep.shop.example'],
+  cat: ['IAB18-6', 'IAB22'],
+  bundle: 'com.shop',
+  language: 'de',
+}
+
 /** The rule that a bid of 2 USD breaks with one thing changed. */
 function broken(format: 'banner' | 'video', imp: object, more: Partial<OutgoingBid> = {}, request: object = {}) {
   const bid = { impId: '1', lineItem: 0, creative: CREATIVES[format], price: 2, currency: 'USD', dealId: '', seat: '' }
   const against = { catalog, rates: catalog.header.rates }
   const whole = { ...IMPS[format], ...imp } as Record<string, unknown>
-  return brokenRule({ ...bid, ...against, imp: whole, ...more }, request as Record<string, unknown>)
+  return brokenRule({ ...bid, ...against, imp: whole, ...more }, request as Record<string, unknown>, {
+    saidOf: () => SAID,
+  })
 }
 
 describe('a bid that breaks nothing', () => {
@@ -118,4 +127,42 @@ describe('a video', () => {
     expect(broken('video', { video: violated })).toBe(rule)
     expect(broken('video', { video: honoured })).toBeUndefined()
   })
+})
+
+describe('what a bid says of itself', () => {
+  test.each([
+    ['advertiser', { badv: ['other.example', 'Shop.Example'] }, { badv: ['hop.example', 'x.deep.shop.example', ''] }],
+    ['advertiser', { badv: ['example'] }, { badv: 'shop.example' }],
+    ['category', { bcat: ['IAB1', 'IAB18'] }, { bcat: ['IAB1', 'IAB18-7', 'IAB2'] }],
+    ['category', { acat: ['IAB18'] }, { acat: ['IAB18', 'IAB22'] }],
+    ['category', { bcat: ['IAB22'] }, { bcat: ['IAB22'], cattax: 6 }],
+    ['app', { bapp: ['com.shop'] }, { bapp: ['com.shop.free'] }],
+    ['language', { wlang: ['en'] }, { wlang: ['en', 'DE'] }],
+    ['seat', { wseat: ['a'] }, { wseat: ['a', 's-1'] }],
+    ['seat', { bseat: ['s-1'] }, { bseat: ['s'] }],
+  ])('is held to the rule %s by %j', (rule, violated, honoured) => {
+    expect(broken('banner', {}, { seat: 's-1' }, violated)).toBe(rule)
+    expect(broken('banner', {}, { seat: 's-1' }, honoured)).toBeUndefined()
+  })
+
+  test('is held to the seats and the advertisers of its deal', () => {
+    const inDeal = (deal: object) =>
+      broken('banner', { pmp: { deals: [{ id: 'd', ...deal }] } }, { dealId: 'd', seat: 's-1' })
+    expect(inDeal({ wseat: ['x'] })).toBe('seat')
+    expect(inDeal({ wseat: ['x', 's-1'] })).toBeUndefined()
+    expect(inDeal({ wadomain: ['x.example'] })).toBe('deal-advertiser')
+    expect(inDeal({ wadomain: ['x.example', 'Shop.example'] })).toBeUndefined()
+  })
+})
+
+test('frameworks that a creative needs must be those of its format', () => {
+  const video: Creative = { ...VIDEO, apis: [2, 7] }
+  const needing = compiledTenant({ ...sampleTenant(), creatives: [video], lineItems: [] })
+  const rule = (api: unknown) => {
+    const bid = { impId: '1', lineItem: 0, creative: 0, price: 2, currency: 'USD', dealId: '', seat: '' }
+    const against = { catalog: needing, rates: needing.header.rates }
+    const imp = { banner: { api: [2, 7] }, video: { api } }
+    return brokenRule({ ...bid, ...against, imp }, {}, { saidOf: () => ({ ...SAID, apis: [2, 7] }) })
+  }
+  expect([rule(undefined), rule([2]), rule([7, 2])]).toEqual(['framework', 'framework', undefined])
 })

@@ -4,6 +4,7 @@
  */
 import { type Catalog, FORMAT } from '../state/catalog.ts'
 import { mimeBit } from '../state/vocabulary.ts'
+import { brokenSeat, brokenWord, coversDomain, missesFramework, type Said } from './acceptance-words.ts'
 import { hasShape } from './banner-shape.ts'
 import { isObject, isOne, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 
@@ -25,12 +26,18 @@ export interface OutgoingBid {
   readonly rates: ReadonlyMap<string, number>
 }
 
-/** @returns the first rule that the bid breaks, or undefined. Cost: O(formats + deals of the impression). */
-export function brokenRule(bid: OutgoingBid, request: Json): string | undefined {
+/** Tells what the bids of a creative say of it. */
+export interface CreativeWords {
+  saidOf(creative: number): Said
+}
+
+/** @returns the first rule that the bid breaks, or undefined. Cost: O(what the request lists). */
+export function brokenRule(bid: OutgoingBid, request: Json, words: CreativeWords): string | undefined {
   if (!(bid.price > 0) || !Number.isFinite(bid.price)) return 'price'
   const accepted = textsOf(request.cur)
   if (accepted.length > 0 && !accepted.includes(bid.currency)) return 'currency'
   const { imp } = bid
+  const { columns } = bid.catalog
   const pmp = objectOf(imp.pmp)
   const deal =
     bid.dealId === '' ? undefined : listOf(pmp.deals).find(offer => textOf(objectOf(offer).id) === bid.dealId)
@@ -38,14 +45,28 @@ export function brokenRule(bid: OutgoingBid, request: Json): string | undefined 
   if (bid.dealId === '' && isOne(pmp.private_auction)) return 'private-auction'
   const dealFields = objectOf(deal)
   if (isBelowFloor(bid, Number.isFinite(dealFields.bidfloor) ? dealFields : imp, bid.rates)) return 'floor'
-  const { catalog } = bid
-  const { columns } = catalog
+  if (brokenSeat(request, deal, bid.seat)) return 'seat'
+  const invited = textsOf(dealFields.wadomain)
+  if (invited.length > 0 && !coversDomain(invited, words.saidOf(bid.creative).adomain)) return 'deal-advertiser'
   if (isOne(imp.secure) && columns.creativeSecure[bid.creative] === 0) return 'secure'
-  const format = columns.creativeFormat[bid.creative]
-  if (format === FORMAT.video) return brokenMediaRule(objectOf(imp.video), bid.creative, catalog)
-  if (format === FORMAT.native) return brokenNativeRule(imp, bid.creative, catalog)
-  if (format === FORMAT.audio) return brokenMediaRule(objectOf(imp.audio), bid.creative, catalog)
-  return brokenBannerRule(bid)
+  return brokenFormatRule(bid, words) ?? brokenWord(request, () => words.saidOf(bid.creative))
+}
+
+/** The name of each format's object in an impression, by its code. */
+const FORMAT_FIELDS = Object.entries(FORMAT).reduce<string[]>((names, [name, code]) => {
+  names[code] = name
+  return names
+}, [])
+
+function brokenFormatRule(bid: OutgoingBid, words: CreativeWords): string | undefined {
+  const { catalog, creative, imp } = bid
+  const format = catalog.columns.creativeFormat[creative]
+  const offer = imp[FORMAT_FIELDS[format ?? 0] ?? '']
+  if (catalog.columns.creativeFrameworks[creative] !== 0 && missesFramework(offer, words.saidOf(creative).apis))
+    return 'framework'
+  if (format === FORMAT.native) return brokenNativeRule(imp, creative, catalog)
+  if (format === FORMAT.banner) return brokenBannerRule(bid)
+  return brokenMediaRule(objectOf(offer), creative, catalog)
 }
 
 /** A price and a floor in two currencies are compared in the ledger's, where the rates' float error is no offence. */

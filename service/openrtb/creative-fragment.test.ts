@@ -3,7 +3,7 @@ import { parseXml } from '../../loadtest/xml.ts'
 import { sampleTenant } from '../../test/sample-catalog.ts'
 import type { BannerCreative, Creative, VideoCreative } from '../state/creative-document.ts'
 import type { Advertiser } from '../state/documents.ts'
-import { creativeFragment } from './creative-fragment.ts'
+import { creativeFragment, saidBy } from './creative-fragment.ts'
 import { filledFragment, fragmentWithHoles, type MacroSource } from './macro-values.ts'
 
 const ADVERTISER: Advertiser = { id: 'ad', name: 'Shop', domain: 'shop.example', categories: ['IAB22', 'IAB17'] }
@@ -69,7 +69,9 @@ describe('what a creative says in every bid', () => {
     const { creatives, advertisers } = sampleTenant(name)
     for (const creative of creatives) {
       const advertiser = advertisers.find(({ id }) => id === creative.advertiserId) as Advertiser
-      const fragment = filledFragment(fragmentWithHoles(creativeFragment(creative, advertiser)), BID)
+      const kept = creativeFragment(creative, advertiser)
+      expect(saidBy(kept).adomain, creative.id).toEqual([advertiser.domain])
+      const fragment = filledFragment(fragmentWithHoles(kept), BID)
       // The parts of a native ad are put together per bid, see native-markup.test.ts.
       if (creative.format === 'native') continue
       expect(/^[ -~]*$/.test(fragment), creative.id).toBe(true)

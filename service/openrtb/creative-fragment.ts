@@ -1,9 +1,10 @@
 import { FORMAT } from '../state/catalog.ts'
 import { type BannerCreative, type Creative, isVast, protocolOf } from '../state/creative-document.ts'
 import type { Advertiser } from '../state/documents.ts'
+import type { Said } from './acceptance-words.ts'
 import { jsonAscii, markupText } from './escape.ts'
 import { withHoles, withKnownMacros } from './macro-text.ts'
-import { nativeParts } from './native-markup.ts'
+import { BETWEEN, nativeParts } from './native-markup.ts'
 import { vastOf } from './vast.ts'
 
 /** Skippable, to be declared for each video that can be skipped (AdCOM creative attribute). */
@@ -49,6 +50,12 @@ const ID_FROM = '"crid":"'.length
 /** The id of a fragment's creative, which comes first; ids need no escape. */
 export function creativeIdOf(fragment: string): string {
   return fragment.slice(ID_FROM, fragment.indexOf('"', ID_FROM))
+}
+
+/** What a fragment says of its creative, before its markup. Cost: parses some 300 characters. */
+export function saidBy(fragment: string): Said {
+  const markup = fragment.indexOf(',"adm":')
+  return JSON.parse(`{${fragment.slice(0, markup < 0 ? fragment.indexOf(BETWEEN) : markup)}}`)
 }
 
 /** HTML of a banner: its own, or an image that links to the landing page. */

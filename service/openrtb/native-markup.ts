@@ -6,7 +6,7 @@ import type { NativeCreative } from '../state/creative-document.ts'
 import { jsonAscii } from './escape.ts'
 
 /** Stands between parts: no JSON text holds it unescaped, and no hole is marked by it. */
-const BETWEEN = '\u0001'
+export const BETWEEN = '\u0001'
 /** Parts before the assets: what every bid says, link, privacy, trackers. */
 const ASSETS_FROM = 4
 const IMPRESSION = 1

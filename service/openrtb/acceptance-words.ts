@@ -1,0 +1,70 @@
+/** The last look at what a bid says of itself: advertiser, categories, app, language, frameworks, seat. Pure. */
+import { isObject, type Json, listOf, numberOf, objectOf, textsOf } from './json.ts'
+
+/** What a creative's bids say of it, see saidBy. */
+export interface Said {
+  readonly adomain: readonly string[]
+  readonly cat?: readonly string[]
+  readonly bundle?: string
+  readonly language?: string
+  readonly apis?: readonly number[]
+}
+
+/**
+ * The first list of the request that a bid is at odds with, or undefined. What is compared are words as they came and
+ * words as they go. Of very long lists the beginning is looked at, see LIMITS.listItemsMax.
+ * @param said asked for only where the request has a list. Cost: O(words of the lists)
+ */
+export function brokenWord(request: Json, said: () => Said): string | undefined {
+  if (request.badv !== undefined && coversDomain(request.badv, said().adomain)) return 'advertiser'
+  if (numberOf(request.cattax, 1) === 1) {
+    if (request.bcat !== undefined && said().cat?.some(category => coversCategory(request.bcat, category)))
+      return 'category'
+    if (textsOf(request.acat).length > 0 && said().cat?.some(category => !coversCategory(request.acat, category)))
+      return 'category'
+  }
+  if (request.bapp !== undefined && textsOf(request.bapp).includes(said().bundle ?? '')) return 'app'
+  return request.wlang !== undefined && !speaks(request.wlang, said().language) ? 'language' : undefined
+}
+
+/** Whether a framework is needed that the format does not have. @param format imp.banner, video, audio or native */
+export function missesFramework(format: unknown, apis: readonly number[] | undefined): boolean {
+  return apis?.some(api => !listOf(objectOf(format).api).includes(api)) ?? false
+}
+
+/** Whether the seat of a bid may not bid, on the request or in the deal. */
+export function brokenSeat(request: Json, deal: unknown, seat: string): boolean {
+  const isBarred = (seats: readonly string[]) => seats.length > 0 && !seats.includes(seat)
+  if (isBarred(textsOf(request.wseat)) || (isObject(deal) && isBarred(textsOf(deal.wseat)))) return true
+  return seat !== '' && textsOf(request.bseat).includes(seat)
+}
+
+/** Whether a list of domains names one of ours or one above it, in any case of letters; false for an empty list. */
+export function coversDomain(list: unknown, domains: readonly string[]): boolean {
+  const listed = listOf(list)
+  for (let i = 0; i < listed.length; i++) {
+    const each = listed[i]
+    if (typeof each !== 'string' || each === '') continue
+    for (let j = 0; j < domains.length; j++) if (covers(each, domains[j] as string)) return true
+  }
+  return false
+}
+
+/** Letters are compared only where a part of the domain is as long as the other. */
+function covers(listed: string, domain: string): boolean {
+  const before = domain.length - listed.length
+  if (before !== 0 && (before < 0 || domain[before - 1] !== '.')) return false
+  return domain.endsWith(listed.toLowerCase())
+}
+
+function coversCategory(list: unknown, category: string): boolean {
+  const dash = category.indexOf('-')
+  const listed = textsOf(list)
+  return listed.includes(category) || (dash > 0 && listed.includes(category.slice(0, dash)))
+}
+
+/** What is in no language suits everybody, and a list without a text asks for nothing. */
+function speaks(list: unknown, language: string | undefined): boolean {
+  const listed = textsOf(list)
+  return language === undefined || listed.length === 0 || listed.some(each => each.toLowerCase() === language)
+}
