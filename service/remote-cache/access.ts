@@ -1,8 +1,27 @@
 /** What the cache users of a tenant may do: exactly what the code issues, on exactly the tenant's keys. */
-import { statePrefix } from './layout.ts'
+import { eventStreamKey, spendPrefix, statePrefix } from './layout.ts'
 
-/** Every command that the service issues, those of its client on connecting included. */
-export const SERVICE_COMMANDS = ['auth', 'get', 'hmget'] as const
+/** Every command that the service issues, those of its client on connecting and of the ledger's scripts included. */
+export const SERVICE_COMMANDS = [
+  'auth',
+  'eval',
+  'evalsha',
+  'exists',
+  'get',
+  'hdel',
+  'hget',
+  'hgetall',
+  'hincrby',
+  'hmget',
+  'hset',
+  'set',
+  'time',
+  'unlink',
+  'xadd',
+  'zadd',
+  'zrangebyscore',
+  'zrem',
+] as const
 
 /** Every command that publishing and `npm run state` issue, those of its client on connecting included. */
 export const PUBLISHER_COMMANDS = [
@@ -27,10 +46,13 @@ export type CacheRole = 'service' | 'publisher'
 
 /**
  * The rules of one cache user, without its name and password, as ACL SETUSER and an access string want them. The
- * service can only read, the publisher only touches the tenant's state.
+ * service reads the tenant's state and writes its ledger and its event stream; the publisher only touches the state.
+ * What a script may touch is checked like any other command.
  */
 export function accessRules(tenantId: string, role: CacheRole): string[] {
   const commands = role === 'service' ? SERVICE_COMMANDS : PUBLISHER_COMMANDS
-  const keys = `${role === 'service' ? '%R' : ''}~${statePrefix(tenantId)}*`
-  return ['resetkeys', 'resetchannels', '-@all', ...commands.map(command => `+${command}`), keys]
+  const state = `~${statePrefix(tenantId)}*`
+  const keys =
+    role === 'service' ? [`%R${state}`, `~${spendPrefix(tenantId)}*`, `~${eventStreamKey(tenantId)}`] : [state]
+  return ['resetkeys', 'resetchannels', '-@all', ...commands.map(command => `+${command}`), ...keys]
 }

@@ -2,7 +2,7 @@
 import { type Expression, Visitor } from 'oxc-parser'
 import { SETTINGS } from '../../service/config.ts'
 import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
-import { type StateKeys, stateKeys } from '../../service/remote-cache/layout.ts'
+import { eventStreamKey, type StateKeys, spendPrefix, stateKeys } from '../../service/remote-cache/layout.ts'
 import type { DocumentKindName } from '../../service/state/documents.ts'
 import { EXCHANGE } from '../../service/state/exchange-document.ts'
 import type { JsonSchema } from '../../service/state/fields.ts'
@@ -84,7 +84,15 @@ function keysTable(): string {
   const names = Object.keys(named) as (keyof StateKeys)[]
   return table(
     ['key', 'type', 'what it holds'],
-    names.map(name => [`\`${named[name]}\``, ...STATE_KEY_MEANINGS[name]]),
+    [
+      ...names.map(name => [`\`${named[name]}\``, ...STATE_KEY_MEANINGS[name]]),
+      [
+        `\`${spendPrefix('<tenant>')}…\``,
+        'several',
+        'The spend ledger; `service/remote-cache/ledger-scripts.ts` says which.',
+      ],
+      [`\`${eventStreamKey('<tenant>')}\``, 'stream', 'What became of bids: notices and events, one field per name.'],
+    ],
   )
 }
 
