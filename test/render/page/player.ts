@@ -50,7 +50,7 @@ export async function play(place: HTMLElement, ad: Ad, playing: Playing): Promis
     <${isAudio ? 'audio' : 'video'} class="media" playsinline></${isAudio ? 'audio' : 'video'}>
     <div class="title"><b></b><span></span></div>
     <div class="bar"><button class="pause" aria-label="Pause">❚❚</button>
-      <button class="mute" aria-label="Mute">🕨</button>
+      <button class="mute" aria-label="Mute">♪</button>
       <span class="left"></span><span class="track"><i></i></span></div>
     <a class="visit" target="_blank" rel="noopener">Visit advertiser</a>
     <button class="skip" hidden></button></div>`
@@ -118,7 +118,7 @@ function control(place: HTMLElement, ad: Ad, media: HTMLMediaElement, report: Re
   }
   one(place, '.mute').onclick = () => {
     media.muted = !media.muted
-    one(place, '.mute').textContent = media.muted ? '🔇' : '🕨'
+    one(place, '.mute').textContent = media.muted ? '♪̸' : '♪'
     report(media.muted ? 'mute' : 'unmute')
   }
   one(place, '.skip').onclick = () => {
