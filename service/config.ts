@@ -345,3 +345,17 @@ function shownGiven(given: string | undefined, secret: boolean): string {
   if (given === undefined) return 'nothing'
   return secret ? 'something else' : JSON.stringify(given.slice(0, 80))
 }
+
+/** What the system says of a port that a process may not have, and what to do about it. */
+const PORT_ERRORS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken by another process; end that one, or choose another port',
+  EACCES: 'may not be opened by this user; choose one above 1023',
+  EADDRNOTAVAIL: 'is on an address that this machine does not have; correct the host',
+}
+
+/** The problem of a setting whose port could not be opened; undefined when that was not the reason of the error. */
+export function portProblem(setting: 'PORT' | 'ADMIN_PORT', port: number, error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const what = PORT_ERRORS[code]
+  return what === undefined ? undefined : `${setting} ${port} ${what}`
+}

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { BidThreads } from './bid-threads.ts'
 import { CatalogLoad } from './catalog-load.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
-import { type Config, readConfig } from './config.ts'
+import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
@@ -183,7 +183,8 @@ const admin = createAdminServer({
   state: () => {
     const { stateVersion, stateAge, lineItems, arenaBytes, ready } = gauges()
     const version = refresher.view.held?.version
-    const held = { version, announcement: stateVersion, ageS: stateAge, lineItems, arenaBytes }
+    const ageS = stateAge === undefined ? undefined : Number(stateAge.toFixed(2))
+    const held = { version, announcement: stateVersion, ageS, lineItems, arenaBytes }
     return { ready: ready === 1, ...held, spend: money?.view }
   },
 })
@@ -193,8 +194,17 @@ function adminPort(): number {
   return typeof address === 'object' && address !== null ? address.port : config.adminPort
 }
 
-await threads.start()
-await admin.listen({ host: config.adminHost, port: config.adminPort })
+/** A port that cannot be had is a setting to correct, and no defect. */
+function leaveWithoutPort(problem: string | undefined, error: unknown): never {
+  if (problem === undefined) throw error
+  logConfigProblems(log, [problem])
+  process.exit(EXIT_CONFIG)
+}
+
+await threads.start().catch(error => leaveWithoutPort(portProblem('PORT', config.port, error), error))
+await admin
+  .listen({ host: config.adminHost, port: config.adminPort })
+  .catch(error => leaveWithoutPort(portProblem('ADMIN_PORT', config.adminPort, error), error))
 const fields = { port: threads.port, admin_port: adminPort(), threads: threadCount, memory_limit_bytes: limit.bytes }
 log.info('thread-started', 'the public port listens; bid requests get no-bids until state is loaded', { fields })
 const stopMemoryWatch = memory.start()

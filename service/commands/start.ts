@@ -3,24 +3,34 @@
  * so that the same command also runs against a real cache.
  */
 import { spawn } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const SAMPLE_TENANT = 'acme-outdoor'
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** A tenant per folder. */
+const SAMPLES = fileURLToPath(new URL('../../test/tenants/', import.meta.url))
+const EXIT_CONFIG = 78
+
+const given = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ''))
+const tenantId = given.TENANT_ID ?? 'acme-outdoor'
+const others = readdirSync(SAMPLES).filter(name => name !== tenantId)
+if (given.STATE_URL === undefined && !existsSync(`${SAMPLES}${tenantId}`)) {
+  const remedy = `give TENANT_ID as one of ${others.join(', ')}, or STATE_URL as where its state is`
+  process.stderr.write(`no sample tenant is called ${JSON.stringify(tenantId)}; ${remedy}\n`)
+  process.exit(EXIT_CONFIG)
+}
 
 const DEFAULTS = {
-  TENANT_ID: SAMPLE_TENANT,
+  TENANT_ID: tenantId,
   TIER_ID: 'local',
   REGION: 'local',
-  STATE_URL: `file:${ROOT}test/tenants/${SAMPLE_TENANT}`,
+  STATE_URL: `file:${SAMPLES}${tenantId}`,
   HOST: '127.0.0.1',
   METRICS_SINK: 'none',
   // Nobody has to look away here.
   DRAIN_S: '2',
 }
 
-const given = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ''))
 const env = { ...DEFAULTS, ...given }
 const service = spawn(process.execPath, [fileURLToPath(new URL('../main.ts', import.meta.url))], {
   env,
@@ -31,15 +41,16 @@ function tell(port: unknown, adminPort: unknown): void {
   const base = `http://127.0.0.1:${port}`
   const request = '{"id":"1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"news.example"}}'
   process.stdout.write(`
-Bidcell serves tenant ${env.TENANT_ID}. Send it a bid request:
+Bidcell serves tenant ${tenantId}. Send it a bid request:
 
-  curl -s ${base}/${env.TENANT_ID}/openrtb2/adx -H 'Content-Type: application/json' -d '${request}'
+  curl -s ${base}/${tenantId}/openrtb2/adx -H 'Content-Type: application/json' -d '${request}'
 
-  readiness  ${base}/${env.TENANT_ID}/health/ready
+  readiness  ${base}/${tenantId}/health/ready
   metrics    http://127.0.0.1:${adminPort}/metrics
   state      http://127.0.0.1:${adminPort}/state
 
 Edit a file of the tenant and it is loaded within a second or two. Ctrl-C ends.
+Other sample tenants: ${others.map(name => `TENANT_ID=${name} npm start`).join(', ')}.
 
 `)
 }

@@ -224,3 +224,19 @@ describe('a service that is told to end', () => {
     await load.stop()
   })
 })
+
+describe('a service whose port is taken', () => {
+  test.each(['PORT', 'ADMIN_PORT'])('names %s and ends with 78, and the one before serves on', async setting => {
+    const settings = { TENANT_ID: TENANT, STATE_URL: `file:${DIRECTORY}`, BID_THREADS: '1' }
+    const first = await runService(settings)
+    await first.entry('ready')
+    const taken = String(setting === 'PORT' ? first.port : first.adminPort)
+    const second = await runService({ ...settings, [setting]: taken })
+    expect(await second.ended).toBe(78)
+    expect((await second.entry('config-invalid')).msg).toMatch(`${setting} ${taken} is taken by another process`)
+    expect(second.errors).toEqual([])
+    expect((await fetch(`http://127.0.0.1:${first.port}/health/ready`)).status).toBe(200)
+    first.kill('SIGKILL')
+    await first.ended
+  })
+})
