@@ -50,6 +50,8 @@ export const LIMITS = {
   segmentsReadMax: 256,
   /** User agents whose reading a bid thread keeps: about 1 KB each. Few hundred make nearly all traffic. */
   agentsKeptMax: 2_000,
+  /** Impressions that one showing on a screen is billed as: some thousand people at most; keeps amounts below 2^53. */
+  multiplierMax: 100_000,
   /** Deals of one impression that are looked at. */
   dealOffersMax: 100,
   responseBytesMax: 1 * MIB,

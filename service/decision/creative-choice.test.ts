@@ -25,7 +25,10 @@ function bidsOf(lineItem: Partial<LineItem>, draws: number, secondFits = true): 
   const engine = new Engine(compiledTenant({ ...tenant, creatives, lineItems }))
   const opportunity: Opportunity = {
     ...randomOpportunity(random),
-    ...{ slots: [bannerSlot(300, 250)], banner: { mimes: 0, blockedAttributes: 0, blockedTypes: 0, frameworks: 0 } },
+    ...{
+      slots: [bannerSlot(300, 250)],
+      banner: { mimes: 0, blockedAttributes: 0, blockedTypes: 0, frameworks: 0, asksForShape: false },
+    },
     ...{ floorNanos: 0 as Opportunity['floorNanos'], deals: [], privateAuction: false, secure: false },
   }
   const bids = [0, 0, 0]

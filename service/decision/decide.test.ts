@@ -70,6 +70,7 @@ describe('the engine', () => {
             const offer = opportunity.deals[decision.deal]
             const cpm = documents.lineItems.find(lineItem => lineItem.id === id)?.price.cpm ?? 0
             expect(decision.priceNanos, context).toBe(offer?.isFixedPrice ? offer.floorNanos : Math.round(cpm * 1e6))
+            expect(decision.amountNanos, context).toBe(Math.ceil(decision.priceNanos * opportunity.multiplier))
             if (offer?.isFixedPrice) fixedPrices++
             bids++
           }
@@ -89,10 +90,11 @@ describe('the engine', () => {
       const opportunity = {
         ...randomOpportunity(random),
         slots: [300 * 16_384 + 250],
-        banner: { mimes: 0, blockedAttributes: 0, blockedTypes: 0, frameworks: 0 },
+        banner: { mimes: 0, blockedAttributes: 0, blockedTypes: 0, frameworks: 0, asksForShape: false },
         floorNanos: 0,
         deals: [],
         privateAuction: false,
+        multiplier: 1,
         secure: false,
       } as never
       const wins = new Uint32Array(count)

@@ -22,6 +22,8 @@ export interface Bid {
   readonly creative: number
   /** Per impression, in the ledger currency. */
   readonly priceNanos: Nanos
+  /** The most that it can cost: the price of all impressions that it is billed as, rounded up. */
+  readonly amountNanos: Nanos
   /** Position among the opportunity's deals, −1 in the open auction. */
   readonly deal: number
   /** Whose ordinals these are. */
@@ -240,13 +242,15 @@ export class Engine {
   }
 
   /** The bid of one of those that `find` has just found, counted from 0. */
-  bid(at: number, { deals }: Opportunity): Bid {
+  bid(at: number, { deals, multiplier }: Opportunity): Bid {
     const lineItem = this.#tiedLineItem[at]!
     const deal = this.#tiedDeal[at]!
     const offer = deal < 0 ? undefined : deals[deal]
     const ownNanos = this.catalog.columns.lineItemPriceNanos[lineItem]! as Nanos
     const priceNanos = offer?.isFixedPrice ? offer.floorNanos : ownNanos
-    return { kind: 'bid', lineItem, creative: this.#tiedCreative[at]!, priceNanos, deal, catalog: this.catalog }
+    const amountNanos = Math.ceil(priceNanos * multiplier) as Nanos
+    const creative = this.#tiedCreative[at]!
+    return { kind: 'bid', lineItem, creative, priceNanos, amountNanos, deal, catalog: this.catalog }
   }
 
   /** The first check that a targeted line item fails, or PASSED; then #creative and #deal are set. */
@@ -254,7 +258,7 @@ export class Engine {
     const { columns } = this.catalog
     // Once a last check was reached it is asked first: it is the cheapest, and none before it can change the reason.
     const [paceFirst, budgetFirst] = [this.#reachedPacing, this.#reachedBudget]
-    if (budgetFirst && !this.#isCovered(ordinal)) return BUDGET
+    if (budgetFirst && !this.#isCovered(ordinal, opportunity)) return BUDGET
     if (paceFirst && this.#isPacedOut(ordinal, pickIndex)) return PACED
     if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
     this.#deal = opportunity.deals.length === 0 ? OPEN_AUCTION : dealFor(columns, ordinal, opportunity)
@@ -270,13 +274,13 @@ export class Engine {
       this.#reachedPacing = true
       return PACED
     }
-    if (budgetFirst || this.#isCovered(ordinal)) return PASSED
+    if (budgetFirst || this.#isCovered(ordinal, opportunity)) return PASSED
     this.#reachedBudget = true
     return BUDGET
   }
 
-  #isCovered(ordinal: number): boolean {
-    return this.#allowance.covers(ordinal, this.catalog.columns.lineItemPriceNanos[ordinal]!)
+  #isCovered(ordinal: number, { multiplier }: Opportunity): boolean {
+    return this.#allowance.covers(ordinal, Math.ceil(this.catalog.columns.lineItemPriceNanos[ordinal]! * multiplier))
   }
 
   /** Chance at the line item's pass-through rate. */

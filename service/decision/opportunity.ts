@@ -46,6 +46,8 @@ export interface BannerOffer {
   readonly mimes: number
   readonly blockedAttributes: number
   readonly blockedTypes: number
+  /** It asks for shapes, too: which sizes of ours have one stands among the slots. */
+  readonly asksForShape: boolean
   /** Frameworks that it has: of these, a mask of 0 means none. Not read where no creative needs any. */
   readonly frameworks: number
 }
@@ -111,4 +113,6 @@ export interface Opportunity {
   readonly deals: readonly DealOffer[]
   /** Only deals may bid. */
   readonly privateAuction: boolean
+  /** How many impressions are billed when it is shown once: may have a part, and is 0 where nothing is billed. */
+  readonly multiplier: number
 }

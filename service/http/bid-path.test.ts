@@ -292,6 +292,16 @@ describe('the notices of a bid', () => {
     expect(tokenIn(bid.burl).amountNanosMax).toBe(Math.round(bid.price * 1e6))
   })
 
+  test('bill what a screen in public is seen by, and nothing in a test auction', () => {
+    const bench = new Bench(sampleTenant(), SEED, urls)
+    const bid = (request: object) => JSON.parse(bench.answer({ ...REQUEST, ...request }).body).seatbid[0].bid[0]
+    const [plain, screen, tried] = [bid({}), bid({ imp: [{ ...IMP, qty: { multiplier: 12.5 } }] }), bid({ test: 1 })]
+    expect([screen.price, tried.price]).toEqual([plain.price, plain.price])
+    const { amountNanosMax: most } = tokenIn(plain.burl)
+    expect(tokenIn(screen.burl)).toMatchObject({ amountNanosMax: Math.ceil(most * 12.5), nanosPerCpm: 12.5e6 })
+    expect(tokenIn(tried.burl)).toMatchObject({ amountNanosMax: 0, nanosPerCpm: 1e6 })
+  })
+
   test('follow what the exchange sends', () => {
     const won = bidAt({ billing: 'win', notices: ['loss'] }).bid
     expect(Object.keys(won).filter(key => key.endsWith('url'))).toEqual(['nurl', 'lurl'])

@@ -11,8 +11,10 @@ import { NANOS_PER_CPM } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { brokenRule, type OutgoingBid } from '../openrtb/acceptance.ts'
 import { spelledFor } from '../openrtb/auction-macros.ts'
+import { shapeMembers } from '../openrtb/banner-shape.ts'
 import { creativeIdOf } from '../openrtb/creative-fragment.ts'
 import { expiryS } from '../openrtb/expiry.ts'
+import { objectOf } from '../openrtb/json.ts'
 import { type Fragment, filledFragment } from '../openrtb/macro-values.ts'
 import { noBidCode } from '../openrtb/no-bid.ts'
 import { billedBy, type NoticeUrls } from '../openrtb/notice-urls.ts'
@@ -66,7 +68,9 @@ interface MadeBid {
   readonly id: string
   readonly campaignId: string
   readonly fragment: string
-  readonly priceNanos: number
+  readonly lot: Opportunity
+  /** The most that it can cost. */
+  readonly amountNanos: number
 }
 
 const REASON_COUNTERS = Object.fromEntries(
@@ -170,7 +174,7 @@ export class BidPath {
     }
     this.#made.push(decision)
     recorder.count(COUNTER.bids)
-    this.#add(outgoing.seat, this.#write(outgoing, lot, decision.priceNanos, asked))
+    this.#add(outgoing.seat, this.#write(outgoing, lot, decision.amountNanos, asked))
   }
 
   #add(seat: string, bid: string): void {
@@ -179,13 +183,13 @@ export class BidPath {
     this.#bidsChars += bid.length
   }
 
-  #write(bid: OutgoingBid, { native }: Opportunity, priceNanos: number, asked: Asked): string {
+  #write(bid: OutgoingBid, lot: Opportunity, amountNanos: number, asked: Asked): string {
     const { exchange, read, serving } = asked
     const id = this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36)
     const served = serving.served(bid.catalog)
     const campaignId = served.campaignIdOf(bid.lineItem)
-    const markup = served.fragmentOf(bid.creative, native)
-    const made = { id, campaignId, priceNanos, fragment: markup.text }
+    const markup = served.fragmentOf(bid.creative, lot.native)
+    const made = { id, campaignId, amountNanos, lot, fragment: markup.text }
     const fragment = markup.holes.length === 0 ? markup.text : this.#filled(markup, bid, made, asked)
     return writeBid({
       id,
@@ -194,6 +198,7 @@ export class BidPath {
       campaignId,
       dealId: bid.dealId,
       expiryS: expiryS(exchange, read.request, bid.imp),
+      shape: lot.banner?.asksForShape ? shapeOf(bid) : '',
       fragment: spelledFor(exchange, fragment),
       notices: spelledFor(exchange, this.#noticesOf(bid, made, asked)),
     })
@@ -214,8 +219,8 @@ export class BidPath {
       day: serving.day,
       lease: '',
       bucket: 0,
-      amountNanosMax: made.priceNanos,
-      nanosPerCpm: NANOS_PER_CPM * (serving.header.rates.get(bid.currency) ?? Number.NaN),
+      amountNanosMax: made.amountNanos,
+      nanosPerCpm: NANOS_PER_CPM * (made.lot.multiplier || 1) * (serving.header.rates.get(bid.currency) ?? Number.NaN),
       expiresS: Math.floor(nowMs / 1_000) + LIMITS.noticeLifeS,
     })
     return notices.membersOf(token, exchange)
@@ -271,6 +276,12 @@ function outgoingBid(decision: Bid, lot: Opportunity, impression: Impression, { 
     catalog: decision.catalog,
     rates,
   }
+}
+
+/** By which shape a banner fits; '' for other bids. */
+function shapeOf({ imp, creative, catalog: { columns } }: OutgoingBid): string {
+  if (columns.creativeFormat[creative] !== FORMAT.banner) return ''
+  return shapeMembers(objectOf(imp.banner), columns.creativeWidth[creative] ?? 0, columns.creativeHeight[creative] ?? 0)
 }
 
 function noBidAnswer(requestId: string, reason: NoBidReason, exchange: Exchange): Answer {

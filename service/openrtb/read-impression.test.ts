@@ -21,7 +21,14 @@ const KNOWN = [
   [1200, 627],
 ] as const
 const slotsKnown = new Map([...KNOWN.map(([w, h]) => [bannerSlot(w, h), 0] as const), [VIDEO_SLOT, 0] as const])
-const TERMS: FloorTerms = { rates: RATES, slotsKnown, currency: 'USD', seats: ['seat-1', 'seat-2'], frameworks: true }
+const TERMS: FloorTerms = {
+  rates: RATES,
+  slotsKnown,
+  currency: 'USD',
+  seats: ['seat-1', 'seat-2'],
+  frameworks: true,
+  isTest: false,
+}
 const BANNER = { banner: { w: 300, h: 250 } }
 
 function opportunity(imp: object, terms = TERMS): Opportunity {
@@ -82,6 +89,7 @@ describe('a banner', () => {
     expect(opportunity({ banner }).banner).toEqual({
       ...{ blockedAttributes: (1 << 1) | (1 << 3), blockedTypes: 1 << 4, mimes: mimeBit('image/png') },
       frameworks: (1 << 5) | (1 << 7),
+      asksForShape: false,
     })
     expect(opportunity({ banner }, { ...TERMS, frameworks: false }).banner?.frameworks).toBe(0)
   })
@@ -246,4 +254,15 @@ test('security is asked for by 1 and by nothing else', () => {
     [undefined, false],
   ] as const)
     expect(opportunity({ ...BANNER, secure }).secure).toBe(expected)
+})
+
+test('a screen that many see is billed as so many impressions, and a test as none', () => {
+  const multiplier = (qty: unknown, terms = TERMS) => opportunity({ ...BANNER, qty }, terms).multiplier
+  expect([{ multiplier: 12.5 }, { multiplier: 0.4 }, { multiplier: 100_000 }].map(qty => multiplier(qty))).toEqual([
+    12.5, 0.4, 100_000,
+  ])
+  for (const qty of [undefined, {}, { multiplier: 0 }, { multiplier: -1 }, { multiplier: '7' }, 7])
+    expect(multiplier(qty), JSON.stringify(qty)).toBe(1)
+  expect(multiplier({ multiplier: 12.5 }, { ...TERMS, isTest: true })).toBe(0)
+  expect(reasonOf({ ...BANNER, qty: { multiplier: 100_000.5 } })).toMatchObject({ reason: 'no-supported-format' })
 })

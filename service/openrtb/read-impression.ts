@@ -21,6 +21,8 @@ export interface FloorTerms {
   readonly slotsKnown: ReadonlyMap<number, unknown>
   /** Whether any creative needs a framework of the place's. */
   readonly frameworks: boolean
+  /** Whether nothing is billed (request.test). */
+  readonly isTest: boolean
   /** Our seats at the exchange that may bid. */
   readonly seats: readonly string[]
 }
@@ -55,6 +57,9 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   const native = isObject(imp.native) ? readNative(imp.native, terms.frameworks) : undefined
   if (native !== undefined) slots.push(NATIVE_SLOT)
   if (slots.length === 0) return NO_FORMAT
+  const multiplier = terms.isTest ? 0 : multiplierOf(imp)
+  // No screen is seen by so many: whatever is meant, it cannot be paid for.
+  if (multiplier > LIMITS.multiplierMax) return NO_FORMAT
   const pmp = objectOf(imp.pmp)
   const privateAuction = isOne(pmp.private_auction)
   const floorNanos = floorOf(imp.bidfloor, imp.bidfloorcur, terms)
@@ -73,8 +78,15 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
       floorNanos: floorNanos ?? (0 as Nanos),
       deals,
       privateAuction,
+      multiplier,
     },
   }
+}
+
+/** Impressions that are billed when it is shown once. OpenRTB 2.6, 3.2.31: prices stay those of one. */
+function multiplierOf({ qty }: Json): number {
+  const multiplier = numberOf(objectOf(qty).multiplier, 1)
+  return multiplier > 0 ? multiplier : 1
 }
 
 /** One reader per dimension that each impression has for itself. */
@@ -95,17 +107,21 @@ function valuesOf(imp: Json): readonly string[] {
 /** Appends the banner's sizes to the slots; a banner without any size offers nothing. */
 function readBanner(banner: Json, slots: number[], { slotsKnown, frameworks }: FloorTerms): BannerOffer | undefined {
   const formats = listOf(banner.format)
+  let asksForShape = false
   addSize(banner, slots)
   for (let i = 0; i < formats.length && slots.length < LIMITS.sizesMax; i++) {
     const size = objectOf(formats[i])
     addSize(size, slots)
-    if (size.wratio !== undefined) addShape(size, slots, slotsKnown)
+    if (size.wratio === undefined) continue
+    asksForShape = true
+    addShape(size, slots, slotsKnown)
   }
   if (slots.length === 0) return undefined
   return {
     mimes: mimesMask(banner.mimes, 0),
     blockedAttributes: maskOf(banner.battr),
     blockedTypes: maskOf(banner.btype),
+    asksForShape,
     frameworks: frameworks ? maskOf(banner.api) : 0,
   }
 }

@@ -4,7 +4,7 @@ import type { NoBidReason } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import type { DimensionName } from '../state/dimensions.ts'
 import { type Exchange, seatsOf } from '../state/exchange-document.ts'
-import { isObject, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { isObject, isOne, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import { userDataAllowed } from './privacy.ts'
 import { blocksKnownCategories, readFacts } from './read-facts.ts'
 import { type FloorTerms, readImpression } from './read-impression.ts'
@@ -94,6 +94,7 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
       rates: terms.rates,
       slotsKnown: terms.slotsKnown,
       frameworks: terms.needsFrameworks,
+      isTest: isOne(body.test),
       currency,
       seats: seats ?? [],
     }),

@@ -14,6 +14,7 @@ describe('a response', () => {
     campaignId: AWKWARD,
     dealId: AWKWARD,
     expiryS: 60,
+    shape: '',
     fragment: '"crid":"c"',
     notices: '',
   }

@@ -26,6 +26,8 @@ export function writeBid(bid: {
   readonly dealId: string
   /** Seconds until it shows at most, see expiryS. */
   readonly expiryS: number
+  /** '' or members with a comma before each, see shapeMembers. */
+  readonly shape: string
   readonly fragment: string
   /** '' or members with a comma before each, see NoticeUrls. */
   readonly notices: string
@@ -33,7 +35,7 @@ export function writeBid(bid: {
   const deal = bid.dealId === '' ? '' : `,"dealid":${jsonAscii(bid.dealId)}`
   return (
     `{"id":"${bid.id}","impid":${jsonAscii(bid.impId)},"price":${bid.price},` +
-    `"cid":${jsonAscii(bid.campaignId)}${deal},"exp":${bid.expiryS}${bid.notices},${bid.fragment}}`
+    `"cid":${jsonAscii(bid.campaignId)}${deal},"exp":${bid.expiryS}${bid.shape}${bid.notices},${bid.fragment}}`
   )
 }
 

@@ -103,3 +103,8 @@ export function takesCreative(exchange: Exchange, creative: Creative): boolean {
   if (says === 'refused' || (exchange.creativeApproval === 'needed' && says !== 'approved')) return false
   return (exchange.requiredFields ?? []).every(field => REQUIRED_FIELDS[field](creative) !== undefined)
 }
+
+/** What an exchange asks of creatives, as a text to compare; of a record that may hold anything. */
+export function asksOfCreatives(exchange: Partial<Exchange> | null | undefined): string {
+  return JSON.stringify([exchange?.creativeApproval === 'needed', exchange?.requiredFields])
+}

@@ -11,7 +11,7 @@ import {
   type LineItem,
   type Settings,
 } from './documents.ts'
-import type { Exchange } from './exchange-document.ts'
+import { asksOfCreatives, type Exchange } from './exchange-document.ts'
 import { listIdsOf } from './expressions.ts'
 import { type Problem, problem } from './fields.ts'
 import type { KnownRecords } from './rules.ts'
@@ -169,7 +169,7 @@ export class WorkingCopy {
       const before = this.#document<Exchange>('exchanges', idOfChange(change))
       const after = 'put' in change ? (change.put as Partial<Exchange> | null) : null
       // Creatives hold who must not get them.
-      if ((before?.creativeApproval === 'needed') !== (after?.creativeApproval === 'needed')) return 'approval-changes'
+      if (asksOfCreatives(before) !== asksOfCreatives(after)) return 'approval-changes'
     }
     return undefined
   }

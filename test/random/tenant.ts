@@ -222,6 +222,7 @@ export function randomOpportunity(random: Random): Opportunity {
           blockedAttributes: mask(some(random, [1, 3, 8], 2)),
           blockedTypes: mask(some(random, [1, 2, 3, 4], 2)),
           frameworks: mask(some(random, [5, 7], 2)),
+          asksForShape: false,
         }
       : undefined,
     video: withVideo ? randomMediaOffer(random, VIDEO_MIMES) : undefined,
@@ -231,6 +232,7 @@ export function randomOpportunity(random: Random): Opportunity {
     floorNanos: floor(),
     deals: random.chance(0.4) ? some(random, [...DEALS, 'deal-9'], 3).map(randomDeal) : [],
     privateAuction: random.chance(0.1),
+    multiplier: random.pick([1, 1, 1, 12.5, 0]),
   }
 }
 

@@ -5,8 +5,10 @@ import { NO_BID_REASON_NAMES } from '../../service/decision/reasons.ts'
 import { Random } from '../../service/foundation/random.ts'
 import { BidPath } from '../../service/http/bid-path.ts'
 import { BidRoute } from '../../service/http/bid-route.ts'
+import { signerOf } from '../../service/http/notice-keys.ts'
 import { createPublicServer } from '../../service/http/public-server.ts'
 import { Serving } from '../../service/http/serving.ts'
+import { NoticeUrls } from '../../service/openrtb/notice-urls.ts'
 import type { Catalog } from '../../service/state/catalog.ts'
 import type { TenantDocuments } from '../../service/state/documents.ts'
 import { createRecorderBlock, Recorder, snapshot } from '../../service/telemetry/recorder.ts'
@@ -43,6 +45,7 @@ export interface Played {
 const TENANT = readGround('tenant')
 const AT = '2026-11-21T12:00:00Z'
 const SEED = 20_261_121
+const sign = signerOf([{ id: 'k1', secret: 'a secret of stories and nothing else' }])
 
 /** The scene of some givens, each changing what those before it say. */
 export function sceneOf(request: unknown, givens: readonly Given[]): Scene {
@@ -85,6 +88,7 @@ export class Stage {
       recorder,
       pickIndex: new Random(SEED).pickIndex,
       bidIdPrefix: 'story-',
+      notices: new NoticeUrls({ publicUrl: 'https://ads.example', tenantId: 'acme', keyId: 'k1', sign }),
       alarm: (code, detail) => this.#alarms.push(`${code}: ${detail}`),
     })
     const route = new BidRoute({
