@@ -121,7 +121,7 @@ async function benchSwap(options: Options): Promise<void> {
     await writeFile(file, drawn.map(({ body }) => `${body.toString()}\n`).join(''))
     await generator.load({ kind: 'recorded', file, exchange })
     const service = await startService({
-      env: { TENANT_ID: TENANT, STATE_URL: server.url, BID_THREADS: '1', STATE_POLL_S: '1', NODE_ENV: 'production' },
+      env: { TENANT_ID: TENANT, STATE_URL: server.url, BID_THREADS: '1', NODE_ENV: 'production' },
       readyTimeoutMs: LOAD_TIMEOUT_MS,
     })
     pinThreads(service.pid)

@@ -11,16 +11,17 @@ import { sameSignature, signerOf } from './http/notice-keys.ts'
 import { NoticeRoute } from './http/notice-route.ts'
 import { NoticeSender } from './http/notice-sender.ts'
 import { createPublicServer } from './http/public-server.ts'
+import { ServedCatalog } from './http/served-catalog.ts'
 import { Serving } from './http/serving.ts'
 import { NoticeUrls } from './openrtb/notice-urls.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
-import { type CatalogHeader, openCatalog } from './state/catalog.ts'
+import { type Catalog, openCatalog } from './state/catalog.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
 import { logLossCounter } from './telemetry/signals.ts'
 import { ThreadLog } from './telemetry/thread-log.ts'
 import { startThreadWatch } from './telemetry/thread-watch.ts'
-import type { BidThreadData, FromBidThread, ToBidThread } from './thread-messages.ts'
+import type { BidThreadData, FromBidThread, PlacedCatalog, PlacedState, ToBidThread } from './thread-messages.ts'
 
 assert(parentPort !== null, 'a bid thread is a worker')
 const control = parentPort
@@ -38,6 +39,8 @@ const log = new ThreadLog({
 })
 
 let serving: Serving | undefined
+/** Where the base lies. */
+let servedSlot: 0 | 1 | undefined
 let draining = false
 
 const { publicUrl, keys, priceKeys } = data.notices
@@ -108,17 +111,32 @@ function selfBidProblem(next: Serving): string {
   return problem !== '' || status !== 400 ? problem : 'the self-bid was answered 400'
 }
 
-/** The swap: one reference, between two requests. A catalog whose self-bid fails is not taken. */
-function take(header: CatalogHeader, slot: 0 | 1): void {
+/** The swap: one reference, between two requests. A state whose self-bid fails is not taken. */
+function take({ base, overlay }: PlacedState): void {
   let problem: string
+  const before = serving
   try {
-    const next = new Serving(openCatalog(header, data.slabs[slot]), systemClock.nowMs())
+    const next = new Serving(servedBase(base), systemClock.nowMs(), overlay && openOverlay(overlay))
     problem = selfBidProblem(next)
     if (problem === '') serving = next
   } catch (error) {
     problem = String(error)
   }
-  post({ kind: 'serving', slot, announcement: header.announcement, problem })
+  // The same engine may be under both.
+  if (problem !== '') before?.resume()
+  post({ kind: 'serving', slot: base.slot, overlaySlot: overlay?.slot, problem })
+}
+
+/** A base that only gets another overlay keeps its engine and its markup. */
+function servedBase({ header, slot }: PlacedCatalog): ServedCatalog {
+  const served = serving?.base
+  if (served?.catalog.header.announcement === header.announcement && servedSlot === slot) return served
+  servedSlot = slot
+  return new ServedCatalog(openCatalog(header, data.slabs[slot]))
+}
+
+function openOverlay({ header, slot }: PlacedCatalog): Catalog {
+  return openCatalog(header, data.overlaySlabs[slot])
 }
 
 function beat(): void {
@@ -136,7 +154,7 @@ async function stop(): Promise<void> {
 }
 
 control.on('message', (message: ToBidThread) => {
-  if (message.kind === 'catalog') take(message.header, message.slot)
+  if (message.kind === 'state') take(message.state)
   else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true
   else void stop()

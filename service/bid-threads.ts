@@ -5,10 +5,10 @@ import { systemClock } from './foundation/clock.ts'
 import { LIMITS } from './limits.ts'
 import type { Notice } from './openrtb/notice.ts'
 import { ArenaPool } from './state/arena.ts'
-import type { Catalog, CatalogHeader } from './state/catalog.ts'
+import type { Catalog } from './state/catalog.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
-import type { BidThreadData, FromBidThread, NoticeSettings, ToBidThread } from './thread-messages.ts'
+import type { BidThreadData, FromBidThread, NoticeSettings, PlacedState, ToBidThread } from './thread-messages.ts'
 
 /** What the control thread decides about its bid threads, once. */
 export interface BidThreadsOptions {
@@ -20,6 +20,8 @@ export interface BidThreadsOptions {
   readonly notices: NoticeSettings
   /** Bytes of one of the two slabs. */
   readonly slabBytes: number
+  /** The same for overlays. */
+  readonly overlaySlabBytes: number
   /** One block per bid thread. */
   readonly recorderBlocks: readonly SharedArrayBuffer[]
   /** @returns whether the notice is safe and may be acknowledged; must not reject */
@@ -29,12 +31,7 @@ export interface BidThreadsOptions {
   readonly onLost: (thread: number, error: Error) => void
 }
 
-interface Announced {
-  readonly header: CatalogHeader
-  readonly slot: 0 | 1
-}
-
-/** How a thread took a catalog. */
+/** How a thread took a state. */
 type Acknowledge = (problem: string) => void
 
 /**
@@ -44,13 +41,14 @@ type Acknowledge = (problem: string) => void
 export class BidThreads {
   readonly #options: BidThreadsOptions
   readonly #arena: ArenaPool
+  readonly #overlayArena: ArenaPool
   readonly #heartbeatMemory: SharedArrayBuffer
   readonly #heartbeats: Heartbeats
   #heart: NodeJS.Timeout | undefined
   readonly #workers = new Map<number, Worker>()
   /** Per thread, in the order in which it was given catalogs: a thread answers in this order. */
   readonly #waiting = new Map<number, Acknowledge[]>()
-  #announced: Announced | undefined
+  #announced: PlacedState | undefined
   #port = 0
   #draining = false
   #stopping = false
@@ -58,6 +56,7 @@ export class BidThreads {
   constructor(options: BidThreadsOptions) {
     this.#options = options
     this.#arena = new ArenaPool(options.slabBytes)
+    this.#overlayArena = new ArenaPool(options.overlaySlabBytes)
     this.#heartbeatMemory = createHeartbeats(options.threads)
     this.#heartbeats = new Heartbeats(this.#heartbeatMemory)
   }
@@ -71,9 +70,9 @@ export class BidThreads {
     return this.#workers.size
   }
 
-  /** Header of the catalog that serves. */
-  get serving(): CatalogHeader | undefined {
-    return this.#announced?.header
+  /** What is served. */
+  get serving(): PlacedState | undefined {
+    return this.#announced
   }
 
   /** Starts all threads; they listen when this resolves, and answer no-bid until there is a catalog. */
@@ -88,28 +87,44 @@ export class BidThreads {
 
   /** The slab to build the next catalog in. @throws AssertionFailure while a thread still reads it */
   nextSlab(): SharedArrayBuffer {
-    const slot = this.#arena.free()
-    assert(slot !== undefined, 'all bid threads have acknowledged the last catalog before the next is built')
-    return this.#arena.slabs[slot]
+    return freeSlab(this.#arena)
+  }
+
+  /** The slab to build the next overlay in. @throws AssertionFailure while a thread still reads it */
+  nextOverlaySlab(): SharedArrayBuffer {
+    return freeSlab(this.#overlayArena)
   }
 
   /**
-   * Gives the catalog, built in nextSlab, to all threads and waits until each has it.
-   * @throws CatalogRefused when a thread's self-bid fails; those that took it go back to the one before
+   * Gives a state to all threads and waits until each has it.
+   * @param base built in nextSlab; undefined: the one that serves stays
+   * @param overlay built in nextOverlaySlab, over that base
+   * @throws CatalogRefused when a thread's self-bid fails; those that took it go back to the state before
    */
-  async announce(catalog: Catalog): Promise<void> {
-    const slot = this.#arena.free()
-    assert(slot !== undefined, 'the catalog lies in the free slab')
+  async announce(base: Catalog | undefined, overlay?: Catalog): Promise<void> {
     const before = this.#announced
-    this.#arena.announce(slot)
-    this.#announced = { header: catalog.header, slot }
+    const placed = base === undefined ? before?.base : { header: base.header, slot: this.#announceIn(this.#arena) }
+    assert(placed !== undefined, 'an overlay lies over a catalog that serves')
+    if (overlay === undefined) this.#overlayArena.revert(undefined)
+    this.#announced = {
+      base: placed,
+      overlay: overlay && { header: overlay.header, slot: this.#announceIn(this.#overlayArena) },
+    }
     const problems = await Promise.all([...this.#workers.keys()].map(thread => this.#give(thread)))
     const problem = problems.find(text => text !== '')
     if (problem === undefined) return
     this.#announced = before
-    this.#arena.revert(before?.slot)
+    this.#arena.revert(before?.base.slot)
+    this.#overlayArena.revert(before?.overlay?.slot)
     await Promise.all([...this.#workers.keys()].map(thread => this.#give(thread)))
     throw new CatalogRefused(problem)
+  }
+
+  #announceIn(arena: ArenaPool): 0 | 1 {
+    const slot = arena.free()
+    assert(slot !== undefined, 'the catalog lies in the free slab')
+    arena.announce(slot)
+    return slot
   }
 
   /** From now on every answer asks for its connection to be closed, and the readiness check fails. */
@@ -142,7 +157,7 @@ export class BidThreads {
       const waiting = this.#waiting.get(thread)
       if (waiting === undefined) this.#waiting.set(thread, [resolve])
       else waiting.push(resolve)
-      post(worker, { kind: 'catalog', ...announced })
+      post(worker, { kind: 'state', state: announced })
     })
   }
 
@@ -160,6 +175,7 @@ export class BidThreads {
       keepAliveMs,
       notices,
       slabs: this.#arena.slabs,
+      overlaySlabs: this.#overlayArena.slabs,
       recorderBlock,
       heartbeats: this.#heartbeatMemory,
     }
@@ -195,7 +211,11 @@ export class BidThreads {
   #heard(thread: number, message: FromBidThread): void {
     if (message.kind === 'log') this.#options.onLog(thread, message)
     if (message.kind !== 'serving') return
-    if (message.problem === '') this.#arena.acknowledge(thread, message.slot)
+    if (message.problem === '') {
+      this.#arena.acknowledge(thread, message.slot)
+      if (message.overlaySlot === undefined) this.#overlayArena.release(thread)
+      else this.#overlayArena.acknowledge(thread, message.overlaySlot)
+    }
     this.#waiting.get(thread)?.shift()?.(message.problem)
   }
 
@@ -204,6 +224,7 @@ export class BidThreads {
     if (this.#workers.get(thread) !== worker) return
     this.#workers.delete(thread)
     this.#arena.release(thread)
+    this.#overlayArena.release(thread)
     this.#heartbeats.forget(thread)
     for (const acknowledge of this.#waiting.get(thread) ?? []) acknowledge('')
     this.#waiting.delete(thread)
@@ -226,6 +247,12 @@ export class BidThreads {
 
 /** So that a thread that dies at once does not take a core with it. */
 const RESTART_PAUSE_MS = 500
+
+function freeSlab(arena: ArenaPool): SharedArrayBuffer {
+  const slot = arena.free()
+  assert(slot !== undefined, 'all bid threads have acknowledged the last catalog before the next is built')
+  return arena.slabs[slot]
+}
 
 function post(worker: Worker, message: ToBidThread): void {
   worker.postMessage(message)

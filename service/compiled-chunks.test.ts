@@ -67,6 +67,10 @@ async function eventsOfLoad(of: RedisSource): Promise<RefreshEvent[]> {
     onLoaded: ({ builder }, { version }) => {
       builder.finish(new SharedArrayBuffer(SLAB_BYTES), { version, announcement: 1 })
     },
+    onDelta: () => {
+      throw new Error('there are no deltas')
+    },
+    swap: () => Promise.resolve(),
     onEvent: event => events.push(event),
   })
   refresher.start()
@@ -117,7 +121,9 @@ describe('what a publish compiled', () => {
     const version = await publish()
     const reader = new CatalogLoad(true)
     const options = { clock: systemClock, from: 'compiled' } as const
-    const broken = { announced: () => source.announced(), summary: () => source.summary(version, 'compiled'), read }
+    const { deltas } = source
+    const summary = () => source.summary(version, 'compiled')
+    const broken = { announced: () => source.announced(), summary, read, deltas }
     async function* read() {
       for await (const batch of source.read(version, 'compiled')) {
         if ('bytes' in batch.records) batch.records.bytes.fill(0)

@@ -58,9 +58,9 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
     ],
     ['adx', `adx:${'A'.repeat(42)}:${'A'.repeat(43)}`, `ADX:${'A'.repeat(43)}:${'A'.repeat(43)}`],
   ],
-  STATE_POLL_S: [
-    ['1', '3600'],
-    ['0', '3601', '1.5', '1s', '-1', ' 1', '1e3', '0x1', 'NaN'],
+  STATE_POLL_MS: [
+    ['20', '3600000'],
+    ['19', '3600001', '20.5', '20ms', '-20', ' 20', '2e2', '0x20', 'NaN'],
   ],
   CACHE_TIMEOUT_MS: [
     ['50', '60000'],
@@ -148,8 +148,8 @@ describe('settings', () => {
   })
 
   test('are never clamped and never changed', () => {
-    const config = configOf({ STATE_POLL_S: '3600', CACHE_TIMEOUT_MS: '50' })
-    expect(config).toMatchObject({ statePollS: 3_600, cacheTimeoutMs: 50 })
+    const config = configOf({ STATE_POLL_MS: '3600', CACHE_TIMEOUT_MS: '50' })
+    expect(config).toMatchObject({ statePollMs: 3_600, cacheTimeoutMs: 50 })
     expect(Object.isFrozen(config)).toBe(true)
   })
 

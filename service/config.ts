@@ -230,10 +230,10 @@ export const SETTINGS = {
     secret: true,
     ...priceKeys,
   },
-  statePollS: {
-    env: 'STATE_POLL_S',
-    about: 'Seconds between looks for a new announced version.',
-    ...whole(1, 3_600, 1),
+  statePollMs: {
+    env: 'STATE_POLL_MS',
+    about: 'Longest pause between looks for what is announced, in ms: a change bids after it and what taking it costs.',
+    ...whole(20, 3_600_000, 250),
   },
   cacheTimeoutMs: {
     env: 'CACHE_TIMEOUT_MS',

@@ -106,6 +106,11 @@ export const LIMITS = {
   versionsRefusedKeptMax: 100,
   /** One delta as text. What touches more is published as a version: a task reads some 100 MB of those in a second. */
   deltaCharsMax: 1 * MIB,
+  /** Deltas of one version, and their characters together: what comes after them is published as a version. */
+  deltasMax: 10_000,
+  deltasCharsMax: 64 * MIB,
+  /** Line items in an overlay, which is built anew with each delta: some 10 µs each. */
+  overlayLineItemsMax: 5_000,
   /** Bad records that are kept with their reasons; more are only counted. */
   problemsKeptMax: 1_000,
 
@@ -183,6 +188,8 @@ export const LIMITS = {
   quietTrafficMs: 5_000,
   /** One of the arena's two slabs, at most. Pages that no catalog touches cost nothing. */
   slabBytesMax: 4 * 1024 * MIB,
+  /** The same for overlays, which hold what at most deltasCharsMax of deltas have changed. */
+  overlaySlabBytesMax: 256 * MIB,
   /** A thread whose event loop has not turned for so long is stuck; state swaps and collections take far less. */
   heartbeatAgeMsMax: 10_000,
 } as const

@@ -10,6 +10,7 @@ import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
 import { type Money, openMoney } from './money.ts'
+import { NextState } from './next-state.ts'
 import { FileSource } from './remote-cache/file-source.ts'
 import { RedisSource } from './remote-cache/redis-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
@@ -103,6 +104,7 @@ const threads = new BidThreads({
   notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   slabBytes: Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2)),
+  overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
   onLost: (thread, error) => {
@@ -112,16 +114,18 @@ const threads = new BidThreads({
 })
 
 const source = openSource(config)
+const nextState = new NextState(threads)
 const tellState = stateEventTeller(log, recorder)
 const refresher = new Refresher<CatalogLoad>({
   source,
   clock: systemClock,
   pickIndex: count => randomInt(count),
-  pollMs: config.statePollS * 1_000,
+  pollMs: config.statePollMs,
   openReader: isFirst => new CatalogLoad(isFirst),
-  onLoaded: async ({ builder }, { version, announcementNumber }) => {
-    await threads.announce(builder.finish(threads.nextSlab(), { version, announcement: announcementNumber }))
-  },
+  onLoaded: ({ builder }, { version, announcementNumber }) =>
+    nextState.load(builder, { version, announcement: announcementNumber }),
+  onDelta: stored => nextState.take(stored),
+  swap: () => nextState.swap(),
   onEvent: event => {
     tellState(event)
     if (event.kind === 'version-loaded') tellReady()
@@ -159,13 +163,15 @@ function moneyGauges({ reachable, waiting }: Money['view']): TaskGauges {
 
 function gauges(): TaskGauges {
   const { held, answeredMs, unreachableSinceMs } = refresher.view
-  const header = threads.serving
+  const { base, overlay } = threads.serving ?? {}
   return {
     ready: isReady ? 1 : 0,
     ...(held === undefined ? {} : { stateVersion: held.number }),
     ...(answeredMs === undefined ? {} : { stateAge: (systemClock.monotonicMs() - answeredMs) / 1e3 }),
-    lineItems: header?.lineItems ?? 0,
-    arenaBytes: header?.bytes ?? 0,
+    lineItems: base?.header.lineItems ?? 0,
+    overlayLineItems: overlay?.header.lineItems ?? 0,
+    deltas: held?.deltas?.length ?? 0,
+    arenaBytes: (base?.header.bytes ?? 0) + (overlay?.header.bytes ?? 0),
     memoryRss: memory.state.rssBytes,
     memoryLimit: memory.state.limitBytes,
     memoryUsed: memory.state.usedPercent,

@@ -40,6 +40,9 @@ export function stateEventTeller(log: Logger, recorder: Recorder): (event: Refre
       case 'version-loaded':
         tellLoaded(event, log, recorder)
         return
+      case 'deltas-taken':
+        tellDeltas(event, log, recorder)
+        return
       case 'version-refused':
         recorder.count(COUNTER.stateRefusals)
         log.error('state-refused', event.message, {
@@ -74,6 +77,25 @@ function tellLoaded(event: Extract<RefreshEvent, { kind: 'version-loaded' }>, lo
     },
   })
   tellProblems(report.problems, log)
+}
+
+function tellDeltas(event: Extract<RefreshEvent, { kind: 'deltas-taken' }>, log: Logger, recorder: Recorder): void {
+  const { announcement, deltas, chars, problems, fetchMs, buildMs } = event
+  recorder.add(COUNTER.deltas, deltas)
+  recorder.add(COUNTER.recordRefusals, problems.length)
+  recorder.time(HISTOGRAM.deltaTime, (fetchMs + buildMs) * 1e6)
+  log.info('deltas-taken', 'changes of single records serve', {
+    fields: {
+      version: announcement.version,
+      deltas,
+      last: announcement.deltas?.length ?? 0,
+      chars,
+      records_refused: problems.length,
+      fetch_ms: Math.round(fetchMs),
+      build_ms: Math.round(buildMs),
+    },
+  })
+  tellProblems(problems, log)
 }
 
 function tellProblems(problems: readonly Parameters<typeof problemLine>[0][], log: Logger): void {

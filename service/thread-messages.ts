@@ -30,22 +30,41 @@ export interface BidThreadData {
   readonly keepAliveMs: number
   readonly notices: NoticeSettings
   readonly slabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
+  /** For overlays, which change far more often. */
+  readonly overlaySlabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
   readonly recorderBlock: SharedArrayBuffer
   /** See Heartbeats. */
   readonly heartbeats: SharedArrayBuffer
 }
 
-/** From the control thread. A catalog lies in the slab of its slot, and is read in place. */
+/** A catalog that lies in the slab of its slot, and is read in place. */
+export interface PlacedCatalog {
+  readonly header: CatalogHeader
+  readonly slot: 0 | 1
+}
+
+/** All that is served: a catalog, and over it what deltas have changed. */
+export interface PlacedState {
+  readonly base: PlacedCatalog
+  readonly overlay: PlacedCatalog | undefined
+}
+
+/** From the control thread. */
 export type ToBidThread =
-  | { readonly kind: 'catalog'; readonly header: CatalogHeader; readonly slot: 0 | 1 }
+  | { readonly kind: 'state'; readonly state: PlacedState }
   | { readonly kind: 'noticed'; readonly id: number; readonly isKept: boolean }
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' }
 
-/** From a bid thread. `problem` is '' when the catalog serves; else the one before serves on. */
+/** From a bid thread. `problem` is '' when the state serves; else the one before serves on. */
 export type FromBidThread =
   | { readonly kind: 'listening'; readonly port: number }
-  | { readonly kind: 'serving'; readonly slot: 0 | 1; readonly announcement: number; readonly problem: string }
+  | {
+      readonly kind: 'serving'
+      readonly slot: 0 | 1
+      readonly overlaySlot: 0 | 1 | undefined
+      readonly problem: string
+    }
   | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
   | ThreadLogMessage
 

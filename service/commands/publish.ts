@@ -1,4 +1,4 @@
-/** `npm run publish -- DIR --to redis://… --tenant T`: puts a directory of tenant documents into the remote cache. */
+/** `npm run publish -- DIR --to redis://… --tenant T`: puts tenant documents, or changes, into the remote cache. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SingleBar } from 'cli-progress'
@@ -8,6 +8,7 @@ import { type PublishOutcome, type PublishProgress, publishTenant } from '../rem
 import { readTenantDirectory, TenantDirectoryError } from '../remote-cache/tenant-directory.ts'
 import { problemLine } from '../state/validate.ts'
 import { CACHE_UNREACHABLE, type CacheOptions, withCache, withCacheOptions } from './cache-arguments.ts'
+import { publishChanges } from './changes.ts'
 import { bad, CommandProblem, EXIT, newCommand, runCommand } from './terminal.ts'
 
 const PROBLEMS_SHOWN = 50
@@ -15,6 +16,7 @@ const MIB = 1024 * 1024
 
 interface Options extends CacheOptions {
   readonly allowBad: boolean
+  readonly changes?: string
   readonly quotaMib: number
 }
 
@@ -22,7 +24,11 @@ const about =
   'Validates a directory of tenant documents, writes it to the remote cache as a new version and announces it.'
 const codes = `0 published · 1 bad or over quota, nothing published · 2 usage · ${CACHE_UNREACHABLE} cache unreachable`
 const command = withCacheOptions(newCommand('publish', about))
-  .argument('<dir>', 'directory of tenant documents: settings.json, lineItems.json or .ndjson, …')
+  .argument('[dir]', 'directory of tenant documents: settings.json, lineItems.json or .ndjson, …')
+  .option(
+    '--changes <file>',
+    'instead of a directory: changes of single records, one a line; - reads them as they come',
+  )
   .option('--allow-bad', 'publish the good records although there are bad ones', false)
   .option('--quota-mib <mib>', 'what all stored versions may have together', wholeMib, LIMITS.stateBytesMax / MIB)
   .addHelpText('after', `\nExit codes: ${codes}`)
@@ -33,7 +39,15 @@ function wholeMib(given: string): number {
   throw new CommandProblem('error: --quota-mib must be a whole number from 1 to 9999999')
 }
 
-async function publish(dir: string, options: Options): Promise<void> {
+async function publish(dir: string | undefined, options: Options): Promise<void> {
+  const { changes } = options
+  if ((dir === undefined) === (changes === undefined))
+    throw new CommandProblem('error: give a directory, or --changes with a file; not both')
+  if (changes !== undefined) await publishChanges({ ...options, changes })
+  else await publishDirectory(dir ?? '', options)
+}
+
+async function publishDirectory(dir: string, options: Options): Promise<void> {
   const { tenant, allowBad } = options
   const quotaBytes = options.quotaMib * MIB
   await withCache(options, async connection => {

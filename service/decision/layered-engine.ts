@@ -19,7 +19,12 @@ export class LayeredEngine {
     this.#base = base
     this.#overlay = overlay
     this.catalogs = overlay === undefined ? [base.catalog] : [base.catalog, overlay.catalog]
-    base.mask(overlay?.catalog.columns.maskedBelow)
+    this.mask()
+  }
+
+  /** Masks line items of the base engine, which may have been under another overlay meanwhile. */
+  mask(): void {
+    this.#base.mask(this.#overlay?.catalog.columns.maskedBelow)
   }
 
   /** As Engine.prepare. */

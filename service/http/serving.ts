@@ -38,6 +38,11 @@ export class Serving {
     this.turnClock(nowMs)
   }
 
+  /** Serves again, after another one was made of the same base and not taken. */
+  resume(): void {
+    this.engine.mask()
+  }
+
   /** The one whose ordinals a bid has. */
   served(catalog: Catalog): ServedCatalog {
     return this.overlay?.catalog === catalog ? this.overlay : this.base

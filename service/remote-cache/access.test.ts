@@ -2,9 +2,12 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { publishRecords } from '../../test/raw-version.ts'
 import { type RedisServer, startRedis } from '../../test/redis-server.ts'
+import { VersionCompiler } from '../compiled-chunks.ts'
 import { ALL_BUCKETS } from '../spend/ledger.ts'
 import { accessRules, PUBLISHER_COMMANDS, SERVICE_COMMANDS } from './access.ts'
 import { CacheConnection } from './connection.ts'
+import { DeltaPublisher } from './delta-publisher.ts'
+import { NO_DELTAS } from './deltas.ts'
 import { RedisEventStream } from './event-stream.ts'
 import { stateKeys } from './layout.ts'
 import { publishTenant } from './publisher.ts'
@@ -88,6 +91,19 @@ test('service and publisher do all their work with exactly their commands, and n
   for (const move of [{ kind: 'pin', version: older }, { kind: 'unpin' }, { kind: 'rollback' }] as const)
     await connection.run(redis => moveAnnouncement(redis, 'acme', move))
   await connection.run(redis => moveAnnouncement(redis, 'acme', { kind: 'pin', version: newest }))
+  // A change of one record, taken back by another publisher.
+  const exchange = (seat: string) => ({
+    ...{ id: 'added', name: 'Added', status: 'active', currency: 'USD', noBid: 'empty', gzip: false, seat },
+    networkAllowanceMs: 10,
+  })
+  for (const seat of ['1', '2']) {
+    const source = openSource(urlOf('publisher', 'acme'), 'acme')
+    const change = { kind: 'exchanges', put: exchange(seat) } as const
+    const parts = { tenantId: 'acme', source, compiler: () => new VersionCompiler() }
+    const outcome = await connection.run(redis => new DeltaPublisher({ ...parts, redis }).publish([change], 'f'))
+    expect(outcome).toMatchObject({ kind: 'delta', number: Number(seat) })
+    source.close()
+  }
   connection.close()
   const compared = openSource(urlOf('publisher', 'acme'), 'acme')
   expect(await differenceOf(compared, older, newest)).toEqual([])
@@ -98,10 +114,14 @@ test('service and publisher do all their work with exactly their commands, and n
   await admin.config('RESETSTAT')
   const source = openSource(urlOf('service', 'acme'), 'acme')
   const announced = await source.announced()
-  expect(announced?.number).toBe(9)
+  expect(announced).toMatchObject({ number: 9, deltas: { length: 2 } })
   let records = 0
   for await (const batch of source.read(announced?.version ?? '')) records += batch.count
   expect(records).toBeGreaterThan(20)
+  let deltas = 0
+  const { version, deltas: end = NO_DELTAS } = announced ?? { version: '' }
+  for await (const { chain } of source.deltas(version, NO_DELTAS, end)) deltas = chain.length
+  expect(deltas).toBe(2)
   source.close()
   await moveMoney('acme')
   const served = await commandsCounted()

@@ -18,6 +18,7 @@ export const SERVICE_COMMANDS = [
   'time',
   'unlink',
   'xadd',
+  'xrange',
   'zadd',
   'zrangebyscore',
   'zrem',
@@ -39,6 +40,9 @@ export const PUBLISHER_COMMANDS = [
   'unlink',
   'unwatch',
   'watch',
+  'xadd',
+  'xrange',
+  'xrevrange',
 ] as const
 
 /** Who uses the cache: tasks that serve, or the control plane that publishes. */

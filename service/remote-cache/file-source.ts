@@ -73,6 +73,9 @@ export class FileSource implements OpenSource {
     }
   }
 
+  /** A directory has none: whoever edits it makes a version of it. */
+  async *deltas(): AsyncGenerator<never, void, undefined> {}
+
   close(): void {
     this.#closed = true
   }

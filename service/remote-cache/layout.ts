@@ -1,18 +1,22 @@
 /**
  * Where a tenant's state lies in the remote cache. A control plane that follows this file needs none of our code.
  *
- *   t:{acme}:state:announced            hash   number, version, at, pinned (1 or 0): what the tasks are to serve
+ *   t:{acme}:state:announced            hash   number, version, at, pinned (1 or 0), deltas: what tasks are to serve
  *   t:{acme}:state:versions             hash   version → VersionRecord as JSON: what is stored
  *   t:{acme}:state:v:<version>:manifest string Manifest as JSON, written after all chunks
  *   t:{acme}:state:v:<version>:<kind>:<i> string chunk i of a kind: one JSON record per line
  *   t:{acme}:state:v:<version>:<kind>:<i>:compiled string the same, compiled; may be missing
+ *   t:{acme}:state:v:<version>:deltas   stream changes of single records: entry n-0 is the n-th, with the fields delta
+ *                                       (Delta as JSON) and digest (sha256 of the digest before it and of the delta)
  *   t:{acme}:event:stream               stream what became of bids, see TenantEvent
+ *
+ * `deltas` of the announcement is `<version> <how many> <digest of the last>`; of another version it says nothing.
  *
  * The braces are a hash tag: all keys of a tenant are in one slot, so that transactions work in a cluster, too.
  */
 import { LIMITS } from '../limits.ts'
 import { DIVIDED_KINDS, DOCUMENT_KIND_NAMES, type DocumentKindName } from '../state/documents.ts'
-import { type Announcement, SourceError, type VersionSummary } from './source.ts'
+import { type Announcement, type DeltaChain, SourceError, type VersionSummary } from './source.ts'
 
 /** All keys of a tenant's state begin with this. */
 export function statePrefix(tenantId: string): string {
@@ -36,6 +40,7 @@ export interface StateKeys {
   manifest(version: string): string
   chunk(version: string, kind: DocumentKindName, index: number): string
   compiled(version: string, kind: DocumentKindName, index: number): string
+  deltas(version: string): string
 }
 
 /** The keys of one tenant. */
@@ -47,11 +52,12 @@ export function stateKeys(tenantId: string): StateKeys {
     manifest: version => `${prefix}v:${version}:manifest`,
     chunk: (version, kind, index) => `${prefix}v:${version}:${kind}:${index}`,
     compiled: (version, kind, index) => `${prefix}v:${version}:${kind}:${index}:compiled`,
+    deltas: version => `${prefix}v:${version}:deltas`,
   }
 }
 
 /** Fields of the announcement's hash, in the order in which parseAnnouncement wants them. */
-export const ANNOUNCEMENT_FIELDS = ['number', 'version'] as const
+export const ANNOUNCEMENT_FIELDS = ['number', 'version', 'deltas'] as const
 
 /** One chunk: what its bytes must be. */
 export interface ChunkRecord {
@@ -108,11 +114,25 @@ function isVersion(value: unknown): value is string {
  * @returns undefined when there is none. @throws SourceError `cache-answer`
  */
 export function parseAnnouncement(fields: readonly (string | null)[]): Announcement | undefined {
-  const [number, version] = fields
+  const [number, version, deltas] = fields
   if (number == null && version == null) return undefined
   if (number == null || !isWhole(Number(number), Number.MAX_SAFE_INTEGER) || !isVersion(version))
     throw new SourceError('cache-answer', `announcement is ${JSON.stringify(fields).slice(0, 200)}`)
-  return { number: Number(number), version }
+  const chain = deltas == null ? undefined : parseChain(deltas, version)
+  return { number: Number(number), version, ...(chain === undefined ? {} : { deltas: chain }) }
+}
+
+function parseChain(text: string, version: string): DeltaChain | undefined {
+  const [of, length, digest = ''] = text.split(' ')
+  if (of !== version || length === '0') return undefined
+  if (!isWhole(Number(length), LIMITS.deltasMax) || !isSha256(digest))
+    throw new SourceError('cache-answer', `the announcement's deltas are ${JSON.stringify(text).slice(0, 200)}`)
+  return { length: Number(length), digest }
+}
+
+/** The field `deltas` of an announcement. */
+export function chainText(version: string, { length, digest }: DeltaChain): string {
+  return `${version} ${length} ${digest}`
 }
 
 /**
@@ -190,9 +210,14 @@ export function summaryOf(manifest: Manifest, compiled: boolean): VersionSummary
   return { version: manifest.version, createdAt: manifest.createdAt, records, bytes, compiled }
 }
 
-/** All keys that a stored version can occupy; those of compiled chunks may be missing. Cost: O(chunks). */
+/** All keys that a stored version can occupy; those of compiled chunks and deltas may be missing. Cost: O(chunks). */
 export function keysOfVersion(keys: StateKeys, version: string, chunks: VersionRecord['chunks']): string[] {
-  const found = [keys.manifest(version)]
+  return [keys.manifest(version), keys.deltas(version), ...chunkKeys(keys, version, chunks)]
+}
+
+/** Keys of a version's chunks; those of compiled ones may be missing. Cost: O(chunks). */
+export function chunkKeys(keys: StateKeys, version: string, chunks: VersionRecord['chunks']): string[] {
+  const found: string[] = []
   for (const [name, count] of Object.entries(chunks)) {
     const kind = name as DocumentKindName
     for (let index = 0; index < count; index++) {

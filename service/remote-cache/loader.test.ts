@@ -24,6 +24,7 @@ function sourceOf(changes: Partial<Record<DocumentKindName, readonly unknown[]>>
     read: async function* () {
       yield* batches
     },
+    deltas: async function* () {},
   }
 }
 

@@ -7,7 +7,15 @@ import { LIMITS } from '../limits.ts'
 import type { DocumentKindName } from '../state/documents.ts'
 import { DocumentReader, type GoodDocument, type ReadReport, type RecordPlace } from '../state/validate.ts'
 import { type Chunk, ChunkWriter } from './chunks.ts'
-import { keysOfVersion, type Manifest, type StateKeys, stateKeys, summaryOf, type VersionRecord } from './layout.ts'
+import {
+  chunkKeys,
+  keysOfVersion,
+  type Manifest,
+  type StateKeys,
+  stateKeys,
+  summaryOf,
+  type VersionRecord,
+} from './layout.ts'
 import { type Announcement, SourceError } from './source.ts'
 import { ANNOUNCE_TRIES_MAX, executed, type StoredVersions, storedVersions } from './versions.ts'
 
@@ -175,25 +183,21 @@ function chunkCounts(manifest: Manifest): VersionRecord['chunks'] {
 async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Promise<Announcement> {
   const { version, createdAt } = manifest
   const chunks = chunkCounts(manifest)
-  const possible = keysOfVersion(keys, version, chunks)
-  const [manifestKey, ...chunkKeys] =
-    manifest.compiledBy === undefined ? possible.filter(key => !key.endsWith(':compiled')) : possible
-  assert(
-    manifestKey !== undefined && chunkKeys.length <= 2 * LIMITS.chunksMax,
-    'a version has a bounded number of chunks',
-  )
+  const possible = chunkKeys(keys, version, chunks)
+  const written = manifest.compiledBy === undefined ? possible.filter(key => !key.endsWith(':compiled')) : possible
+  assert(written.length <= 2 * LIMITS.chunksMax, 'a version has a bounded number of chunks')
   for (let tries = 0; tries < ANNOUNCE_TRIES_MAX; tries++) {
     // Watched: another publish moves the number, and a full cache may evict a chunk before it is announced.
-    await redis.watch(keys.announced, ...chunkKeys)
-    if (chunkKeys.length > 0 && (await redis.exists(...chunkKeys)) !== chunkKeys.length) {
+    await redis.watch(keys.announced, ...written)
+    if (written.length > 0 && (await redis.exists(...written)) !== written.length) {
       await redis.unwatch()
       throw new SourceError('version-incomplete', `${version}: the cache lost a part before it was announced`)
     }
     const { announced, pinned } = await storedVersions(redis, keys)
     const number = (announced?.number ?? 0) + 1
     const record: VersionRecord = { number, ...recordsAndBytes(manifest), createdAt, chunks }
-    const transaction = redis.multi().set(manifestKey, JSON.stringify(manifest))
-    for (const key of chunkKeys) transaction.persist(key)
+    const transaction = redis.multi().set(keys.manifest(version), JSON.stringify(manifest))
+    for (const key of written) transaction.persist(key)
     transaction.hset(keys.versions, version, JSON.stringify(record))
     const shown = pinned && announced !== undefined ? announced.version : version
     transaction.hset(keys.announced, 'number', number, 'version', shown, 'at', createdAt)

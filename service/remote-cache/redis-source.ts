@@ -2,6 +2,7 @@ import { LIMITS } from '../limits.ts'
 import { DOCUMENT_KIND_NAMES, type DocumentKindName } from '../state/documents.ts'
 import { sha256Of } from './chunks.ts'
 import { CacheConnection, type ConnectionOptions } from './connection.ts'
+import { readDeltas } from './deltas.ts'
 import {
   ANNOUNCEMENT_FIELDS,
   type Manifest,
@@ -15,10 +16,12 @@ import {
 import {
   type Announcement,
   CompiledRecords,
+  type DeltaChain,
   type OpenSource,
   type ReadFrom,
   type RecordBatch,
   SourceError,
+  type StoredDelta,
   type VersionSummary,
 } from './source.ts'
 
@@ -85,6 +88,10 @@ export class RedisSource implements OpenSource {
       const records = fetch.compiled ? new CompiledRecords(bytes) : bytes
       yield { kind, records, count, file: kind, firstRecord, bytes: bytes.length }
     }
+  }
+
+  deltas(version: string, after: DeltaChain, end: DeltaChain): AsyncIterable<StoredDelta> {
+    return readDeltas(commands => this.#connection.run(commands), this.#keys.deltas(version), after, end)
   }
 
   close(): void {

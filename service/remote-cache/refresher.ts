@@ -1,19 +1,33 @@
-/** Keeps a task on the announced version: look → plan → load → hand on, for ever, through everything that fails. */
+/** Keeps a task on what is announced: look → plan → load or take deltas → swap, for ever, through all that fails. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../foundation/clock.ts'
 import type { PickIndex } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
+import type { ReadReport, RecordProblem } from '../state/validate.ts'
+import { NO_DELTAS } from './deltas.ts'
 import { type BatchReader, type LoadProgress, type LoadReport, loadVersion } from './loader.ts'
-import { type Announcement, type ReadFrom, SourceError, type SourceErrorCode, type StateSource } from './source.ts'
+import {
+  type Announcement,
+  type DeltaChain,
+  type ReadFrom,
+  SourceError,
+  type SourceErrorCode,
+  type StateSource,
+  type StoredDelta,
+} from './source.ts'
 
 /** What to do about an announcement; decided before anything happens. */
 export type UpdatePlan =
   | { readonly kind: 'up-to-date' }
   | { readonly kind: 'keep'; readonly because: 'nothing-announced' | 'refused-before' }
+  | { readonly kind: 'take-deltas'; readonly after: DeltaChain; readonly announcement: Announcement }
   | { readonly kind: 'load-snapshot'; readonly because: LoadCause; readonly announcement: Announcement }
 
-/** `number-went-back`: the cache was lost or restored; its word still counts. */
-export type LoadCause = 'first-load' | 'new-version' | 'number-went-back'
+/**
+ * `number-went-back`: the cache was lost or restored; its word still counts. `deltas-differ`: it has lost deltas that
+ * are served, or has others in their place. `gap-in-deltas`: it lacks one.
+ */
+export type LoadCause = 'first-load' | 'new-version' | 'number-went-back' | 'deltas-differ' | 'gap-in-deltas'
 
 /** What a plan follows from. */
 export interface PlanInput {
@@ -23,11 +37,16 @@ export interface PlanInput {
   readonly wasRefused: (announcement: Announcement) => boolean
 }
 
-/** Pure. A version never changes its content, so announcing the held one again is no work. */
+/** Pure. A version never changes its content, so announcing the held one again is no work: only its deltas grow. */
 export function planUpdate({ held, announced, wasRefused }: PlanInput): UpdatePlan {
   if (announced === undefined) return { kind: 'keep', because: 'nothing-announced' }
-  if (held?.version === announced.version) return { kind: 'up-to-date' }
+  const [after, end] = [held?.deltas ?? NO_DELTAS, announced.deltas ?? NO_DELTAS]
+  if (held?.version === announced.version && after.digest === end.digest) return { kind: 'up-to-date' }
   if (wasRefused(announced)) return { kind: 'keep', because: 'refused-before' }
+  if (held?.version === announced.version) {
+    if (after.length < end.length) return { kind: 'take-deltas', after, announcement: announced }
+    return { kind: 'load-snapshot', because: 'deltas-differ', announcement: announced }
+  }
   if (held === undefined) return { kind: 'load-snapshot', because: 'first-load', announcement: announced }
   const because = announced.number < held.number ? 'number-went-back' : 'new-version'
   return { kind: 'load-snapshot', because, announcement: announced }
@@ -55,7 +74,18 @@ export type RefreshEvent =
       readonly kind: 'version-loaded'
       readonly announcement: Announcement
       readonly report: LoadReport
-      /** What onLoaded took. */
+      /** What building, its deltas and the swap took. */
+      readonly buildMs: number
+    }
+  | {
+      readonly kind: 'deltas-taken'
+      /** Up to where. */
+      readonly announcement: Announcement
+      readonly deltas: number
+      readonly chars: number
+      /** Of records that were refused, each named by its delta. */
+      readonly problems: readonly RecordProblem[]
+      readonly fetchMs: number
       readonly buildMs: number
     }
   | {
@@ -72,13 +102,25 @@ export interface RefresherParts<R extends BatchReader> {
   readonly source: StateSource
   /** Called for each load. @param isFirst nothing is served yet, so that nothing is disturbed by haste */
   readonly openReader: (isFirst: boolean) => R
-  /** Builds and swaps. A throw refuses the version, and the previous one serves on. */
+  /** Builds aside. A throw refuses the version, and the previous one serves on. */
   readonly onLoaded: (reader: R, report: LoadReport) => void | Promise<void>
+  /** Takes the next delta of what was built last, aside. A throw refuses it. */
+  readonly onDelta: (stored: StoredDelta) => ReadReport
+  /** Everything built and taken is to be served. A throw refuses it, and what was served before serves on. */
+  readonly swap: () => Promise<void>
   /** Must not throw. */
   readonly onEvent: (event: RefreshEvent) => void
   readonly clock: Clock
   readonly pickIndex: PickIndex
   readonly pollMs: number
+}
+
+/** Deltas that were applied and are not served yet. */
+interface Taken {
+  readonly chain: DeltaChain
+  readonly chars: number
+  readonly problems: readonly RecordProblem[]
+  readonly fetchMs: number
 }
 
 /** Where the refresher stands; for readiness and for the age of state. Times are the clock's monotonic ones. */
@@ -105,6 +147,8 @@ export class Refresher<R extends BatchReader> {
   #answeredMs: number | undefined
   #unreachable: { sinceMs: number; code: SourceErrorCode; failures: number } | undefined
   #toldNothing = false
+  /** Whether what was built last is what is served. */
+  #takesDeltas = false
   #loop: Promise<void> | undefined
 
   constructor(parts: RefresherParts<R>) {
@@ -148,6 +192,7 @@ export class Refresher<R extends BatchReader> {
       })
       this.#noteNothing(plan.kind === 'keep' && plan.because === 'nothing-announced')
       if (plan.kind === 'load-snapshot') await this.#load(plan.announcement, plan.because)
+      if (plan.kind === 'take-deltas') await this.#take(plan.announcement, plan.after)
       return this.#pollMs()
     } catch (error) {
       return this.#abort.signal.aborted ? 0 : this.#noteFailure(error)
@@ -168,7 +213,7 @@ export class Refresher<R extends BatchReader> {
   }
 
   async #loadFrom(from: ReadFrom, announcement: Announcement): Promise<void> {
-    const { source, clock, openReader, onLoaded, onEvent } = this.#parts
+    const { source, clock, openReader, onLoaded, onDelta, swap, onEvent } = this.#parts
     const { signal } = this.#abort
     let report: LoadReport | undefined
     const reader = openReader(this.#held === undefined)
@@ -181,6 +226,11 @@ export class Refresher<R extends BatchReader> {
       }
       const startMs = clock.monotonicMs()
       await onLoaded(reader, report)
+      // From here on deltas go onto what was built: what is served now takes no more of them.
+      this.#takesDeltas = false
+      for await (const stored of this.#deltas(announcement, NO_DELTAS)) onDelta(stored)
+      await swap()
+      this.#takesDeltas = true
       this.#held = announcement
       onEvent({ kind: 'version-loaded', announcement, report, buildMs: clock.monotonicMs() - startMs })
     } catch (error) {
@@ -193,6 +243,56 @@ export class Refresher<R extends BatchReader> {
     } finally {
       await reader.close()
     }
+  }
+
+  /**
+   * Takes what has come since. Deltas before one that cannot be had are served; for what cannot be had at all, and when
+   * the swap fails, only a snapshot is known to be right.
+   */
+  async #take(announcement: Announcement, after: DeltaChain): Promise<void> {
+    if (!this.#takesDeltas) return await this.#load(announcement, 'gap-in-deltas')
+    const { clock, onDelta } = this.#parts
+    const taken = { chain: after, chars: 0, problems: [] as RecordProblem[], fetchMs: 0 }
+    let mark = clock.monotonicMs()
+    let failure: unknown
+    try {
+      for await (const stored of this.#deltas(announcement, after)) {
+        taken.fetchMs += clock.monotonicMs() - mark
+        taken.problems.push(...onDelta(stored).problems)
+        taken.chain = stored.chain
+        taken.chars += stored.chars
+        mark = clock.monotonicMs()
+      }
+    } catch (error) {
+      failure = error
+    }
+    if (taken.chain !== after && !(await this.#swapTaken(announcement, after, taken))) failure ??= new Error('no swap')
+    if (failure === undefined) return
+    if (this.#abort.signal.aborted || (failure instanceof SourceError && failure.retry)) throw failure
+    await this.#load(announcement, 'gap-in-deltas')
+  }
+
+  /** @returns false when the swap failed: then what was taken is not served. */
+  async #swapTaken(announcement: Announcement, after: DeltaChain, taken: Taken): Promise<boolean> {
+    const { clock, swap, onEvent } = this.#parts
+    const startMs = clock.monotonicMs()
+    try {
+      await swap()
+    } catch {
+      // The load that follows fails in the same way, and tells why.
+      this.#takesDeltas = false
+      return false
+    }
+    this.#held = { ...announcement, deltas: taken.chain }
+    const { chars, problems, fetchMs } = taken
+    const deltas = taken.chain.length - after.length
+    const buildMs = clock.monotonicMs() - startMs
+    onEvent({ kind: 'deltas-taken', announcement: this.#held, deltas, chars, problems, fetchMs, buildMs })
+    return true
+  }
+
+  #deltas({ version, deltas }: Announcement, after: DeltaChain): AsyncIterable<StoredDelta> | readonly StoredDelta[] {
+    return deltas === undefined ? [] : this.#parts.source.deltas(version, after, deltas)
   }
 
   #refuse(announcement: Announcement, code: RefusalCode, more: { message: string; report?: LoadReport }): void {
@@ -250,6 +350,6 @@ export class Refresher<R extends BatchReader> {
   }
 }
 
-function keyOf({ number, version }: Announcement): string {
-  return `${number} ${version}`
+function keyOf({ number, version, deltas }: Announcement): string {
+  return `${number} ${version} ${deltas?.digest ?? ''}`
 }

@@ -1,3 +1,4 @@
+import type { Delta } from '../state/delta.ts'
 import type { DocumentKindName } from '../state/documents.ts'
 
 /** What a tenant's tasks are asked to serve. */
@@ -6,6 +7,23 @@ export interface Announcement {
   readonly number: number
   /** Names one complete version. Its content never changes. */
   readonly version: string
+  /** Which changes of single records come on top of it; none where this is missing. */
+  readonly deltas?: DeltaChain
+}
+
+/** The deltas of a version up to one of them: how many, and a digest over all, which tells them from any others. */
+export interface DeltaChain {
+  readonly length: number
+  /** Of the digest before and the delta's text, 64 hexadecimal digits; '' before the first. */
+  readonly digest: string
+}
+
+/** One delta of a version, as it was stored. */
+export interface StoredDelta {
+  /** Up to this one, which is number `chain.length`. */
+  readonly chain: DeltaChain
+  readonly delta: Delta
+  readonly chars: number
 }
 
 /**
@@ -63,6 +81,8 @@ export interface StateSource {
   summary(version: string, from?: ReadFrom): Promise<VersionSummary>
   /** Reads ahead while the caller works, within LIMITS.chunksInFlightMax. Each batch has its right checksum. */
   read(version: string, from?: ReadFrom): AsyncIterable<RecordBatch>
+  /** The deltas of a version after one position up to another, each the very next, or an error. */
+  deltas(version: string, after: DeltaChain, end: DeltaChain): AsyncIterable<StoredDelta>
 }
 
 /** A source with something to let go of, such as a connection. */
@@ -86,6 +106,8 @@ const SOURCE_ERRORS = {
   'version-incomplete': { retry: false, meaning: 'a part of the version is not there' },
   'manifest-invalid': { retry: false, meaning: 'the manifest of the version is not of our layout' },
   'compiled-unusable': { retry: true, meaning: 'what the publisher compiled cannot be used; the records can' },
+  'delta-missing': { retry: false, meaning: 'a delta of the version is not there' },
+  'delta-corrupt': { retry: false, meaning: 'a delta of the version differs from its digest, or is none' },
   'chunk-corrupt': { retry: false, meaning: 'a part of the version differs from its manifest' },
 } as const satisfies Record<string, { readonly retry: boolean; readonly meaning: string }>
 

@@ -1,7 +1,15 @@
 /** Which versions of a tenant are stored, and moving its announcement between them: pin, unpin, roll back. */
 import type { ChainableCommander, Redis } from 'ioredis'
 import { type Clock, systemClock } from '../foundation/clock.ts'
-import { ANNOUNCEMENT_FIELDS, parseAnnouncement, type StateKeys, stateKeys, type VersionRecord } from './layout.ts'
+import { lastDelta } from './deltas.ts'
+import {
+  ANNOUNCEMENT_FIELDS,
+  chainText,
+  parseAnnouncement,
+  type StateKeys,
+  stateKeys,
+  type VersionRecord,
+} from './layout.ts'
 import { type Announcement, SourceError } from './source.ts'
 
 /** One version that is stored. */
@@ -59,11 +67,12 @@ export const ANNOUNCE_TRIES_MAX = 10
  * @throws SourceError `cache-answer` for a record that is not of our layout
  */
 export async function storedVersions(redis: Redis, keys: StateKeys): Promise<StoredVersions> {
-  const [number = null, version = null, pinned] = await redis.hmget(keys.announced, ...ANNOUNCEMENT_FIELDS, 'pinned')
+  const fields = await redis.hmget(keys.announced, ...ANNOUNCEMENT_FIELDS, 'pinned')
+  const pinned = fields.pop()
   const texts = Object.entries(await redis.hgetall(keys.versions))
   const versions = texts.map(([name, text]) => ({ version: name, record: parseRecord(name, text) }))
   versions.sort((left, right) => right.record.number - left.record.number)
-  return { announced: parseAnnouncement([number, version]), pinned: pinned === '1', versions }
+  return { announced: parseAnnouncement(fields), pinned: pinned === '1', versions }
 }
 
 function parseRecord(version: string, text: string): VersionRecord {
@@ -125,7 +134,8 @@ export async function moveAnnouncement(
     const number = (stored.announced?.number ?? 0) + 1
     const pinned = move.kind === 'pin'
     const at = new Date(clock.nowMs()).toISOString()
-    const fields = ['number', number, 'version', version, 'at', at, 'pinned', pinned ? '1' : '0']
+    const deltas = chainText(version, await lastDelta(redis, keys.deltas(version)))
+    const fields = ['number', number, 'version', version, 'at', at, 'pinned', pinned ? '1' : '0', 'deltas', deltas]
     if (await executed(redis.multi().hset(keys.announced, ...fields)))
       return { from: stored.announced, to: { number, version }, pinned }
   }

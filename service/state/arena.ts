@@ -117,7 +117,7 @@ export class ArenaPool {
     this.#announced = slot
   }
 
-  /** The announced catalog was not taken: the one before it serves on, if there was one. */
+  /** Another slot is announced again, or none: the catalog that was is not taken, or has no successor. */
   revert(before: 0 | 1 | undefined): void {
     this.#announced = before
   }

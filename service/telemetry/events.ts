@@ -21,6 +21,7 @@ export const EVENTS = {
   },
   'state-loading': { meaning: 'A version is being loaded; about one line a second.' },
   'state-loaded': { meaning: 'A version was loaded and serves.' },
+  'deltas-taken': { meaning: 'Changes of single records were taken and serve.' },
   'state-refused': {
     meaning: 'A version was refused whole; the last good one serves on.',
     remedy: 'Correct the documents and publish again.',

@@ -143,6 +143,7 @@ export const COUNTERS = {
     meaning: 'Operations on the spend ledger or the event stream that failed or took too long; they are sent again.',
   },
   stateLoads: { name: 'state_loads', unit: 'count', meaning: 'Versions that were loaded and swapped in.' },
+  deltas: { name: 'deltas_taken', unit: 'count', meaning: 'Changes of single records that were taken and serve.' },
   stateRefusals: { name: 'state_refusals', unit: 'count', meaning: 'Versions that were refused whole.' },
   recordRefusals: {
     name: 'record_refusals',
@@ -184,6 +185,7 @@ export const HISTOGRAMS = {
   loopLag: { name: 'loop_lag', unit: 'seconds', meaning: 'How late the event loops of all threads came to a timer.' },
   gcPause: { name: 'gc_pause', unit: 'seconds', meaning: 'Garbage collection pauses of all threads.' },
   stateLoadTime: { name: 'state_load_time', unit: 'seconds', meaning: 'From an announced version to its swap.' },
+  deltaTime: { name: 'delta_time', unit: 'seconds', meaning: 'Fetching deltas, building their overlay and its swap.' },
 } as const satisfies Record<string, Signal>
 
 /** Gauges of the whole task. The control thread sets them. */
@@ -191,6 +193,12 @@ export const TASK_GAUGES = {
   ready: { name: 'ready', unit: 'none', meaning: '1 while the readiness check passes, else 0.' },
   stateVersion: { name: 'state_version', unit: 'none', meaning: 'Announcement number of the catalog that serves.' },
   stateAge: { name: 'state_age', unit: 'seconds', meaning: 'Since the state was last known to be the announced one.' },
+  deltas: { name: 'deltas', unit: 'count', meaning: 'Deltas of the version that serves.' },
+  overlayLineItems: {
+    name: 'overlay_line_items',
+    unit: 'count',
+    meaning: 'Line items that deltas have changed and that serve.',
+  },
   lineItems: { name: 'line_items', unit: 'count', meaning: 'Line items in the catalog that serves.' },
   arenaBytes: { name: 'arena_bytes', unit: 'bytes', meaning: 'Shared memory held by catalogs, current and next.' },
   memoryRss: { name: 'memory_rss', unit: 'bytes', meaning: 'Resident memory of the task.' },

@@ -26,6 +26,7 @@ const WIRING: readonly string[] = [
   'bid-thread.ts',
   'state-events.ts',
   'catalog-load.ts',
+  'next-state.ts',
   'loader-thread.ts',
   'chunk-collector.ts',
 ]

@@ -26,6 +26,7 @@ const STATE_KEY_MEANINGS: Readonly<Record<keyof StateKeys, readonly [type: strin
   versions: ['hash', 'Version → its record as JSON: what is stored, for listing and removal.'],
   manifest: ['string', 'Manifest of a version as JSON: its chunks with their checksums. Written last.'],
   chunk: ['string', 'Chunk i of one kind of document: one JSON record per line.'],
+  deltas: ['stream', 'Changes of single records of a version: entry n-0 is the n-th.'],
   compiled: ['string', 'What the publisher made of chunk i, for tasks of its very release. May be missing.'],
 }
 
@@ -80,6 +81,7 @@ function keysTable(): string {
     manifest: keys.manifest('<version>'),
     chunk: keys.chunk('<version>', anyKind, 0).replace(/0$/, '<i>'),
     compiled: keys.compiled('<version>', anyKind, 0).replace(':0:', ':<i>:'),
+    deltas: keys.deltas('<version>'),
   }
   const names = Object.keys(named) as (keyof StateKeys)[]
   return table(

@@ -25,7 +25,8 @@ const blocks = [createRecorderBlock(), createRecorderBlock()]
 const lost: string[] = []
 const logged: string[] = []
 const threads = new BidThreads({
-  ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000, slabBytes: 16 * MIB },
+  ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000 },
+  ...{ slabBytes: 16 * MIB, overlaySlabBytes: MIB },
   notices: { publicUrl: undefined, keys: [], priceKeys: [] },
   onNotice: async () => false,
   recorderBlocks: blocks,
@@ -91,7 +92,7 @@ describe('two bid threads', () => {
     const seen = await load.stop()
     expect(seen.failed).toBe(0)
     expect([...seen.statuses.keys()]).toEqual([200])
-    expect(threads.serving?.announcement).toBe(announcement)
+    expect(threads.serving?.base.header.announcement).toBe(announcement)
   })
 
   test('serve on with the catalog before one that is refused', async () => {
