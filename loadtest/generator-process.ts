@@ -3,7 +3,14 @@ import { fileURLToPath } from 'node:url'
 import type { AnswerFindings } from './answer-check.ts'
 import type { CapacityResult } from './capacity.ts'
 import { type Placement, placed } from './cpu.ts'
-import type { CapacityTask, GeneratorReply, GeneratorTask, OpenLoopTask, WorkloadSource } from './generator.ts'
+import type {
+  CapacityTask,
+  ExchangeReport,
+  GeneratorReply,
+  GeneratorTask,
+  OpenLoopTask,
+  WorkloadSource,
+} from './generator.ts'
 import type { Goodput } from './goodput.ts'
 import { Histogram } from './histogram.ts'
 import type { OpenLoopResult } from './open-loop.ts'
@@ -13,6 +20,13 @@ import type { SeriesPoint } from './series.ts'
 export type OnProgress = (share: number, newest: SeriesPoint | undefined) => void
 
 type Reply<K extends GeneratorReply['kind']> = Extract<GeneratorReply, { readonly kind: K }>
+
+/** A run, and everything that was found in its answers. */
+export type RunFindings = OpenLoopResult & {
+  readonly findings: AnswerFindings
+  readonly goodput: Goodput<Histogram> | undefined
+  readonly exchange: ExchangeReport | undefined
+}
 
 /** A load generator in a process of its own. One task at a time. */
 export class GeneratorProcess {
@@ -38,15 +52,16 @@ export class GeneratorProcess {
   }
 
   /** Runs an open loop; `onProgress` is called about four times a second. */
-  async openLoop(
-    task: OpenLoopTask,
-    onProgress: OnProgress = () => {},
-  ): Promise<OpenLoopResult & { readonly findings: AnswerFindings; readonly goodput: Goodput<Histogram> | undefined }> {
-    const { result, findings, goodput } = await this.#perform({ kind: 'open-loop', ...task }, 'open-loop', onProgress)
+  async openLoop(task: OpenLoopTask, onProgress: OnProgress = () => {}): Promise<RunFindings> {
+    const { result, findings, goodput, exchange } = await this.#perform(
+      { kind: 'open-loop', ...task },
+      'open-loop',
+      onProgress,
+    )
     const latencyUs = Histogram.from(result.latencyUs)
     const steps = goodput?.steps.map(step => ({ ...step, bidLatencyUs: Histogram.from(step.bidLatencyUs) }))
     return {
-      ...{ ...result, latencyUs, sendLagUs: Histogram.from(result.sendLagUs), findings },
+      ...{ ...result, latencyUs, sendLagUs: Histogram.from(result.sendLagUs), findings, exchange },
       goodput: goodput && { ...goodput, steps: steps ?? [] },
     }
   }

@@ -5,13 +5,15 @@
 import { AnswerCheck, type AnswerCheckOptions, type AnswerFindings } from './answer-check.ts'
 import type { ArrivalPlan } from './arrivals.ts'
 import { type CapacityResult, measureCapacity } from './capacity.ts'
+import { type BooksVerdict, rulesOf } from './exchange-books.ts'
 import { type Goodput, GoodputLog } from './goodput.ts'
 import type { HistogramData } from './histogram.ts'
 import { postRequest } from './http-response.ts'
 import { loopbackTarget } from './loopback.ts'
+import { type ExchangeFindings, MockExchange } from './mock-exchange.ts'
 import { type OpenLoopOptions, type OpenLoopResult, runOpenLoop } from './open-loop.ts'
 import type { SeriesPoint } from './series.ts'
-import { readTenantRecords } from './tenant-records.ts'
+import { readTenantRecords, type TenantRecords } from './tenant-records.ts'
 import { recordedWorkload, type TenantTraffic, tenantWorkload, type WorkloadRequest } from './workload.ts'
 
 /** Where the requests come from. */
@@ -30,7 +32,12 @@ export interface OpenLoopTask extends ArrivalPlan {
   readonly check: AnswerCheckOptions
   /** Count what is worth something to an exchange that waits so long. */
   readonly goodputWithinMs?: number
+  /** Buy what is bid, and keep books: see MockExchange. Only for traffic of a tenant. */
+  readonly exchange?: { readonly seed: number }
 }
+
+/** What the mock exchange found in a run, and its books against the documents' budgets. */
+export type ExchangeReport = ExchangeFindings & { readonly books: BooksVerdict }
 
 /** A closed-loop run against a tenant's path. */
 export interface CapacityTask {
@@ -57,6 +64,7 @@ export type GeneratorReply =
       readonly result: Plain<OpenLoopResult>
       readonly findings: AnswerFindings
       readonly goodput: Goodput<HistogramData> | undefined
+      readonly exchange: ExchangeReport | undefined
     }
   | { readonly kind: 'capacity'; readonly result: Plain<CapacityResult> }
   | { readonly kind: 'progress'; readonly share: number; readonly newest: SeriesPoint | undefined }
@@ -65,9 +73,12 @@ export type GeneratorReply =
 const PROGRESS_MS = 250
 
 let workload: readonly WorkloadRequest[] = []
+/** Of the tenant whose traffic it is; undefined for recorded traffic. */
+let records: TenantRecords | undefined
 
 async function load(source: WorkloadSource): Promise<GeneratorReply> {
-  if (source.kind === 'tenant') workload = tenantWorkload(await readTenantRecords(source.directory), source)
+  records = source.kind === 'tenant' ? await readTenantRecords(source.directory) : undefined
+  if (source.kind === 'tenant') workload = tenantWorkload(records as TenantRecords, source)
   else workload = await recordedWorkload(source.file, source.exchange)
   const bytes = workload.reduce((sum, each) => sum + each.body.length, 0)
   return { kind: 'loaded', requests: workload.length, bytesMean: Math.round(bytes / Math.max(1, workload.length)) }
@@ -82,10 +93,12 @@ async function openLoop(task: OpenLoopTask): Promise<GeneratorReply> {
   const requests = workload.map(({ exchange, body }) => postRequest({ host, path: pathOf(task.url, exchange) }, body))
   const check = new AnswerCheck(workload, task.check)
   const log = task.goodputWithinMs === undefined ? undefined : new GoodputLog(task, task.goodputWithinMs)
+  const exchange = records && task.exchange && new MockExchange({ url: task.url, records, ...task.exchange })
   let toldMs = 0
   const onAnswer: OpenLoopOptions['onAnswer'] = (response, index, timing) => {
     check.look(response, index)
     log?.look(response, timing)
+    exchange?.look(response, workload[index] as WorkloadRequest)
   }
   const onProgress = (share: number, newest: SeriesPoint | undefined) => {
     log?.tick()
@@ -96,7 +109,14 @@ async function openLoop(task: OpenLoopTask): Promise<GeneratorReply> {
   }
   const result = await runOpenLoop({ ...task, requests, onAnswer, onProgress })
   const plain = { ...result, latencyUs: result.latencyUs.toJSON(), sendLagUs: result.sendLagUs.toJSON() }
-  return { kind: 'open-loop', result: plain, findings: check.findings(), goodput: log?.end() }
+  const found = { findings: check.findings(), goodput: log?.end(), exchange: exchange && (await reportOf(exchange)) }
+  return { kind: 'open-loop', result: plain, ...found }
+}
+
+async function reportOf(exchange: MockExchange): Promise<ExchangeReport> {
+  const findings = await exchange.end()
+  const { books } = exchange
+  return { ...findings, books: books.judge(records === undefined ? { budgets: [], caps: [] } : rulesOf(records)) }
 }
 
 async function capacity(task: CapacityTask): Promise<GeneratorReply> {

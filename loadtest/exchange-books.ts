@@ -1,0 +1,180 @@
+/**
+ * What an exchange knows about money and users: what it billed, and who saw what. Kept apart from everything that the
+ * service says, so that budgets and caps are judged from outside.
+ */
+import type { Budget } from '../service/state/budget-fields.ts'
+import type { TenantRecords } from './tenant-records.ts'
+
+/** One impression that was sold. Amounts are in the tenant's currency. */
+export interface Sale {
+  readonly bidId: string
+  readonly campaignId: string
+  /** Undefined where the creative is one of several line items. */
+  readonly lineItemId: string | undefined
+  readonly userId: string | undefined
+  readonly amount: number
+  readonly soldAtMs: number
+}
+
+/** How the billing notice of a sale went. */
+export interface Billing {
+  /** When the exchange first told it; undefined: never. */
+  billedAtMs: number | undefined
+  /** Whether the service acknowledged it. */
+  acknowledged: boolean
+}
+
+/** A limit that must hold, as the tenant's documents say it. */
+export interface BudgetRule {
+  readonly campaignId?: string
+  readonly lineItemId?: string
+  readonly total?: number
+  readonly daily?: number
+}
+
+/** What must hold, and when a day of the tenant begins. */
+export interface BooksRules {
+  readonly budgets: readonly BudgetRule[]
+  readonly caps: readonly CapRule[]
+  /** The day of an instant; without it that of UTC. */
+  readonly dayOf?: (atMs: number) => string
+}
+
+/** The rules that documents state. */
+export function rulesOf({ campaigns, lineItems, settings }: TenantRecords): BooksRules {
+  const day = new Intl.DateTimeFormat('en-CA', { timeZone: settings.timeZone })
+  const budgets = [
+    ...campaigns.map(({ id, budget }) => ({ campaignId: id, ...limitsOf(budget) })),
+    ...lineItems.map(({ id, budget }) => ({ lineItemId: id, ...limitsOf(budget) })),
+  ].filter(({ total, daily }) => total !== undefined || daily !== undefined)
+  return { budgets, caps: [], dayOf: atMs => day.format(atMs) }
+}
+
+function limitsOf(budget: Budget | undefined): Pick<BudgetRule, 'total' | 'daily'> {
+  const { total, daily } = budget ?? {}
+  return { ...(total === undefined ? {} : { total }), ...(daily === undefined ? {} : { daily }) }
+}
+
+/** How often one user may see one line item, or one campaign. */
+export interface CapRule {
+  readonly campaignId?: string
+  readonly lineItemId?: string
+  readonly impressionsMax: number
+  readonly periodMs: number
+}
+
+/** What the books show against the rules. */
+export interface BooksVerdict {
+  readonly sales: number
+  readonly billed: number
+  /** Everything that was billed, acknowledged or not. */
+  readonly billedAmount: number
+  readonly acknowledgedAmount: number
+  /** Budgets that were exceeded by what was billed, with how much. */
+  readonly overspent: readonly string[]
+  /** Impressions above a cap, and all impressions of what is capped. */
+  readonly aboveCap: number
+  readonly capped: number
+  /** The first few of them. */
+  readonly capExamples: readonly string[]
+}
+
+const EXAMPLES_MAX = 5
+/** Prices are floats: a part of a nano that is not money. */
+const AMOUNT_ERROR = 1e-9
+
+/** The books of one exchange. Memory: O(sales). */
+export class ExchangeBooks {
+  readonly #sales = new Map<string, Sale & Billing>()
+
+  /** Enters a sale. */
+  sell(sale: Sale): void {
+    this.#sales.set(sale.bidId, { ...sale, billedAtMs: undefined, acknowledged: false })
+  }
+
+  /** Enters that a sale was billed: once, however often it is told. */
+  bill(bidId: string, atMs: number): void {
+    const sale = this.#sales.get(bidId)
+    if (sale !== undefined) sale.billedAtMs ??= atMs
+  }
+
+  /** Enters that the service has acknowledged the bill. */
+  acknowledge(bidId: string): void {
+    const sale = this.#sales.get(bidId)
+    if (sale !== undefined) sale.acknowledged = true
+  }
+
+  /** Holds the books against rules. Cost: O(sales × rules). */
+  judge({ budgets, caps, dayOf = utcDay }: BooksRules): BooksVerdict {
+    const sales = [...this.#sales.values()]
+    const billed = sales.filter(each => each.billedAtMs !== undefined)
+    const found = caps.map(cap => aboveCap(cap, sales))
+    return {
+      sales: sales.length,
+      billed: billed.length,
+      billedAmount: sumOf(billed),
+      acknowledgedAmount: sumOf(billed.filter(each => each.acknowledged)),
+      overspent: budgets.flatMap(budget => overspent(budget, billed, dayOf)),
+      aboveCap: found.reduce((sum, each) => sum + each.examples.length, 0),
+      capped: found.reduce((sum, each) => sum + each.impressions, 0),
+      capExamples: found.flatMap(each => each.examples).slice(0, EXAMPLES_MAX),
+    }
+  }
+}
+
+/**
+ * What the service says it booked, against what was billed: a bill is booked exactly once when it was acknowledged, and
+ * at most once when it was not.
+ */
+export function bookedProblem(booked: number, { billedAmount, acknowledgedAmount }: BooksVerdict): string | undefined {
+  const error = AMOUNT_ERROR * Math.max(1, billedAmount) + 1e-6
+  if (booked > billedAmount + error) return `booked ${booked}, though only ${billedAmount} was billed`
+  if (booked < acknowledgedAmount - error) return `booked ${booked}, though ${acknowledgedAmount} was acknowledged`
+  return undefined
+}
+
+type Entry = Sale & Billing
+type Scope = Pick<BudgetRule, 'campaignId' | 'lineItemId'>
+
+function isOf(sale: Sale, { campaignId, lineItemId }: Scope): boolean {
+  return lineItemId === undefined ? sale.campaignId === campaignId : sale.lineItemId === lineItemId
+}
+
+function nameOf({ campaignId, lineItemId }: Scope): string {
+  return lineItemId === undefined ? `campaign ${campaignId}` : `line item ${lineItemId}`
+}
+
+function sumOf(sales: readonly Sale[]): number {
+  return sales.reduce((sum, each) => sum + each.amount, 0)
+}
+
+function overspent(budget: BudgetRule, billed: readonly Entry[], dayOf: (atMs: number) => string): readonly string[] {
+  const own = billed.filter(sale => isOf(sale, budget))
+  const problems: string[] = []
+  const look = (spent: number, limit: number | undefined, what: string) => {
+    if (limit !== undefined && spent > limit * (1 + AMOUNT_ERROR))
+      problems.push(`${nameOf(budget)}: ${spent.toFixed(6)} of ${limit} ${what}`)
+  }
+  look(sumOf(own), budget.total, 'in all')
+  for (const [day, sales] of Map.groupBy(own, sale => dayOf(sale.soldAtMs))) look(sumOf(sales), budget.daily, day)
+  return problems
+}
+
+function aboveCap(cap: CapRule, sales: readonly Entry[]): { impressions: number; examples: readonly string[] } {
+  // What was sold and not billed was not shown.
+  const own = sales.filter(sale => isOf(sale, cap) && sale.userId !== undefined && sale.billedAtMs !== undefined)
+  const examples: string[] = []
+  for (const [userId, seen] of Map.groupBy(own, sale => sale.userId)) {
+    const times = seen.map(sale => sale.soldAtMs).sort((a, b) => a - b)
+    for (const [index, atMs] of times.entries()) {
+      const earlier = times[index - cap.impressionsMax]
+      if (earlier !== undefined && atMs - earlier < cap.periodMs)
+        examples.push(`${nameOf(cap)}: user ${userId} saw it again after ${atMs - earlier} ms`)
+    }
+  }
+  return { impressions: own.length, examples }
+}
+
+function utcDay(atMs: number): string {
+  return new Date(atMs).toISOString().slice(0, 10)
+}

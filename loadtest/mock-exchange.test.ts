@@ -1,0 +1,174 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import { Random } from '../service/foundation/random.ts'
+import { objectFrom } from './acceptance-rules.ts'
+import { expanded, holdAuction, macroValues } from './auction.ts'
+import { labelledCounts } from './client.ts'
+import { bookedProblem, ExchangeBooks, rulesOf, type Sale } from './exchange-books.ts'
+import { postRequest } from './http-response.ts'
+import { MockExchange, type MockExchangeOptions } from './mock-exchange.ts'
+import { runOpenLoop } from './open-loop.ts'
+import { type PlantedFaults, startPlantedBidder } from './planted-bidder.ts'
+import { startService } from './service-process.ts'
+import { SAMPLE_TENANT } from './stage.ts'
+import { readTenantRecords } from './tenant-records.ts'
+import { tenantWorkload } from './workload.ts'
+
+const SEED = 7
+/** Its currency is the tenant's. */
+const EXCHANGE = 'openx'
+const closers: (() => unknown)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close()
+})
+
+const records = await readTenantRecords(SAMPLE_TENANT)
+
+/** A moment of traffic at a bidder. */
+async function played(options: Omit<MockExchangeOptions, 'records' | 'seed'>) {
+  const workload = tenantWorkload(records, { count: 400, seed: SEED, malformedShare: 0.02, exchange: EXCHANGE })
+  const exchange = new MockExchange({ ...options, records, seed: SEED })
+  const { pathname, host } = new URL(options.url)
+  const requests = workload.map(each => postRequest({ host, path: `${pathname}/openrtb2/${each.exchange}` }, each.body))
+  const plan = { arrivals: 'poisson', ratePerS: 200, durationS: 1.2, seed: SEED } as const
+  const limits = { connectionsMax: 32, timeoutMs: 2_000, sendLagP99UsMax: 1e6, ownCpuShareMax: 2 }
+  const onAnswer = (response: Parameters<MockExchange['look']>[0], index: number) => {
+    exchange.look(response, workload[index] as (typeof workload)[number])
+  }
+  await runOpenLoop({ ...plan, ...limits, url: options.url, requests, onAnswer })
+  return { exchange, findings: await exchange.end() }
+}
+
+async function planted(faults: PlantedFaults) {
+  const bidder = await startPlantedBidder(faults)
+  closers.push(() => bidder.stop())
+  const { exchange, findings } = await played({
+    url: bidder.url,
+    habits: { late: 0, lateMs: 0, twice: 0.3, never: 0.1 },
+  })
+  const cap = { campaignId: 'capped', impressionsMax: 1, periodMs: 60_000 }
+  return { findings, verdict: exchange.books.judge({ budgets: [], caps: [cap] }), booked: bidder.booked() }
+}
+
+describe('the mock exchange', () => {
+  test('buys from the service, and its books agree with what the service booked', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'mock-exchange-'))
+    closers.push(() => rm(directory, { recursive: true, force: true }))
+    const env = {
+      ...{ TENANT_ID: 'acme-outdoor', STATE_URL: `file:${SAMPLE_TENANT}`, SPEND_URL: `file:${directory}` },
+      ...{ PUBLIC_URL: 'https://ads.example', NOTICE_KEYS: `k1:${'0123456789abcdef'.repeat(4)}` },
+    }
+    const service = await startService({ env })
+    closers.push(() => process.kill(service.pid, 'SIGKILL'))
+    const { exchange, findings } = await played({
+      url: service.url,
+      habits: { late: 0.1, lateMs: 800, twice: 0.2, never: 0.1 },
+    })
+    expect(findings.brokenRules, findings.examples.join('\n')).toEqual({})
+    expect(findings.wins).toBeGreaterThan(20)
+    expect(findings.losses).toBeGreaterThan(20)
+    expect(findings.notices.statuses).toEqual({ 204: findings.notices.told })
+    const verdict = exchange.books.judge(rulesOf(records))
+    expect(verdict.billed).toBeGreaterThan(verdict.sales * 0.7)
+    expect(verdict.billed).toBeLessThan(verdict.sales)
+    const response = await fetch(`${service.adminUrl}/metrics`)
+    const booked = Number(/^bidcell_spend_total\S* (\S+)$/m.exec(await response.text())?.[1])
+    expect(bookedProblem(booked, verdict)).toBeUndefined()
+    expect((await labelledCounts(service.adminUrl, 'notices', 'kind'))?.get('billing')).toBeGreaterThan(verdict.billed)
+  })
+
+  test('finds nothing at an honest bidder', async () => {
+    const { findings, verdict, booked } = await planted({})
+    expect(findings.brokenRules, findings.examples.join('\n')).toEqual({})
+    expect(verdict).toMatchObject({ aboveCap: 0, overspent: [] })
+    expect(verdict.billed).toBeGreaterThan(10)
+    expect(bookedProblem(booked, verdict)).toBeUndefined()
+  })
+
+  test('finds a doubled billing', async () => {
+    const { verdict, booked } = await planted({ booksTwice: true })
+    expect(bookedProblem(booked, verdict)).toContain('though only')
+  })
+
+  test('finds a capped user who is served again', async () => {
+    const { verdict } = await planted({ forgetsUsers: true })
+    expect(verdict.aboveCap).toBeGreaterThan(0)
+    expect(verdict.capExamples[0]).toContain('campaign capped: user u-')
+  })
+})
+
+describe('its books', () => {
+  const sale = (bidId: string, amount: number, soldAtMs: number): Sale => {
+    return { bidId, amount, soldAtMs, campaignId: 'c', lineItemId: 'l', userId: 'u' }
+  }
+
+  test('show budgets that were exceeded, in all and by day, by what was billed only', () => {
+    const books = new ExchangeBooks()
+    const days = ['2026-11-20T23:00Z', '2026-11-21T01:00Z', '2026-11-21T02:00Z', '2026-11-21T03:00Z'].map(Date.parse)
+    for (const [index, atMs] of days.entries()) books.sell(sale(`b${index}`, 1, atMs))
+    for (const index of [0, 1, 2]) books.bill(`b${index}`, days[index] as number)
+    books.bill('b1', Date.now())
+    expect(books.judge({ budgets: [{ campaignId: 'c', total: 3, daily: 2 }], caps: [] }).overspent).toEqual([])
+    expect(books.judge({ budgets: [{ campaignId: 'c', total: 2.5 }], caps: [] }).overspent).toHaveLength(1)
+    expect(books.judge({ budgets: [{ lineItemId: 'l', daily: 1.5 }], caps: [] }).overspent).toEqual([
+      'line item l: 2.000000 of 1.5 2026-11-21',
+    ])
+    expect(books.judge({ budgets: [{ lineItemId: 'other', daily: 0.1 }], caps: [] }).overspent).toEqual([])
+  })
+
+  test('take a bill that was not acknowledged as one that may be booked or not', () => {
+    const books = new ExchangeBooks()
+    for (const id of ['a', 'b']) {
+      books.sell(sale(id, 0.25, 0))
+      books.bill(id, 0)
+    }
+    books.acknowledge('a')
+    const verdict = books.judge({ budgets: [], caps: [] })
+    for (const booked of [0.25, 0.5]) expect(bookedProblem(booked, verdict)).toBeUndefined()
+    expect(bookedProblem(0.2, verdict)).toContain('0.25 was acknowledged')
+    expect(bookedProblem(0.75, verdict)).toContain('only 0.5 was billed')
+  })
+})
+
+describe('its auction', () => {
+  const bid = { id: 'x', impid: '1', price: 4 }
+  const impression = { id: '1', bidfloor: 1 }
+
+  test.each([
+    ['first price', 1, 4, 4],
+    ['second price', 2, 1.01, 4],
+  ])('charges what the rule says: %s', (_, at, least, most) => {
+    const random = new Random(SEED)
+    let wins = 0
+    for (let round = 0; round < 300; round++)
+      for (const { won, clearingPrice, minToWin } of holdAuction({ at, imp: [impression] }, [bid], random)) {
+        expect(minToWin).toBeGreaterThan(1)
+        if (!won) {
+          expect(clearingPrice).toBeGreaterThanOrEqual(4)
+          continue
+        }
+        wins++
+        expect(clearingPrice).toBeGreaterThanOrEqual(least)
+        expect(clearingPrice).toBeLessThanOrEqual(most)
+      }
+    expect(wins).toBeGreaterThan(200)
+    expect(wins).toBeLessThan(300)
+  })
+
+  test('lets a deal of an agreed price win, at that price', () => {
+    const deal = { ...impression, pmp: { deals: [{ id: 'd', at: 3, bidfloor: 2.5 }] } }
+    const bids = [bid, { ...bid, id: 'y', dealid: 'd', price: 3 }]
+    const [first, second] = holdAuction({ at: 1, imp: [deal] }, bids, new Random(SEED))
+    expect(first).toMatchObject({ bid: { id: 'y' }, won: true, clearingPrice: 2.5 })
+    expect(second).toMatchObject({ bid: { id: 'x' }, won: false, lossReason: 103 })
+  })
+
+  test('fills macros, encoded ones too, and leaves none', () => {
+    const [outcome] = holdAuction({ id: 'r&1', at: 1, imp: [impression] }, [{ ...bid, price: 1e6 }], new Random(1))
+    const values = macroValues(outcome!, objectFrom({ id: 'r&1' }), objectFrom({ cur: 'EUR' }), 's')
+    const names = ['ID', 'PRICE', 'PRICE:B64', 'CURRENCY', 'X'].map(name => `\${AUCTION_${name}}`)
+    expect(expanded(names.join(' '), values)).toBe('r%261 1000000 MTAwMDAwMA%3D%3D EUR ')
+  })
+})
