@@ -12,6 +12,7 @@ afterAll(async () => {
 /** Sizes that people see, with the window they see them in. */
 const DESKTOP = { width: 1_100, height: 820 }
 const PHONE = { width: 390, height: 820 }
+const PIXEL_PHONE = { os: 'Android', osv: '14', make: 'Google', model: 'Pixel 8', devicetype: 4, connectiontype: 2 }
 const PLACES = [
   { size: '300x250', window: DESKTOP },
   { size: '728x90', window: DESKTOP },
@@ -87,6 +88,40 @@ describe("an agency's tag", () => {
     await image.click()
     expect((await opened).url()).toBe('https://www.popcornclub.example/join')
     await page.close()
+  })
+})
+
+describe('an ad that is played', () => {
+  test('goes where its framework is, takes taps, and opens the store by the framework', async () => {
+    const request = { site: undefined, app: { bundle: 'com.wordloom.daily' }, device: { ...PIXEL_PHONE } }
+    const banner = { w: 320, h: 480, api: [5] }
+    const bid = await rig.bid('bluebird-games', { banner, instl: 1 }, request)
+    expect(bid).toMatchObject({ crid: 'bg-playable-320x480', apis: [5] })
+    const page = await rig.page(PHONE)
+    await stageOf(page).banner(bid.adm, 320, 480)
+    const inside = page.frameLocator('#place iframe')
+    await inside.locator('.g').first().waitFor()
+    await rig.drawn(page)
+    await page.screenshot({ path: screenshot('banner-playable') })
+    for (const left of ['2 to go', '1 to go', 'The island flies!']) {
+      await inside.locator('.g:enabled').first().click()
+      expect(await inside.locator('h1').textContent()).toBe(left)
+    }
+    await page.screenshot({ path: screenshot('banner-played') })
+    const opened = page.waitForEvent('popup')
+    await inside.locator('#c').click()
+    const landing = new URL((await opened).url())
+    expect([landing.host, landing.searchParams.get('from')]).toEqual([
+      'www.bluebird-games.example',
+      'com.wordloom.daily',
+    ])
+    await page.close()
+  })
+
+  test('is not bid where nothing says that its framework is there', async () => {
+    const request = { site: undefined, app: { bundle: 'com.wordloom.daily' }, device: { ...PIXEL_PHONE } }
+    const bid = await rig.bid('bluebird-games', { banner: { w: 320, h: 480 }, instl: 1 }, request)
+    expect(bid.crid).toBe('bg-320x480')
   })
 })
 

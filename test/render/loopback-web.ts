@@ -1,5 +1,6 @@
 /** All of the internet that the browser sees: one HTTPS server on loopback behind every host name. */
 import { readFile } from 'node:fs/promises'
+import { type IncomingMessage, request as openRequest, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import { stripTypeScriptTypes } from 'node:module'
 import type { AddressInfo } from 'node:net'
@@ -12,11 +13,13 @@ export interface WebFile {
   readonly body: Buffer
 }
 
-/** A request that was no file: a tracker was called, or a landing page opened. */
+/** A request that was no file: a tracker was called, a landing page opened, or a service of ours told. */
 export interface Hit {
   readonly host: string
   readonly path: string
   readonly query: Readonly<Record<string, string>>
+  /** What a service of ours answered. */
+  readonly status?: number
 }
 
 /** The server. */
@@ -31,14 +34,28 @@ export interface LoopbackWeb {
 
 /** Hosts whose files lie in page/. */
 export const PAGE_HOST = 'www.ridgepost.example'
+/** Leads to the services, by the path's first part: the tenant. */
+export const BALANCER_HOST = 'bids.endpoint.example'
+const PAGE_FILES: Readonly<Record<string, string>> = {
+  '/': './page/publisher.html',
+  '/mraid.js': './page/mraid.ts',
+}
 const PAGE_MIMES: Readonly<Record<string, string>> = { html: 'text/html; charset=utf-8', ts: 'text/javascript' }
 const PIXEL = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64')
 /** Trackers that are called once too often are called within this time. */
 const SETTLE_MS = 150
 const HITS_LIMIT_MS = 15_000
 
-/** @param files what the other hosts have, by host and path; what they lack is a hit */
-export async function openLoopbackWeb(files: (address: string) => Promise<WebFile | undefined>): Promise<LoopbackWeb> {
+/** What is behind the host names. */
+export interface WebContent {
+  /** What hosts have, by host and path; what they lack is a hit. */
+  files(address: string): Promise<WebFile | undefined>
+  /** The port of a tenant's service. */
+  servicePort(tenant: string): number | undefined
+}
+
+/** Listens. The certificate is of nobody: the browser is told not to mind. */
+export async function openLoopbackWeb({ files, servicePort }: WebContent): Promise<LoopbackWeb> {
   const { certFile, keyFile } = await makeCertificates()
   const hits: Hit[] = []
   const answer = async (host: string, target: string): Promise<WebFile> => {
@@ -55,6 +72,10 @@ export async function openLoopbackWeb(files: (address: string) => Promise<WebFil
   }
   const keys = { cert: await readFile(certFile), key: await readFile(keyFile) }
   const server = createServer(keys, (request, response) => {
+    if (request.headers.host === BALANCER_HOST) {
+      passOn(request, response, { port: servicePort(request.url?.split('/')[1] ?? ''), hits })
+      return
+    }
     answer(request.headers.host ?? '', request.url ?? '/')
       .then(({ mime, body }) => response.writeHead(200, headersOf(mime, body)).end(body))
       .catch((error: unknown) => response.writeHead(404, { 'Content-Type': 'text/plain' }).end(String(error)))
@@ -79,6 +100,24 @@ export async function openLoopbackWeb(files: (address: string) => Promise<WebFil
   }
 }
 
+/** As the load balancer does it: the path stays as it is. A hit's path is what is told, without the token. */
+function passOn(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { port, hits }: { port: number | undefined; hits: Hit[] },
+): void {
+  const { url = '/', method, headers } = request
+  const sent = openRequest({ host: '127.0.0.1', port, path: url, method, headers }, answer => {
+    const [, , ...told] = url.split('?')[0]!.split('/')
+    const query = Object.fromEntries(new URL(url, `https://${BALANCER_HOST}`).searchParams)
+    hits.push({ host: BALANCER_HOST, path: told.slice(0, 2).join('/'), query, status: answer.statusCode ?? 0 })
+    response.writeHead(answer.statusCode ?? 502, answer.headers)
+    answer.pipe(response)
+  })
+  sent.on('error', error => response.writeHead(502).end(String(error)))
+  request.pipe(sent)
+}
+
 /** Wrappers are fetched by scripts of another origin, and so allowed by VAST's rules. */
 function headersOf(mime: string, body: Buffer) {
   const headers = { 'Content-Type': mime, 'Content-Length': body.length, 'Access-Control-Allow-Origin': '*' }
@@ -87,8 +126,8 @@ function headersOf(mime: string, body: Buffer) {
 
 /** TypeScript goes out without its types, as Node itself runs it. */
 async function pageFile(path: string): Promise<WebFile> {
-  const file = path === '/' ? '/publisher.html' : path
-  const text = await readFile(new URL(`page${file}`, import.meta.url), 'utf8')
+  const file = PAGE_FILES[path] ?? `./page${path}`
+  const text = await readFile(new URL(file, import.meta.url), 'utf8')
   const kind = file.slice(file.lastIndexOf('.') + 1)
   return {
     mime: PAGE_MIMES[kind] ?? 'text/plain',

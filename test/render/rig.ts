@@ -1,12 +1,15 @@
 /** Everything that an ad needs to be shown: the service, an exchange, the web, and a browser. */
 import { mkdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { sampleTenant } from '../sample-catalog.ts'
 import { runService, type ServiceRun } from '../wire/service-run.ts'
 import { agencyFile } from './agency.ts'
 import { openChromium } from './chromium.ts'
-import { type LoopbackWeb, openLoopbackWeb, PAGE_HOST, type WebFile } from './loopback-web.ts'
+import { BALANCER_HOST, type LoopbackWeb, openLoopbackWeb, PAGE_HOST, type WebFile } from './loopback-web.ts'
 import { AGENCY_MEDIA, type MediaOrder, mediaOf, silentMp3 } from './media.ts'
 import type { Stage } from './page/stage.ts'
 import type { Studio } from './page/studio.ts'
@@ -28,6 +31,10 @@ export interface Bid {
   readonly w?: number
   readonly h?: number
   readonly protocol?: number
+  /** Where the exchange tells of a win, of a bill and of a loss. */
+  readonly nurl?: string
+  readonly burl?: string
+  readonly lurl?: string
 }
 
 /** See openRig. */
@@ -63,10 +70,11 @@ export async function openRig(): Promise<Rig> {
     made.set(address, making)
     return await making
   }
-  const web = await openLoopbackWeb(files)
+  const services = new Map<string, ServiceRun>()
+  const web = await openLoopbackWeb({ files, servicePort: tenant => services.get(tenant)?.port })
   const browser = await openChromium(web.port)
-  const services = new Map<Tenant, ServiceRun>()
-  for (const tenant of TENANTS) services.set(tenant, await openService(tenant))
+  const scratch = await mkdtemp(join(tmpdir(), 'bidcell-render-'))
+  for (const tenant of TENANTS) services.set(tenant, await openService(tenant, scratch))
   const context = await browser.newContext({ ignoreHTTPSErrors: true })
   const studio = await context.newPage()
   await studio.goto(`https://${PAGE_HOST}/studio.html`)
@@ -85,13 +93,20 @@ export async function openRig(): Promise<Rig> {
       web.close()
       for (const service of services.values()) service.kill('SIGTERM')
       await Promise.all([...services.values()].map(service => service.ended))
+      await rm(scratch, { recursive: true })
     },
   }
 }
 
-async function openService(tenant: Tenant): Promise<ServiceRun> {
-  const directory = fileURLToPath(new URL(`../tenants/${tenant}`, import.meta.url))
-  const service = await runService({ TENANT_ID: tenant, STATE_URL: `file:${directory}`, BID_THREADS: '1' })
+async function openService(tenant: Tenant, scratch: string): Promise<ServiceRun> {
+  const service = await runService({
+    TENANT_ID: tenant,
+    STATE_URL: `file:${fileURLToPath(new URL(`../tenants/${tenant}`, import.meta.url))}`,
+    SPEND_URL: `file:${join(scratch, tenant)}`,
+    PUBLIC_URL: `https://${BALANCER_HOST}`,
+    NOTICE_KEYS: `k1:${'render-test-secret-of-32-letters-'}`,
+    BID_THREADS: '1',
+  })
   await service.entry('ready')
   return service
 }
@@ -165,7 +180,9 @@ async function askFor(port: number, tenant: Tenant, { imp, request }: { imp: obj
   if (response.status !== 200) throw new Error(`${tenant} answers ${response.status} ${text} to ${body}`)
   const answer = JSON.parse(text) as { id: string; seatbid: { bid: Bid[]; seat: string }[]; cur: string }
   const bid = answer.seatbid[0]!.bid[0]!
-  return { ...bid, adm: passedOn(bid.adm, { ...answer, bid, seat: answer.seatbid[0]!.seat }) }
+  const fill = (text: string) => passedOn(text, { ...answer, bid, seat: answer.seatbid[0]!.seat })
+  const notices = Object.entries(bid).filter(([name]) => ['nurl', 'burl', 'lurl'].includes(name))
+  return { ...bid, ...Object.fromEntries(notices.map(([name, url]) => [name, fill(String(url))])), adm: fill(bid.adm) }
 }
 
 const REQUEST = {
@@ -176,7 +193,7 @@ const REQUEST = {
   device: { ua: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36', devicetype: 2 },
 }
 
-/** The exchange fills its macros before it passes markup on. OpenRTB 2.6, section 4.4. */
+/** The exchange fills its macros in markup and notices. OpenRTB 2.6, section 4.4. */
 function passedOn(
   adm: string,
   of: { readonly id: string; readonly bid: Bid; readonly seat: string; readonly cur: string },
