@@ -116,7 +116,7 @@ function take({ base, overlay }: PlacedState): void {
   let problem: string
   const before = serving
   try {
-    const next = new Serving(servedBase(base), systemClock.nowMs(), overlay && openOverlay(overlay))
+    const next = new Serving(servedBase(base), systemClock.nowMs(), overlay && openOverlay(overlay), notices)
     problem = selfBidProblem(next)
     if (problem === '') serving = next
   } catch (error) {
@@ -132,7 +132,7 @@ function servedBase({ header, slot }: PlacedCatalog): ServedCatalog {
   const served = serving?.base
   if (served?.catalog.header.announcement === header.announcement && servedSlot === slot) return served
   servedSlot = slot
-  return new ServedCatalog(openCatalog(header, data.slabs[slot]))
+  return new ServedCatalog(openCatalog(header, data.slabs[slot]), undefined, notices)
 }
 
 function openOverlay({ header, slot }: PlacedCatalog): Catalog {

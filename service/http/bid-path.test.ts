@@ -30,7 +30,7 @@ class Bench {
   readonly #block = createRecorderBlock()
 
   constructor(documents: TenantDocuments = sampleTenant(), seed = SEED, notices?: NoticeUrls) {
-    this.serving = new Serving(compiledTenant(documents), NOW_MS)
+    this.serving = new Serving(compiledTenant(documents), NOW_MS, undefined, notices)
     this.path = new BidPath({
       recorder: new Recorder(this.#block),
       pickIndex: new Random(seed).pickIndex,

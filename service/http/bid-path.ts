@@ -63,14 +63,21 @@ interface Asked {
   readonly nowMs: number
 }
 
-/** What is known of a bid when its notices are written. */
-interface MadeBid {
+/** What a bid's token says of it. */
+interface PricedBid {
   readonly id: string
   readonly campaignId: string
   readonly fragment: string
   readonly lot: Opportunity
   /** The most that it can cost. */
   readonly amountNanos: number
+}
+
+/** What its markup may say of it. */
+interface MadeBid {
+  readonly id: string
+  readonly campaignId: string
+  readonly token: string
 }
 
 const REASON_COUNTERS = Object.fromEntries(
@@ -189,7 +196,8 @@ export class BidPath {
     const served = serving.served(bid.catalog)
     const campaignId = served.campaignIdOf(bid.lineItem)
     const markup = served.fragmentOf(bid.creative, lot.native)
-    const made = { id, campaignId, amountNanos, lot, fragment: markup.text }
+    const token = this.#tokenOf(bid, { id, campaignId, amountNanos, lot, fragment: markup.text }, asked)
+    const made = { id, campaignId, token }
     const fragment = markup.holes.length === 0 ? markup.text : this.#filled(markup, bid, made, asked)
     return writeBid({
       id,
@@ -200,16 +208,16 @@ export class BidPath {
       expiryS: expiryS(exchange, read.request, bid.imp),
       shape: lot.banner?.asksForShape ? shapeOf(bid) : '',
       fragment: spelledFor(exchange, fragment),
-      notices: spelledFor(exchange, this.#noticesOf(bid, made, asked)),
+      notices: token === '' ? '' : spelledFor(exchange, this.#deps.notices?.membersOf(token, exchange) ?? ''),
     })
   }
 
-  /** Members with the addresses of a bid's notices; '' where nobody could call them. */
-  #noticesOf(bid: OutgoingBid, made: MadeBid, { exchange, serving, nowMs }: Asked): string {
+  /** The token of a bid's notices; '' where nobody could call them. */
+  #tokenOf(bid: OutgoingBid, made: PricedBid, { exchange, serving, nowMs }: Asked): string {
     const { notices } = this.#deps
     if (notices === undefined) return ''
     const format = bid.catalog.columns.creativeFormat[bid.creative]
-    const token = notices.tokenOf({
+    return notices.tokenOf({
       bidId: made.id,
       exchangeId: exchange.id,
       campaignId: made.campaignId,
@@ -223,13 +231,13 @@ export class BidPath {
       nanosPerCpm: NANOS_PER_CPM * (made.lot.multiplier || 1) * (serving.header.rates.get(bid.currency) ?? Number.NaN),
       expiresS: Math.floor(nowMs / 1_000) + LIMITS.noticeLifeS,
     })
-    return notices.membersOf(token, exchange)
   }
 
   /** Markup with macros of ours: few creatives have any, so nothing is made ready for them beforehand. */
   #filled(fragment: Fragment, bid: OutgoingBid, made: MadeBid, asked: Asked): string {
     return filledFragment(fragment, {
       bidId: made.id,
+      noticeToken: made.token,
       exchangeId: asked.exchange.id,
       dealId: bid.dealId,
       campaignId: made.campaignId,

@@ -132,7 +132,8 @@ export class NoticeRoute {
   #landingOf(parameters: URLSearchParams): string | undefined {
     const [url, signature] = [parameters.get('to'), parameters.get('s')]
     if (url === null || signature === null) return undefined
-    return isLanding(url, signature, this.#deps.reader) ? url : undefined
+    // As an address is written in a header: in ASCII.
+    return isLanding(url, signature, this.#deps.reader) && URL.canParse(url) ? new URL(url).href : undefined
   }
 
   #redirect(res: ServerResponse, url: string): void {

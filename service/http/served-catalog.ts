@@ -7,6 +7,8 @@ import type { Said } from '../openrtb/acceptance-words.ts'
 import { saidBy } from '../openrtb/creative-fragment.ts'
 import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
 import { nativeFragment } from '../openrtb/native-markup.ts'
+import { withTrackers } from '../openrtb/notice-markup.ts'
+import type { NoticeUrls } from '../openrtb/notice-urls.ts'
 import { BUDGET_KIND } from '../state/budget-fields.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 
@@ -35,9 +37,12 @@ export class ServedCatalog {
   /** Bytes of all line items' ids, to cut texts from. */
   readonly #lineItemIds: Buffer
 
-  /** @param below where the catalog is an overlay: the one below it */
-  constructor(catalog: Catalog, below?: Catalog) {
+  readonly #notices: NoticeUrls | undefined
+
+  /** @param below where the catalog is an overlay: the one below it. @param notices for trackers in markup */
+  constructor(catalog: Catalog, below?: Catalog, notices?: NoticeUrls) {
     this.catalog = catalog
+    this.#notices = notices
     const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds, lineItemIds: ids } = catalog.columns
     const covers = (lineItem: number) => kinds[lineItem] === BUDGET_KIND.none
     this.engine = new Engine(catalog, { passRatePpm, covers }, below)
@@ -66,7 +71,9 @@ export class ServedCatalog {
     const start = creativeFragmentStart[creative] as number
     const end = creativeFragmentStart[creative + 1] as number
     const bytes = Buffer.from(fragmentBytes.buffer, fragmentBytes.byteOffset + start, end - start)
-    const kept: Kept = { fragment: fragmentWithHoles(bytes.toString('latin1')), said: undefined }
+    const text = bytes.toString('latin1')
+    const told = this.#notices === undefined ? text : withTrackers(text, this.#notices)
+    const kept: Kept = { fragment: fragmentWithHoles(told), said: undefined }
     this.#fragments.set(creative, kept)
     return kept
   }

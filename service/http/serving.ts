@@ -1,5 +1,6 @@
 /** What one bid thread serves: made when a catalog or an overlay is announced, dropped at the next. */
 import { LayeredEngine } from '../decision/layered-engine.ts'
+import type { NoticeUrls } from '../openrtb/notice-urls.ts'
 import { dayNumber, hourOfWeek } from '../state/calendar.ts'
 import type { Catalog, CatalogHeader } from '../state/catalog.ts'
 import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
@@ -23,10 +24,13 @@ export class Serving {
   #day = 0
   #ratesAreOld = false
 
-  /** @param base made of the catalog alone, or kept: then its overlay is replaced */
-  constructor(base: Catalog | ServedCatalog, nowMs: number, overlay?: Catalog) {
-    this.base = base instanceof ServedCatalog ? base : new ServedCatalog(base)
-    this.overlay = overlay === undefined ? undefined : new ServedCatalog(overlay, this.base.catalog)
+  /**
+   * @param base made of the catalog alone, or kept: then its overlay is replaced
+   * @param notices for trackers of ours in the markup of bids
+   */
+  constructor(base: Catalog | ServedCatalog, nowMs: number, overlay?: Catalog, notices?: NoticeUrls) {
+    this.base = base instanceof ServedCatalog ? base : new ServedCatalog(base, undefined, notices)
+    this.overlay = overlay === undefined ? undefined : new ServedCatalog(overlay, this.base.catalog, notices)
     this.engine = new LayeredEngine(this.base.engine, this.overlay?.engine)
     const below = this.base.catalog.header
     this.header = overlay?.header ?? below

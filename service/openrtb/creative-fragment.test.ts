@@ -26,7 +26,7 @@ const members = (creative: Creative, advertiser = ADVERTISER) =>
 
 /** What macros are filled with. */
 const BID: MacroSource = {
-  ...{ bidId: 'b-1', exchangeId: 'adx', dealId: '', campaignId: 'c-1', lineItemId: 'li-1' },
+  ...{ noticeToken: '', bidId: 'b-1', exchangeId: 'adx', dealId: '', campaignId: 'c-1', lineItemId: 'li-1' },
   ...{ request: { site: { domain: 'news.example' } }, imp: { id: '1', tagid: 'top' }, nowMs: 0, cacheBuster: 7 },
 }
 

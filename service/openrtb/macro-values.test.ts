@@ -24,7 +24,7 @@ const PRICE = '$' + '{AUCTION_PRICE}'
 
 function source(change: Partial<MacroSource> = {}): MacroSource {
   return {
-    ...{ bidId: 'b-1', exchangeId: 'adx', dealId: 'D&1', campaignId: 'ca-1', lineItemId: 'li-1' },
+    ...{ bidId: 'b-1', noticeToken: '', exchangeId: 'adx', dealId: 'D&1', campaignId: 'ca-1', lineItemId: 'li-1' },
     ...{ request: { id: 'r-1' }, imp: { id: 'i-1' }, nowMs: 1_795_262_400_000, cacheBuster: 7 },
     ...change,
   }

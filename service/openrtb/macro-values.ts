@@ -7,6 +7,8 @@ import { ENCODE, HOLE_CLOSES, HOLE_OPENS } from './macro-text.ts'
 /** What a macro may ask for: the bid, and the request as it came. */
 export interface MacroSource {
   readonly bidId: string
+  /** Of the addresses of its notices; '' where there are none. */
+  readonly noticeToken: string
   readonly exchangeId: string
   readonly dealId: string
   readonly campaignId: string
@@ -18,11 +20,12 @@ export interface MacroSource {
   readonly cacheBuster: number
 }
 
-/** What is filled at load never becomes a hole. */
-type HoleName = Exclude<MacroName, 'CREATIVE_ID' | 'ADVERTISER_ID' | 'ADVERTISER_DOMAIN' | 'CLICK_URL'>
+/** What is filled at load never becomes a hole; the token is for holes that only we make. */
+type HoleName = Exclude<MacroName, 'CREATIVE_ID' | 'ADVERTISER_ID' | 'ADVERTISER_DOMAIN' | 'CLICK_URL'> | 'NOTICE_TOKEN'
 
 /** One reader per macro that only a bid can fill; '' = unknown. */
 const READERS: Readonly<Record<HoleName, (source: MacroSource) => string>> = {
+  NOTICE_TOKEN: ({ noticeToken }) => noticeToken,
   BID_ID: ({ bidId }) => bidId,
   REQUEST_ID: ({ request }) => textOf(request.id),
   IMP_ID: ({ imp }) => textOf(imp.id),

@@ -1,5 +1,8 @@
 /** The addresses by which an exchange tells what became of a bid. OpenRTB 2.6 sections 4.2.3 and 4.4. Pure. */
+
 import type { Exchange } from '../state/exchange-document.ts'
+import { HOLE_CLOSES, HOLE_OPENS } from './macro-text.ts'
+import type { DeviceEvent } from './notice.ts'
 import { type BilledBy, type NoticeToken, type SignText, type TokenReader, writeToken } from './notice-token.ts'
 
 /** What all addresses of a task have in common. */
@@ -16,6 +19,9 @@ export interface NoticeUrlTerms {
 // biome-ignore lint/suspicious/noTemplateCurlyInString: the exchange replaces them, not we
 const MACROS = { price: '${AUCTION_PRICE}', loss: '${AUCTION_LOSS}', minToWin: '${AUCTION_MIN_TO_WIN}' } as const
 
+/** See macro-values.ts: filled with the bid's token. */
+const TOKEN_HOLE = `${HOLE_OPENS}NOTICE_TOKEN${HOLE_CLOSES}`
+
 /** Makes addresses and the tokens in them. What it writes is ASCII and needs no escape in JSON. */
 export class NoticeUrls {
   readonly #terms: NoticeUrlTerms
@@ -31,10 +37,17 @@ export class NoticeUrls {
     return writeToken(bid, this.#terms.keyId, this.#terms)
   }
 
-  /** Parameters of a click's address that lead on to a landing page: the page and our signature. */
-  landingOf(url: string): string {
+  /** Where the markup tells of an event, with a hole for the token. It may bill, so an impression has the price. */
+  eventOf(event: DeviceEvent): string {
+    const price = event === 'impression' ? `?price=${MACROS.price}` : ''
+    return `${this.#base}/event/${event}/${TOKEN_HOLE}${price}`
+  }
+
+  /** Where a click goes to be counted, on its way to a landing page that we sign; with a hole for the token. */
+  clickOf(landingUrl: string): string {
     const { tenantId, keyId, sign } = this.#terms
-    return `to=${encodeURIComponent(url)}&s=${keyId}~${sign(keyId, landingText(tenantId, url))}`
+    const signature = `${keyId}~${sign(keyId, landingText(tenantId, landingUrl))}`
+    return `${this.eventOf('click')}?to=${encodeURIComponent(landingUrl)}&s=${signature}`
   }
 
   /** JSON members of a bid, a comma before each: what the exchange is to call, by its settings. */

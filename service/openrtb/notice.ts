@@ -10,8 +10,10 @@ export const DEVICE_EVENTS = [
   ...(['start', 'first-quartile', 'midpoint', 'third-quartile', 'complete', 'skip'] as const),
 ] as const
 
+/** What the markup tells. */
+export type DeviceEvent = (typeof DEVICE_EVENTS)[number]
 /** What an exchange tells, or the markup. */
-export type NoticeKind = (typeof EXCHANGE_NOTICES)[number] | (typeof DEVICE_EVENTS)[number]
+export type NoticeKind = (typeof EXCHANGE_NOTICES)[number] | DeviceEvent
 
 /** One notice or event, as its address says it. Plain data. */
 export interface Notice {
