@@ -4,16 +4,7 @@
  * open are looked up when the first line item asks.
  */
 import { findAddressRange, readAddress } from '../state/addresses.ts'
-import {
-  type Catalog,
-  dimensionOfSpace,
-  ENTRY,
-  ENTRY_WORDS,
-  INDEX_DIMENSIONS,
-  MASK_WORDS,
-  SPACE,
-  SPACES,
-} from '../state/catalog.ts'
+import { type Catalog, ENTRY, ENTRY_WORDS, INDEX_DIMENSIONS, MASK_WORDS, SPACE } from '../state/catalog.ts'
 import { eachCircleAround, placeOf } from '../state/circles.ts'
 import {
   DIMENSION_NAMES,
@@ -51,8 +42,6 @@ interface Place {
 /** The terms of one opportunity. Scratch of one bid thread for one catalog; keeps the last request's values. */
 export class Terms {
   readonly #catalog: Catalog
-  /** Per space of the text table the dimension that its values belong to. */
-  readonly #dimensions: Uint8Array
   /** By dimension. */
   readonly #places: readonly (Place | undefined)[]
   readonly #requestPlaces: readonly Place[]
@@ -80,7 +69,7 @@ export class Terms {
   #preparedCount = 0
   readonly parts: Parts
   readonly #address = new Uint32Array(4)
-  /** Per value: the moment at which a request last had it. Empty when no program asks. */
+  /** Per value that programs ask for: the moment at which a request last had it. */
   readonly #held: Uint32Array
   /** Of an overlay: the catalog that knows the members of lists, and what its lists' values are here. */
   readonly #below: Catalog | undefined
@@ -88,12 +77,11 @@ export class Terms {
 
   constructor(catalog: Catalog, below: Catalog | undefined) {
     this.#catalog = catalog
-    const { programWords, entries, listsBelow } = catalog.columns
+    const { askedDimension, listsBelow } = catalog.columns
     this.#below = listsBelow.length > 0 ? below : undefined
     for (let i = 0; i < listsBelow.length; i += 2) this.#listsBelow.set(listsBelow[i]!, listsBelow[i + 1]!)
     this.parts = new Parts(catalog.columns)
-    this.#held = new Uint32Array(programWords.length === 0 ? 0 : entries.length / ENTRY_WORDS)
-    this.#dimensions = Uint8Array.from({ length: SPACES }, (_, space) => SPACE[dimensionOfSpace(space) ?? 'slot'])
+    this.#held = new Uint32Array(askedDimension.length)
     const places = placesOf(catalog)
     this.#places = INDEX_DIMENSIONS.map((_, dimension) => places.find(place => place.dimension === dimension))
     this.#requestPlaces = places.filter(place => place.isOfBlocks && !place.isOfImpression)
@@ -139,10 +127,10 @@ export class Terms {
     return takes
   }
 
-  /** Whether the request, or its impression at hand, has a value that a program asks for. */
-  has(value: number): boolean {
-    this.#know(this.#dimensions[this.#catalog.columns.textSpace[value]!]!)
-    const moment = this.#held[value]!
+  /** Whether the request, or its impression at hand, has a value, by its number among those that programs ask for. */
+  has(asked: number): boolean {
+    this.#know(this.#catalog.columns.askedDimension[asked]!)
+    const moment = this.#held[asked]!
     return moment === this.#request || moment === this.#moment
   }
 
@@ -188,11 +176,16 @@ export class Terms {
     const { columns } = this.#catalog
     const value = key === '' ? -1 : findText(columns, dimension, key)
     const partStart = this.parts.count
-    let row = -1
-    if (value >= 0) {
-      this.#hold(value)
-      row = columns.entries[value * ENTRY_WORDS + ENTRY.row]!
-      if (row < 0) this.#addLists(value)
+    if (value < 0) {
+      this.#setTerm(dimension, base, partStart)
+      return
+    }
+    const at = value * ENTRY_WORDS
+    const row = columns.entries[at + ENTRY.row]!
+    this.#hold(at)
+    if (row < 0) {
+      this.#addIncludes(at)
+      this.#addExcludes(at)
     }
     this.#setTerm(dimension, row < 0 ? base : row, partStart)
   }
@@ -207,8 +200,10 @@ export class Terms {
     this.#setTerm(place.dimension, place.base, partStart)
   }
 
-  #hold(value: number): void {
-    if (this.#held.length > 0) this.#held[value] = this.#lookUpMoment
+  /** Notes that the request has the value of an entry. */
+  #hold(at: number): void {
+    const asked = this.#catalog.columns.entries[at + ENTRY.asked]!
+    if (asked >= 0) this.#held[asked] = this.#lookUpMoment
   }
 
   /** Values of a catalog that a request's value is, or lies in. */
@@ -244,16 +239,16 @@ export class Terms {
   /** A value that the request has, and the lists that it is in. A field, so that it can be called back. */
   readonly #addFound = (value: number): void => {
     this.#addValue(value)
-    const { memberStart, memberLists } = this.#catalog.columns
-    if (memberLists.length === 0) return
-    for (let i = memberStart[value]!; i < memberStart[value + 1]!; i++) this.#addValue(memberLists[i]!)
+    const { entries, memberLists } = this.#catalog.columns
+    const at = value * ENTRY_WORDS + ENTRY.lists
+    for (let i = entries[at]!; i < entries[at + ENTRY_WORDS]!; i++) this.#addValue(memberLists[i]!)
   }
 
   /** Of a value of the catalog below, the lists that line items here name. A field, so that it can be called back. */
   readonly #addListsBelow = (value: number): void => {
-    const { memberStart, memberLists } = this.#below!.columns
-    if (memberLists.length === 0) return
-    for (let i = memberStart[value]!; i < memberStart[value + 1]!; i++) {
+    const { entries, memberLists } = this.#below!.columns
+    const at = value * ENTRY_WORDS + ENTRY.lists
+    for (let i = entries[at]!; i < entries[at + ENTRY_WORDS]!; i++) {
       const list = this.#listsBelow.get(memberLists[i]!)
       if (list !== undefined) this.#addValue(list)
     }
@@ -289,23 +284,32 @@ export class Terms {
 
   #addValue(value: number): void {
     const { entries, rowCount } = this.#catalog.columns
-    this.#hold(value)
     const at = value * ENTRY_WORDS
-    const include = entries[at + ENTRY.includeRow]!
+    const include = entries[at + ENTRY.row]!
     const exclude = entries[at + ENTRY.excludeRow]!
-    const middle = entries[at + ENTRY.excludes]!
+    this.#hold(at)
     if (include >= 0) this.parts.addRow(ADD, include, rowCount[include]!)
-    else this.parts.addList(ADD, entries[at + ENTRY.includes]!, middle, entries[at + ENTRY.firstIncluded]!)
+    else this.#addIncludes(at)
     if (exclude >= 0) this.parts.addRow(REMOVE, exclude, 1)
-    else this.parts.addList(REMOVE, middle, entries[at + ENTRY.end]!, entries[at + ENTRY.firstExcluded]!)
+    else this.#addExcludes(at)
   }
 
-  #addLists(value: number): void {
+  /** The list of those that include the value of an entry. */
+  #addIncludes(at: number): void {
     const { entries } = this.#catalog.columns
-    const at = value * ENTRY_WORDS
-    const middle = entries[at + ENTRY.excludes]!
-    this.parts.addList(ADD, entries[at + ENTRY.includes]!, middle, entries[at + ENTRY.firstIncluded]!)
-    this.parts.addList(REMOVE, middle, entries[at + ENTRY.end]!, entries[at + ENTRY.firstExcluded]!)
+    this.parts.addList(
+      ADD,
+      entries[at + ENTRY.includes]!,
+      entries[at + ENTRY.excludes]!,
+      entries[at + ENTRY.firstIncluded]!,
+    )
+  }
+
+  /** The list of those that exclude it. */
+  #addExcludes(at: number): void {
+    const { entries } = this.#catalog.columns
+    const end = entries[at + ENTRY_WORDS + ENTRY.includes]!
+    this.parts.addList(REMOVE, entries[at + ENTRY.excludes]!, end, entries[at + ENTRY.firstExcluded]!)
   }
 
   /** Insertion sort of the order by weight: a dozen terms. What was asked stays as `prepare` left it. */

@@ -142,11 +142,11 @@ export class CatalogBuilder {
     writeIds(columns.creativeIdStart, columns.creativeIds, this.#creativeIds)
     if (links !== undefined) writeLinks(columns, links, ids)
     this.#lineItems.write(columns, order)
-    writePrograms(columns, programs, order)
-    this.#members.write(columns.memberStart, columns.memberLists)
     writeCircles(columns, around.circles)
     writeAddressRanges(columns, around.addresses)
     const index = buildIndex(columns, plan, references, order)
+    writePrograms(columns, programs, order)
+    this.#members.write(columns)
     const { asOf = '', maxAgeHours = Number.POSITIVE_INFINITY } = this.#own.rates ?? {}
     const rates = new Map(Object.entries(this.#own.rates?.rates ?? {}))
     rates.set(settings.currency, 1)
@@ -164,7 +164,7 @@ export class CatalogBuilder {
         words: plan.words,
         pacingPlans: new Map(this.#texts.textsOf(SPACE.pacing).map(([text, number]) => [number, text])),
         ...index,
-        targeted: DIMENSION_NAMES.filter(name => index.baseRows[name] >= 0 || programs.names.includes(name)),
+        targeted: DIMENSION_NAMES.filter(name => index.baseRows[name] >= 0 || programs.askedDimensions.includes(name)),
         versionSystems: writeVersionRanges(columns, around.versions),
         blockValues: this.#blockValues ?? this.#texts.count,
         bytes: writer.bytesUsed,
@@ -179,7 +179,7 @@ export class CatalogBuilder {
       ...circleSizes(circles),
       ...{ addressWords: addresses.length * 4, addressBits: addresses.length },
       ...{ addressParent: addresses.length, addressValue: addresses.length },
-      ...{ memberStart: this.#members.length === 0 ? 0 : this.#texts.count + 1, memberLists: this.#members.length },
+      memberLists: this.#members.length,
     }
   }
 
@@ -201,10 +201,8 @@ export class CatalogBuilder {
       advertiserIds: charsOf(this.#own.advertiserIds),
       creativeIdStart: this.#creativeIds.length + 1,
       creativeIds: charsOf(this.#creativeIds),
-      textSlots: this.#texts.slotCount(),
-      textStart: this.#texts.count + 1,
+      textSlots: this.#texts.slotWords(),
       textChars: this.#texts.charCount,
-      textSpace: this.#texts.count,
     }
   }
 

@@ -118,29 +118,31 @@ export function rowPlace(rows: number, row: number, word: number): number {
   return ((word >>> 5) * rows + row) * TILE_WORDS + (word & (TILE_WORDS - 1))
 }
 
-/** Words of a value's entry, and what they are. Rows are −1 where there is none. */
+/** Words of a value's entry, half a cache line. */
 export const ENTRY_WORDS = 8
-/** Positions in an entry. */
+/** Positions in an entry. Rows are −1 where there is none. What ends where the next value's begins has no end here. */
 export const ENTRY = {
-  /** A row that answers a single-valued dimension by itself. */
+  /** A row that answers a single-valued dimension by itself, or has those that include a many-valued one's value. */
   row: 0,
-  /** Rows of those that include and that exclude a value of a many-valued dimension. */
-  includeRow: 1,
-  excludeRow: 2,
-  /** Where in postings those that include it begin, those that exclude it, and where these end. */
-  includes: 3,
-  excludes: 4,
-  end: 5,
-  /** The first ordinal of each list, so that a list that begins later need not be looked into. */
-  firstIncluded: 6,
-  firstExcluded: 7,
+  /** The row of those that exclude a many-valued dimension's value. */
+  excludeRow: 1,
+  /** Where in postings those that include it begin, then those that exclude it: until the next value's begin. */
+  includes: 2,
+  excludes: 3,
+  /** The first ordinal of each of the two, so that what begins later need not be looked into. */
+  firstIncluded: 4,
+  firstExcluded: 5,
+  /** Where in memberLists the lists begin that it is in. */
+  lists: 6,
+  /** Its number among the values that programs ask for, −1 when none does. */
+  asked: 7,
 } as const
 
 const INDEX_COLUMNS = {
   /** Bit matrix in tiles, see rowPlace: bit n of row r stands for ordinal n. Row 0 has every line item. */
   rows: 'u32',
   rowCount: 'u32',
-  /** Per value its ENTRY_WORDS, see ENTRY: side by side, so that a request's value costs one cache line. */
+  /** Per value its ENTRY_WORDS, see ENTRY, side by side, so that a request's value costs one cache line; and an end. */
   entries: 'i32',
   /** Ordinals that include value v, then those that exclude it, in growing order. */
   postings: 'u32',
@@ -154,6 +156,8 @@ const PROGRAM_COLUMNS = {
   /** CSR: words of program p, see conditions.ts, are programWords[start[p] .. start[p + 1]]. */
   programStart: 'u32',
   programWords: 'u32',
+  /** Per value that a program asks for: its dimension, by its position in INDEX_DIMENSIONS. */
+  askedDimension: 'u8',
   /** Per split: the hash of its salt, and its first and last part. */
   splitSalt: 'u32',
   splitFrom: 'u16',
@@ -161,8 +165,7 @@ const PROGRAM_COLUMNS = {
 } as const satisfies ColumnKinds
 
 const MEMBER_COLUMNS = {
-  /** CSR: numbers of the lists that value v is in are memberLists[start[v] .. start[v + 1]]. Empty without lists. */
-  memberStart: 'u32',
+  /** Values of the lists that a value is in, see ENTRY.lists. */
   memberLists: 'u32',
 } as const satisfies ColumnKinds
 
@@ -212,9 +215,6 @@ export const SPACE = {
   userSplit: INDEX_DIMENSIONS.length + 3,
   pacing: INDEX_DIMENSIONS.length + 3,
 } as const
-
-/** How many spaces there are, those of lists included. */
-export const SPACES = SPACE.userSplit + 1 + LISTED_DIMENSIONS.length
 
 /** The space of the ids of lists of a dimension's values. */
 export function listSpace(name: ListedDimension): number {

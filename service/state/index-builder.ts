@@ -33,8 +33,8 @@ interface RowPlan {
   readonly values: number
   readonly references: number
   readonly rows: number
+  /** As ENTRY.row and ENTRY.excludeRow. */
   readonly valueRow: Int32Array
-  readonly valueIncludeRow: Int32Array
   readonly valueExcludeRow: Int32Array
   readonly baseRows: Record<IndexDimension, number>
   readonly spaces: readonly number[]
@@ -58,7 +58,6 @@ export function planRows(references: References, texts: TextTableBuilder, lineIt
   let rows = 1
   const baseRows = Object.fromEntries(INDEX_DIMENSIONS.map(name => [name, -1])) as Record<IndexDimension, number>
   const valueRow = new Int32Array(values).fill(-1)
-  const valueIncludeRow = new Int32Array(values).fill(-1)
   const valueExcludeRow = new Int32Array(values).fill(-1)
   const spaces = texts.spaces()
   const slotValues = new Map<number, number>()
@@ -71,12 +70,11 @@ export function planRows(references: References, texts: TextTableBuilder, lineIt
     const many = isMany(name)
     if (baseRows[name] < 0) baseRows[name] = rows++
     if (name === 'slot') slotValues.set(Number(texts.text(value)), value)
-    if (!many && includes + excludes > words) valueRow[value] = rows++
-    if (many && includes > words) valueIncludeRow[value] = rows++
+    if ((many ? includes : includes + excludes) > words) valueRow[value] = rows++
     if (many && excludes > words) valueExcludeRow[value] = rows++
   }
   const plan = { lineItems, words, values, references: references.lists.length, rows, spaces, listCount }
-  return { ...plan, valueRow, valueIncludeRow, valueExcludeRow, baseRows, slotValues }
+  return { ...plan, valueRow, valueExcludeRow, baseRows, slotValues }
 }
 
 /** Lengths of the index's columns, in elements. */
@@ -84,7 +82,7 @@ export function indexSizes(plan: RowPlan) {
   return {
     rows: plan.rows * Math.ceil(plan.words / TILE_WORDS) * TILE_WORDS,
     rowCount: plan.rows,
-    entries: plan.values * ENTRY_WORDS,
+    entries: (plan.values + 1) * ENTRY_WORDS,
     postings: plan.references,
     lineItemRules: plan.lineItems * MASK_WORDS,
   }
@@ -98,6 +96,7 @@ export function indexSizes(plan: RowPlan) {
 export function buildIndex(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array) {
   const postingStart = writePostings(columns, plan, references, order)
   for (let value = 0; value < plan.values; value++) writeEntry(columns, plan, postingStart, value)
+  columns.entries[plan.values * ENTRY_WORDS + ENTRY.includes] = plan.references
   writeBaseRows(columns, plan, references, order)
   for (let value = 0; value < plan.values; value++) writeValueRows(columns, plan, value)
   for (let row = 0; row < plan.rows; row++) columns.rowCount[row] = countBits(columns.rows, plan, row)
@@ -146,14 +145,13 @@ function writeEntry(
 ): void {
   const at = value * ENTRY_WORDS
   entries[at + ENTRY.row] = plan.valueRow[value]!
-  entries[at + ENTRY.includeRow] = plan.valueIncludeRow[value]!
   entries[at + ENTRY.excludeRow] = plan.valueExcludeRow[value]!
   entries[at + ENTRY.includes] = postingStart[value * 2]!
   entries[at + ENTRY.excludes] = postingStart[value * 2 + 1]!
-  entries[at + ENTRY.end] = postingStart[value * 2 + 2]!
   // Of an empty list, which nobody looks into, it may be anything.
   entries[at + ENTRY.firstIncluded] = postings[postingStart[value * 2]!] ?? 0
   entries[at + ENTRY.firstExcluded] = postings[postingStart[value * 2 + 1]!] ?? 0
+  entries[at + ENTRY.asked] = -1
 }
 
 /** Row 0 has every line item; a dimension's base row has those that include nothing in it. */
@@ -174,28 +172,26 @@ function writeBaseRows(columns: CatalogColumns, plan: RowPlan, references: Refer
 }
 
 function writeValueRows(columns: CatalogColumns, plan: RowPlan, value: number): void {
-  const { rows } = columns
-  const fused = plan.valueRow[value]!
-  const include = fused >= 0 ? fused : plan.valueIncludeRow[value]!
-  const exclude = fused >= 0 ? fused : plan.valueExcludeRow[value]!
-  if (fused >= 0) {
-    const base = plan.baseRows[INDEX_DIMENSIONS[plan.spaces[value]!]!]
+  const include = plan.valueRow[value]!
+  const name = dimensionOfSpace(plan.spaces[value]!)
+  const fused = include >= 0 && name !== undefined && !isMany(name)
+  const exclude = fused ? include : plan.valueExcludeRow[value]!
+  const { rows, postings, entries } = columns
+  if (fused)
     for (let word = 0; word < plan.words; word += TILE_WORDS) {
-      const from = rowPlace(plan.rows, base, word)
-      rows.copyWithin(rowPlace(plan.rows, fused, word), from, from + TILE_WORDS)
+      const from = rowPlace(plan.rows, plan.baseRows[name], word)
+      rows.copyWithin(rowPlace(plan.rows, include, word), from, from + TILE_WORDS)
     }
-  }
-  const { postings, entries } = columns
   const at = value * ENTRY_WORDS
   const middle = entries[at + ENTRY.excludes]!
   if (include >= 0)
     for (let i = entries[at + ENTRY.includes]!; i < middle; i++)
       rows[rowPlace(plan.rows, include, postings[i]! >>> 5)]! |= 1 << (postings[i]! & 31)
   if (exclude >= 0)
-    for (let i = middle; i < entries[at + ENTRY.end]!; i++) {
+    for (let i = middle; i < entries[at + ENTRY_WORDS + ENTRY.includes]!; i++) {
       const place = rowPlace(plan.rows, exclude, postings[i]! >>> 5)
       const bit = 1 << (postings[i]! & 31)
-      rows[place] = fused >= 0 ? rows[place]! & ~bit : rows[place]! | bit
+      rows[place] = fused ? rows[place]! & ~bit : rows[place]! | bit
     }
 }
 

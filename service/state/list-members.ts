@@ -1,4 +1,4 @@
-import { listSpace, SPACE } from './catalog.ts'
+import { type CatalogColumns, ENTRY, ENTRY_WORDS, listSpace, SPACE } from './catalog.ts'
 import type { ListedDimension } from './dimensions.ts'
 import { type Growing, growingU32, mapColumns } from './growing.ts'
 import type { ListPart } from './lists.ts'
@@ -38,13 +38,16 @@ export class ListMembers {
     this.#columns.lists.appendMapped(part.lists, numberOf)
   }
 
-  /** CSR: lists of value v are memberLists[start[v] .. start[v + 1]]. Cost: O(values + members). */
-  write(starts: Uint32Array, memberLists: Uint32Array): void {
+  /** Writes the lists of each value, and into its entry where they begin. Cost: O(values + members). */
+  write({ entries, memberLists }: CatalogColumns): void {
     const members = this.#columns.members.view()
     if (members.length === 0) return
-    for (const member of members) starts[member + 1]!++
-    for (let value = 1; value < starts.length; value++) starts[value]! += starts[value - 1]!
-    const next = starts.slice()
+    const next = new Uint32Array(entries.length / ENTRY_WORDS)
+    for (const member of members) next[member + 1]!++
+    for (let value = 0; value < next.length; value++) {
+      if (value > 0) next[value]! += next[value - 1]!
+      entries[value * ENTRY_WORDS + ENTRY.lists] = next[value]!
+    }
     const lists = this.#columns.lists.view()
     for (let i = 0; i < members.length; i++) memberLists[next[members[i]!]!++] = lists[i]!
   }

@@ -1,5 +1,5 @@
 /** Collects what line items target, as references for the index and programs for what it cannot answer. */
-import { type CatalogColumns, dimensionOfSpace, listSpace, MASK_WORDS, SPACE } from './catalog.ts'
+import { type CatalogColumns, dimensionOfSpace, ENTRY, ENTRY_WORDS, listSpace, MASK_WORDS, SPACE } from './catalog.ts'
 import {
   addProgram,
   type Dictionary,
@@ -10,7 +10,7 @@ import {
   SPLIT,
   WORD_BITS,
 } from './conditions.ts'
-import { DIMENSION_NAMES, type DimensionName, type ListedDimension } from './dimensions.ts'
+import type { DimensionName, ListedDimension } from './dimensions.ts'
 import type { Targeting } from './documents.ts'
 import { type Growing, growingU32, mapColumns } from './growing.ts'
 import type { References } from './index-builder.ts'
@@ -39,8 +39,9 @@ interface ProgramPlan {
   readonly starts: readonly number[]
   readonly words: readonly number[]
   readonly splits: readonly (readonly [salt: string, from: number, to: number])[]
-  /** Dimensions whose values a program asks for. */
-  readonly names: readonly DimensionName[]
+  /** Values that programs ask for, and their dimensions. */
+  readonly asked: readonly number[]
+  readonly askedDimensions: readonly DimensionName[]
 }
 
 /** Targeting of one build's line items. Texts are numbers, of whoever adds. */
@@ -128,9 +129,8 @@ export class TargetingColumns {
     const { programStart, programs } = this.#columns
     const ofLineItem = new Uint32Array(programStart.length)
     const known = new Map<string, number>()
-    const splitNumbers = new Map<number, number>()
-    const plan = { starts: [0], words: [] as number[], splits: [] as (readonly [string, number, number])[] }
-    const names = new Set<string>()
+    const linked = { splits: [] as number[], asked: [] as number[], numbers: new Map<number, number>() }
+    const plan = { starts: [0], words: [] as number[] }
     for (let at = 0; at < ofLineItem.length; at++) {
       const end = at + 1 < programStart.length ? programStart.at(at + 1) : programs.length
       const words = programs.view().subarray(programStart.at(at), end)
@@ -140,35 +140,39 @@ export class TargetingColumns {
       if (program === undefined) {
         program = known.size
         known.set(key, program)
-        for (const word of words) plan.words.push(this.#linked(word, texts, { ...plan, splitNumbers, names }))
+        for (const word of words) plan.words.push(linkedWord(word, linked))
         plan.starts.push(plan.words.length)
       }
       ofLineItem[at] = program + 1
     }
-    return { ...plan, ofLineItem, names: DIMENSION_NAMES.filter(name => names.has(name)) }
-  }
-
-  /** A word as the catalog has it: splits by their own numbers. Notes the dimensions that are asked for. */
-  #linked(word: number, texts: TextTableBuilder, link: Link): number {
-    const number = word >>> WORD_BITS
-    const operation = word & ((1 << WORD_BITS) - 1)
-    if (operation === HAS) link.names.add(dimensionOfSpace(texts.space(number)) ?? '')
-    if (operation !== SPLIT) return word
-    let split = link.splitNumbers.get(number)
-    if (split === undefined) {
-      split = link.splits.length
-      link.splitNumbers.set(number, split)
-      const [salt = '', from, to] = texts.text(number).split(' ')
-      link.splits.push([salt, Number(from), Number(to)])
+    return {
+      ...{ ...plan, ofLineItem, asked: linked.asked, splits: linked.splits.map(split => splitOf(texts.text(split))) },
+      askedDimensions: linked.asked.map(value => dimensionOfSpace(texts.space(value)) as DimensionName),
     }
-    return (split << WORD_BITS) | SPLIT
   }
 }
 
-interface Link {
-  readonly splits: (readonly [salt: string, from: number, to: number])[]
-  readonly splitNumbers: Map<number, number>
-  readonly names: Set<string>
+/** What programs name, numbered by kind in the order of first mention; `numbers` has the number of each. */
+interface Linked {
+  readonly splits: number[]
+  readonly asked: number[]
+  readonly numbers: Map<number, number>
+}
+
+/** A word as the catalog has it: splits and values by their own numbers. */
+function linkedWord(word: number, { splits, asked, numbers }: Linked): number {
+  const operation = word & ((1 << WORD_BITS) - 1)
+  if (operation !== HAS && operation !== SPLIT) return word
+  const text = word >>> WORD_BITS
+  const named = operation === HAS ? asked : splits
+  const number = numbers.get(text) ?? named.push(text) - 1
+  numbers.set(text, number)
+  return (number << WORD_BITS) | operation
+}
+
+function splitOf(text: string): readonly [salt: string, from: number, to: number] {
+  const [salt = '', from, to] = text.split(' ')
+  return [salt, Number(from), Number(to)]
 }
 
 /** Lengths of the programs' columns, in elements. */
@@ -177,18 +181,23 @@ export function programSizes(plan: ProgramPlan) {
     lineItemProgram: plan.ofLineItem.length,
     programStart: plan.starts.length,
     programWords: plan.words.length,
+    askedDimension: plan.asked.length,
     splitSalt: plan.splits.length,
     splitFrom: plan.splits.length,
     splitTo: plan.splits.length,
   }
 }
 
-/** Writes programs into columns of those lengths. Cost: O(line items + words). */
+/** Writes programs, and their numbers into the entries of values that they ask. Cost: O(line items + words). */
 export function writePrograms(columns: CatalogColumns, plan: ProgramPlan, order: Uint32Array): void {
   for (let ordinal = 0; ordinal < order.length; ordinal++)
     columns.lineItemProgram[ordinal] = plan.ofLineItem[order[ordinal]!]!
   columns.programStart.set(plan.starts)
   columns.programWords.set(plan.words)
+  for (let i = 0; i < plan.asked.length; i++) {
+    columns.askedDimension[i] = SPACE[plan.askedDimensions[i]!]
+    columns.entries[plan.asked[i]! * ENTRY_WORDS + ENTRY.asked] = i
+  }
   for (let i = 0; i < plan.splits.length; i++) {
     const [salt, from, to] = plan.splits[i]!
     columns.splitSalt[i] = splitHash(salt)

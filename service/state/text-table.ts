@@ -6,13 +6,16 @@ import type { ColumnKinds, Columns } from './arena.ts'
 
 /** The table's columns: findText reads them, TextTableBuilder writes them. */
 export const TEXT_COLUMNS = {
-  /** Power of two long; 0 = empty, otherwise number + 1. */
+  /**
+   * A power of two of slots with SLOT_WORDS each: hash, number + 1 (0 = empty), where its UTF-16 units begin, how many.
+   * Side by side, because a request's texts are mostly in no cache: most that are unknown cost one line of memory, one
+   * that is known costs two.
+   */
   textSlots: 'u32',
-  /** UTF-16 units of text n are textChars[textStart[n] .. textStart[n + 1]]. */
-  textStart: 'u32',
   textChars: 'u16',
-  textSpace: 'u8',
 } as const satisfies ColumnKinds
+
+const SLOT_WORDS = 4
 
 /** FNV-1a over UTF-16 units, seeded by the space, finished by a murmur mix. 32 bits. */
 function hashText(space: number, text: string): number {
@@ -25,19 +28,21 @@ function hashText(space: number, text: string): number {
 
 /** @returns the number of a text, −1 when the table does not have it. Cost: O(text.length). */
 export function findText(table: Columns<typeof TEXT_COLUMNS>, space: number, text: string): number {
-  const slots = table.textSlots
-  const mask = slots.length - 1
-  for (let at = hashText(space, text) & mask; ; at = (at + 1) & mask) {
-    const found = slots[at]! - 1
-    if (found < 0) return -1
-    if (table.textSpace[found] === space && sameText(table, found, text)) return found
+  const { textSlots, textChars } = table
+  const mask = textSlots.length - 1
+  const hash = hashText(space, text)
+  for (let at = (hash * SLOT_WORDS) & mask; ; at = (at + SLOT_WORDS) & mask) {
+    const entry = textSlots[at + 1]!
+    if (entry === 0) return -1
+    // Spaces are not compared: each step of hashText is reversible, so equal texts of two spaces differ in their hash.
+    const isIt =
+      textSlots[at] === hash && textSlots[at + 3] === text.length && startsAt(textChars, textSlots[at + 2]!, text)
+    if (isIt) return entry - 1
   }
 }
 
-function sameText(table: Columns<typeof TEXT_COLUMNS>, index: number, text: string): boolean {
-  const start = table.textStart[index]!
-  if (table.textStart[index + 1]! - start !== text.length) return false
-  for (let i = 0; i < text.length; i++) if (table.textChars[start + i] !== text.charCodeAt(i)) return false
+function startsAt(chars: Uint16Array, start: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (chars[start + i] !== text.charCodeAt(i)) return false
   return true
 }
 
@@ -57,7 +62,7 @@ export class TextTableBuilder {
   readonly #spaces: number[] = []
   /**
    * Pairs of hash and number + 1 (0 = empty), side by side so that a probe costs one cache line; at most half full.
-   * The space is not compared: every step of hashText is reversible, so equal texts of two spaces differ in their hash.
+   * The space is not compared, as in findText.
    */
   #slots = new Uint32Array(2 * 8_192)
   #chars = 0
@@ -144,25 +149,25 @@ export class TextTableBuilder {
     this.#slots = slots
   }
 
-  /** Slots for `count` texts: at most half full, so that a miss ends after about two steps. */
-  slotCount(): number {
-    return 2 ** Math.ceil(Math.log2(Math.max(8, this.count * 2)))
+  /** Words of the slots: at most two thirds full, so that a miss ends after about three steps. */
+  slotWords(): number {
+    return SLOT_WORDS * 2 ** Math.ceil(Math.log2(Math.max(8, this.count * 1.5)))
   }
 
   /** Writes everything into columns of the sizes given above. Cost: O(characters). */
-  write(table: Columns<typeof TEXT_COLUMNS>): void {
-    const mask = table.textSlots.length - 1
-    let at = 0
+  write({ textSlots, textChars }: Columns<typeof TEXT_COLUMNS>): void {
+    const mask = textSlots.length - 1
+    let start = 0
     for (let index = 0; index < this.#texts.length; index++) {
       const text = this.#texts[index]!
-      const space = this.#spaces[index]!
-      table.textSpace[index] = space
-      table.textStart[index] = at
-      for (let i = 0; i < text.length; i++) table.textChars[at++] = text.charCodeAt(i)
-      let slot = hashText(space, text) & mask
-      while (table.textSlots[slot] !== 0) slot = (slot + 1) & mask
-      table.textSlots[slot] = index + 1
+      const hash = hashText(this.#spaces[index]!, text)
+      let at = (hash * SLOT_WORDS) & mask
+      while (textSlots[at + 1] !== 0) at = (at + SLOT_WORDS) & mask
+      textSlots[at] = hash
+      textSlots[at + 1] = index + 1
+      textSlots[at + 2] = start
+      textSlots[at + 3] = text.length
+      for (let i = 0; i < text.length; i++) textChars[start++] = text.charCodeAt(i)
     }
-    table.textStart[this.#texts.length] = at
   }
 }
