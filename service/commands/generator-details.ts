@@ -71,6 +71,8 @@ const DETAILS: readonly (readonly [name: DimensionName, include: number, exclude
   ['keyword', 0.03, 0.15, few(2, 25, KEYWORDS.length, at => KEYWORDS[at] ?? 'news')],
   ['segment', 0.1, 0.1, few(1, 20, SEGMENT_COUNT, segmentAt)],
   ['viewerDaypart', 0.05, 0.02, from(['mon-sun 06-24', 'mon-fri 07-19', 'sat-sun 08-22'], 1)],
+  ['format', 0.03, 0.02, from(['banner', 'video', 'native', 'audio'])],
+  ['size', 0.02, 0.03, from(['300x250', '320x50', '728x90', '970x250', '640x360'], 3)],
   ['position', 0.04, 0.04, from([1, 3, 4, 7])],
   ['interstitial', 0.02, 0.04, () => ['yes']],
   ['rewarded', 0.01, 0.04, () => ['yes']],

@@ -56,6 +56,18 @@ describe('a generated tenant', () => {
     expect(steered).toBeGreaterThan(0.5)
   })
 
+  test('has every format, mostly banners, and a line item has creatives of one', () => {
+    const documents = [...generateTenant({ lineItems: 2_000, seed: 3 })]
+    const formats = new Map(
+      documents.flatMap(({ kind, value }) => (kind === 'creatives' ? [[value.id, value.format]] : [])),
+    )
+    const bought = lineItemsOf(2_000, 3).map(({ creativeIds }) => new Set(creativeIds.map(id => formats.get(id))))
+    expect(Math.max(...bought.map(each => each.size))).toBe(1)
+    const shareOf = (format: string) => bought.filter(each => each.has(format as never)).length / bought.length
+    expect(shareOf('banner')).toBeGreaterThan(0.7)
+    for (const format of ['video', 'audio', 'native']) expect(shareOf(format), format).toBeGreaterThan(0.01)
+  })
+
   test('refuses a count out of bounds', () => {
     for (const lineItems of [0, -1, 1.5, Number.NaN, 1e9]) expect(() => digest(lineItems, 1)).toThrow('lineItemsMax')
   })

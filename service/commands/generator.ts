@@ -49,8 +49,11 @@ function creativesPerAdvertiser(lineItems: number, advertisers: number): number 
   return Math.max(10, Math.ceil((lineItems * 0.4) / advertisers))
 }
 
-/** Every fifth creative of an advertiser is a video. */
-const VIDEO_EVERY = 5
+/** Formats of an advertiser's creatives, over and over. */
+const FORMATS = [
+  ...(['banner', 'banner', 'banner', 'banner', 'video'] as const),
+  ...(['banner', 'banner', 'native', 'audio', 'video'] as const),
+] as const
 
 /**
  * A whole tenant, record by record, in reading order; every record is valid. Memory: O(1), nothing is kept.
@@ -73,9 +76,8 @@ export function* generateTenant({
     yield { kind: 'campaigns', value: makeCampaign(random, i, i % counts.advertisers) }
   const perAdvertiser = counts.creatives / counts.advertisers
   for (let i = 0; i < counts.creatives; i++) {
-    const format = (i % perAdvertiser) % VIDEO_EVERY === VIDEO_EVERY - 1 ? 'video' : 'banner'
     const owner = ownerAt(Math.floor(i / perAdvertiser))
-    yield { kind: 'creatives', value: makeCreative(random, creativeId(i), owner, format) }
+    yield { kind: 'creatives', value: makeCreative(random, creativeId(i), owner, formatAt(i % perAdvertiser)) }
   }
   yield* makeLists(random)
   for (let i = 0; i < lineItems; i++) yield { kind: 'lineItems', value: makeLineItem(random, i, { counts, targeting }) }
@@ -171,14 +173,25 @@ function makeCpm(random: Random, priority: number): number {
   return Math.min(200, Math.max(0.05, Math.round(median * Math.exp(0.6 * normal) * 100) / 100))
 }
 
+const formatAt = (position: number) => FORMATS[position % FORMATS.length] ?? 'banner'
+
+/** What line items are bought in: mostly banners. */
+function pickFormat(random: Random): (typeof FORMATS)[number] {
+  const u = random.unit()
+  if (u < 0.2) return 'video'
+  if (u < 0.24) return 'native'
+  return u < 0.26 ? 'audio' : 'banner'
+}
+
 /** One to four creatives of one format, of the campaign's advertiser. */
 function pickCreatives(random: Random, advertiser: number, perAdvertiser: number): readonly string[] {
   const first = advertiser * perAdvertiser
-  const video = random.chance(0.22)
+  const format = pickFormat(random)
+  const places = FORMATS.flatMap((each, place) => (each === format ? [place] : []))
   const found = new Set<string>()
   for (let i = random.between(1, 4); i > 0; i--) {
-    const block = random.pickIndex(Math.floor(perAdvertiser / VIDEO_EVERY)) * VIDEO_EVERY
-    found.add(creativeId(first + block + (video ? VIDEO_EVERY - 1 : random.pickIndex(VIDEO_EVERY - 1))))
+    const block = random.pickIndex(Math.floor(perAdvertiser / FORMATS.length)) * FORMATS.length
+    found.add(creativeId(first + block + random.pick(places)))
   }
   return [...found]
 }

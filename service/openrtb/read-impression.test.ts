@@ -3,6 +3,7 @@ import type { Opportunity } from '../decision/opportunity.ts'
 import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { bannerSlot, VIDEO_SLOT } from '../state/catalog.ts'
+import { IMPRESSION_DIMENSIONS } from '../state/dimensions.ts'
 import { mimeBit } from '../state/vocabulary.ts'
 import { type FloorTerms, readImpression } from './read-impression.ts'
 import { bidPrice } from './write-response.ts'
@@ -22,6 +23,7 @@ const KNOWN = [
 ] as const
 const slotsKnown = new Map([...KNOWN.map(([w, h]) => [bannerSlot(w, h), 0] as const), [VIDEO_SLOT, 0] as const])
 const TERMS: FloorTerms = {
+  targeted: IMPRESSION_DIMENSIONS,
   rates: RATES,
   slotsKnown,
   currency: 'USD',
@@ -265,4 +267,25 @@ test('a screen that many see is billed as so many impressions, and a test as non
     expect(multiplier(qty), JSON.stringify(qty)).toBe(1)
   expect(multiplier({ multiplier: 12.5 }, { ...TERMS, isTest: true })).toBe(0)
   expect(reasonOf({ ...BANNER, qty: { multiplier: 100_000.5 } })).toMatchObject({ reason: 'no-supported-format' })
+})
+
+test('what line items target in an impression is read where any does', () => {
+  const imp = {
+    banner: {
+      w: 300,
+      h: 250,
+      pos: 3,
+      format: [
+        { w: 728, h: 90 },
+        { w: 300, h: 250 },
+        { wratio: 16, hratio: 9 },
+      ],
+    },
+    video: { w: 640, h: 360, plcmt: 1 },
+    rwdd: 1,
+  }
+  const values = (targeted = TERMS.targeted) => opportunity(imp, { ...TERMS, targeted }).values
+  expect(values()).toEqual([['banner', 'video'], ['300x250', '728x90', '640x360'], '3', 'no', 'yes', '1'])
+  expect(values(['position'])).toEqual([[], [], '3', '', '', ''])
+  expect(values([])).toEqual([[], [], '', '', '', ''])
 })

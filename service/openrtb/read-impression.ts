@@ -4,9 +4,10 @@ import type { BannerOffer, DealOffer, MediaOffer, Opportunity } from '../decisio
 import { NANOS_PER_CPM, type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { AUDIO_SLOT, bannerSizeOf, bannerSlot, NATIVE_SLOT, VIDEO_SLOT } from '../state/catalog.ts'
-import { IMPRESSION_DIMENSIONS, type ImpressionDimension } from '../state/dimensions.ts'
+import type { DimensionName } from '../state/dimensions.ts'
 import { hasShape } from './banner-shape.ts'
-import { codeOf, isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { impressionValues } from './impression-readers.ts'
+import { isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import { mimesMask } from './mimes.ts'
 import { readNative } from './read-native.ts'
 import { bidPrice } from './write-response.ts'
@@ -19,6 +20,8 @@ export interface FloorTerms {
   readonly currency: string
   /** Slots that any line item has, as keys. */
   readonly slotsKnown: ReadonlyMap<number, unknown>
+  /** Dimensions that are read; the others stay unknown. */
+  readonly targeted: readonly DimensionName[]
   /** Whether any creative needs a framework of the place's. */
   readonly frameworks: boolean
   /** Whether nothing is billed (request.test). */
@@ -68,7 +71,7 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
   return {
     kind: 'opportunity',
     opportunity: {
-      values: valuesOf(imp),
+      values: impressionValues(imp, terms.targeted),
       slots,
       banner,
       video,
@@ -87,21 +90,6 @@ export function readImpression(imp: Json, terms: FloorTerms): ImpressionRead {
 function multiplierOf({ qty }: Json): number {
   const multiplier = numberOf(objectOf(qty).multiplier, 1)
   return multiplier > 0 ? multiplier : 1
-}
-
-/** One reader per dimension that each impression has for itself. */
-const READERS: Readonly<Record<ImpressionDimension, (imp: Json) => string>> = {
-  position: imp => codeOf(objectOf(imp.banner).pos) || codeOf(objectOf(imp.video).pos),
-  interstitial: imp => (isOne(imp.instl) ? 'yes' : 'no'),
-  rewarded: imp => (isOne(imp.rwdd) || isOne(objectOf(objectOf(imp.video).ext).rewarded) ? 'yes' : 'no'),
-  videoPlacement: imp => codeOf(objectOf(imp.video).plcmt),
-}
-const READER_LIST = IMPRESSION_DIMENSIONS.map(name => READERS[name])
-
-function valuesOf(imp: Json): readonly string[] {
-  const values: string[] = []
-  for (const reader of READER_LIST) values.push(reader(imp))
-  return values
 }
 
 /** Appends the banner's sizes to the slots; a banner without any size offers nothing. */

@@ -93,6 +93,7 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
     impressions: readImpressions(body.imp, {
       rates: terms.rates,
       slotsKnown: terms.slotsKnown,
+      targeted: terms.targeted,
       frameworks: terms.needsFrameworks,
       isTest: isOne(body.test),
       currency,

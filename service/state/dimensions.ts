@@ -233,6 +233,21 @@ export const DIMENSIONS = {
   },
   daypart: { value: daypart("tenant's"), keys: hours },
   viewerDaypart: { value: daypart("viewer's"), keys: hours },
+  format: {
+    of: 'impression',
+    many: true,
+    value: oneOf(['banner', 'video', 'audio', 'native'], 'format that it takes'),
+  },
+  size: {
+    of: 'impression',
+    many: true,
+    value: text({
+      about: 'size of the banner that it takes, or of the player, in device-independent pixels',
+      max: 11,
+      pattern: /^[1-9]\d{0,4}x[1-9]\d{0,4}$/,
+      like: 'a width and a height, like "300x250"',
+    }),
+  },
   position: {
     of: 'impression',
     value: number({

@@ -10,7 +10,6 @@ import {
   LISTED_DIMENSIONS,
   postalWithPrefixes,
   REQUEST_DIMENSIONS,
-  type RequestDimension,
 } from '../../service/state/dimensions.ts'
 import type { Targeting, TenantDocuments } from '../../service/state/documents.ts'
 import type { Expression } from '../../service/state/expressions.ts'
@@ -63,6 +62,8 @@ export const VALUES = {
   contentCategory: ['IAB1', 'IAB2-3', 'IAB2'],
   keyword: ['running', 'trail shoes', 'golf'],
   segment: ['p.example/1', 'p.example/2', '3', '4'],
+  format: ['banner', 'video', 'audio', 'native'],
+  size: ['300x250', '320x50', '640x360'],
   position: [1, 3],
   interstitial: ['yes', 'no'],
   rewarded: ['yes', 'no'],
@@ -140,7 +141,7 @@ function randomExpression(random: Random, depth: number): Expression {
 const maybe = (random: Random, list: readonly string[]): string => (random.chance(0.2) ? '' : random.pick(list))
 
 /** What requests say in dimensions in which that is not simply one of VALUES or something else. */
-const FACTS: Partial<Record<RequestDimension, (random: Random) => FactValue>> = {
+const FACTS: Partial<Record<DimensionName, (random: Random) => FactValue>> = {
   domain: random =>
     random.chance(0.5) ? domainWithParents(random.pick([...VALUES.domain, 'deep.x.b.org', 'c.net'])) : [],
   category: randomCategories,
@@ -165,6 +166,8 @@ const FACTS: Partial<Record<RequestDimension, (random: Random) => FactValue>> = 
         ]),
   keyword: random => (random.chance(0.3) ? [] : some(random, [...VALUES.keyword, 'sailing'], 4)),
   segment: random => (random.chance(0.3) ? [] : some(random, [...VALUES.segment, '5'], 5)),
+  format: random => some(random, VALUES.format, 3),
+  size: random => (random.chance(0.3) ? [] : some(random, [...VALUES.size, '1x1'], 3)),
   daypart: random => random.pick(HOURS),
   viewerDaypart: random => maybe(random, HOURS),
 }
@@ -180,7 +183,7 @@ function randomCategories(random: Random): readonly string[] {
 
 /** One of a dimension's values, something else, or nothing. */
 export function randomValue(random: Random, name: DimensionName): FactValue {
-  return maybe(random, [...VALUES[name].map(String), 'OTHER'])
+  return FACTS[name]?.(random) ?? maybe(random, [...VALUES[name].map(String), 'OTHER'])
 }
 
 const NOTHING_ASKED = {
@@ -199,7 +202,7 @@ export function randomFacts(random: Random, { empty = false } = {}): Facts {
   }
   if (empty) return { values: REQUEST_DIMENSIONS.map(unknown), userId: '', ...NOTHING_ASKED }
   return {
-    values: REQUEST_DIMENSIONS.map(name => FACTS[name]?.(random) ?? randomValue(random, name)),
+    values: REQUEST_DIMENSIONS.map(name => randomValue(random, name)),
     exchangeId: random.pick(VALUES.exchange),
     userId: random.chance(0.2) ? '' : `user-${random.pickIndex(1_000)}`,
     blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
