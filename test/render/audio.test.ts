@@ -31,6 +31,7 @@ describe('an audio ad', () => {
     await page.locator('#place[data-state=complete]').waitFor()
     const hits = await rig.web.hitsOf(isTracker, 6)
     expect(hits.map(hit => hit.query.e).sort()).toEqual([...WHOLE].sort())
+    expect(await rig.told(WHOLE.length)).toHaveLength(WHOLE.length)
     await page.close()
   })
 

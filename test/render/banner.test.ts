@@ -28,6 +28,7 @@ describe.each(TENANTS)('banners of %s', tenant => {
     const [width = 0, height = 0] = size.split('x').map(Number)
     const bid = await rig.bid(tenant, { banner: { w: width, h: height } })
     const page = await rig.page(window)
+    rig.web.forget()
     await stageOf(page).banner(bid.adm, width, height)
     const place = page.locator('#place iframe')
     const inside = page.frameLocator('#place iframe')
@@ -42,6 +43,7 @@ describe.each(TENANTS)('banners of %s', tenant => {
     const { distinct, most } = await rig.colours(await place.screenshot())
     expect(distinct, bid.crid).toBeGreaterThan(30)
     expect(most, bid.crid).toBeLessThan(0.7)
+    expect(await rig.told(1), bid.crid).toEqual(['impression 200'])
     const opened = page.waitForEvent('popup')
     await inside.locator('a').first().click()
     expect(new URL((await opened).url()).host, bid.crid).toMatch(new RegExp(`(^|\\.)${bid.adomain[0]}$`))
@@ -50,13 +52,14 @@ describe.each(TENANTS)('banners of %s', tenant => {
 })
 
 describe('an image with a link', () => {
-  test('loads from its own address in its own size', async () => {
+  test('loads in its own size, and its click leads on through us', async () => {
     const request = { site: { domain: 'gear.example', cat: ['IAB18-6'] } }
     const bid = await rig.bid('acme-outdoor', { banner: { w: 300, h: 250 } }, request)
     expect(bid.crid).toBe('cr-ridge-photo-300x250')
     const page = await rig.page()
+    rig.web.forget()
     await stageOf(page).banner(bid.adm, 300, 250)
-    const image = page.frameLocator('#place iframe').locator('img')
+    const image = page.frameLocator('#place iframe').locator('a img')
     await image.waitFor()
     await rig.drawn(page)
     await page.screenshot({ path: screenshot('banner-image') })
@@ -65,6 +68,10 @@ describe('an image with a link', () => {
       each.clientWidth,
     ])
     expect(natural).toEqual([300, 300])
+    const opened = page.waitForEvent('popup')
+    await image.click()
+    await (await opened).waitForURL('https://www.ridgelineboots.example/summit-gtx?ref=photo')
+    expect(await rig.told(2)).toEqual(['impression 200', 'click 302'])
     await page.close()
   })
 })
@@ -122,6 +129,15 @@ describe('an ad that is played', () => {
     const request = { site: undefined, app: { bundle: 'com.wordloom.daily' }, device: { ...PIXEL_PHONE } }
     const bid = await rig.bid('bluebird-games', { banner: { w: 320, h: 480 }, instl: 1 }, request)
     expect(bid.crid).toBe('bg-320x480')
+  })
+})
+
+describe('notices of the exchange', () => {
+  test('are taken: a win where it sends them, and what is billed', async () => {
+    const banner = await rig.bid('acme-outdoor', { banner: { w: 300, h: 250 } })
+    expect(await rig.notify('acme-outdoor', banner.burl)).toBe(204)
+    expect(await rig.notify('acme-outdoor', banner.burl)).toBe(204)
+    expect(await rig.notify('cinema-now', banner.burl)).toBe(404)
   })
 })
 

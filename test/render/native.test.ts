@@ -59,6 +59,7 @@ describe('a native ad', () => {
     await page.locator('#place .cta').click()
     expect((await opened).url()).toBe('https://www.acme-outdoor.example/winter-boots')
     expect((await rig.web.hitsOf(hit => hit.query.e === 'click', 1)).length).toBe(1)
+    expect(await rig.told(3)).toEqual(['impression 200', 'viewable 200', 'click 200'])
     await page.close()
   })
 

@@ -46,6 +46,10 @@ export interface Rig {
   page(size?: { width: number; height: number }): Promise<Page>
   /** Waits until all images are there and two frames were painted. */
   drawn(page: Page): Promise<void>
+  /** Events that services of ours were told, with their answers, such as `impression 200`; at least so many. */
+  told(count: number): Promise<readonly string[]>
+  /** Calls an address of a bid as its exchange does, from its servers. @returns the status */
+  notify(tenant: Tenant, url: string | undefined): Promise<number>
   /** Distinct colours and the share of the most frequent one in a PNG. */
   colours(png: Buffer): ReturnType<Studio['colours']>
   close(): Promise<void>
@@ -83,6 +87,14 @@ export async function openRig(): Promise<Rig> {
     bid: async (tenant, imp, request = {}) => await askFor(services.get(tenant)!.port, tenant, { imp, request }),
     page: async size => await openPage(browser, size),
     drawn,
+    told: async count => {
+      const hits = await web.hitsOf(({ host }) => host === BALANCER_HOST, count)
+      return hits.map(({ path, status }) => `${path.replace('event/', '')} ${status}`)
+    },
+    notify: async (tenant, url = '') => {
+      const { pathname, search } = new URL(url)
+      return (await fetch(`http://127.0.0.1:${services.get(tenant)!.port}${pathname}${search}`)).status
+    },
     colours: async png =>
       await studio.evaluate(
         async text => await (globalThis as unknown as { studio: Studio }).studio.colours(text),

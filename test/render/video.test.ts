@@ -15,6 +15,10 @@ afterAll(async () => {
 const PLACE = { w: 640, h: 360, plcmt: 1, startdelay: 0, linearity: 1 }
 const WEBM = ['video/webm']
 const WHOLE = ['impression', 'start', 'firstQuartile', 'midpoint', 'thirdQuartile', 'complete']
+/** The same in the words of our own events. */
+const OURS = ['impression', 'start', 'first-quartile', 'midpoint', 'third-quartile', 'complete'].map(
+  each => `${each} 200`,
+)
 const isTracker = ({ host, query }: Hit) => host.startsWith('metrics.') && query.e !== undefined
 /** The first two are called at the same moment, and may come in either order. */
 const eventsOf = (hits: readonly Hit[]) => {
@@ -45,6 +49,7 @@ describe('a video in VAST', () => {
     const hits = await rig.web.hitsOf(isTracker, WHOLE.length)
     expect(eventsOf(hits)).toEqual(WHOLE)
     expect(hits.every(hit => /^\d{8}$/.test(hit.query.cb ?? ''))).toBe(true)
+    expect((await rig.told(OURS.length)).toSorted()).toEqual(OURS.toSorted())
     await page.close()
   })
 
