@@ -13,9 +13,13 @@ import { NoticeSender } from './http/notice-sender.ts'
 import { createPublicServer } from './http/public-server.ts'
 import { ServedCatalog } from './http/served-catalog.ts'
 import { Serving } from './http/serving.ts'
+import { LIMITS } from './limits.ts'
 import { NoticeUrls } from './openrtb/notice-urls.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
-import { type Catalog, openCatalog } from './state/catalog.ts'
+import { Shares } from './spend/shares.ts'
+import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
+import { ThreadBudgets } from './spend/thread-budgets.ts'
+import { openCatalog } from './state/catalog.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
 import { logLossCounter } from './telemetry/signals.ts'
@@ -38,6 +42,7 @@ const log = new ThreadLog({
   onLoss: () => recorder.count(logLossCounter('thread-limit')),
 })
 
+const shares = new Shares()
 let serving: Serving | undefined
 /** Where the base lies. */
 let servedSlot: 0 | 1 | undefined
@@ -63,6 +68,7 @@ const noticeRoute =
   })
 
 const bidPath = new BidPath({
+  monotonicMs: systemClock.monotonicMs,
   recorder,
   notices,
   pickIndex: random.pickIndex,
@@ -96,6 +102,7 @@ const app = createPublicServer({
 function selfBidProblem(next: Serving): string {
   let problem = ''
   const probe = new BidPath({
+    monotonicMs: systemClock.monotonicMs,
     recorder: new Recorder(createRecorderBlock()),
     notices,
     pickIndex: random.pickIndex,
@@ -116,7 +123,8 @@ function take({ base, overlay }: PlacedState): void {
   let problem: string
   const before = serving
   try {
-    const next = new Serving(servedBase(base), systemClock.nowMs(), overlay && openOverlay(overlay), notices)
+    const below = servedBase(base)
+    const next = new Serving(below, systemClock.nowMs(), overlay && servedOverlay(overlay, below))
     problem = selfBidProblem(next)
     if (problem === '') serving = next
   } catch (error) {
@@ -128,15 +136,31 @@ function take({ base, overlay }: PlacedState): void {
 }
 
 /** A base that only gets another overlay keeps its engine and its markup. */
-function servedBase({ header, slot }: PlacedCatalog): ServedCatalog {
+function servedBase({ header, slot, shares: ofCatalog }: PlacedCatalog): ServedCatalog {
   const served = serving?.base
   if (served?.catalog.header.announcement === header.announcement && servedSlot === slot) return served
   servedSlot = slot
-  return new ServedCatalog(openCatalog(header, data.slabs[slot]), undefined, notices)
+  return new ServedCatalog(openCatalog(header, data.slabs[slot]), { notices, budgets: budgetsOf(ofCatalog) })
 }
 
-function openOverlay({ header, slot }: PlacedCatalog): Catalog {
-  return openCatalog(header, data.overlaySlabs[slot])
+function servedOverlay({ header, slot, shares: ofCatalog }: PlacedCatalog, { catalog }: ServedCatalog): ServedCatalog {
+  const overlay = openCatalog(header, data.overlaySlabs[slot])
+  return new ServedCatalog(overlay, { below: catalog, notices, budgets: budgetsOf(ofCatalog) })
+}
+
+function budgetsOf(ofCatalog: CatalogShares | undefined): ThreadBudgets | undefined {
+  return ofCatalog && new ThreadBudgets(shares, ofCatalog)
+}
+
+/** What was held since the last time is told; the control thread leases and settles by it. */
+function tellHeld(nowMs: number): void {
+  const report = shares.report(nowMs)
+  if (report !== undefined) post({ kind: 'held', report })
+}
+
+function takeShares({ shares: given, recalled }: SharesMessage): void {
+  for (const share of given) shares.give(share)
+  shares.recall(recalled)
 }
 
 function beat(): void {
@@ -147,14 +171,18 @@ function beat(): void {
 
 async function stop(): Promise<void> {
   clearInterval(heart)
+  clearInterval(tellingHeld)
   watch.stop()
   app.server.closeIdleConnections()
   await app.close()
+  // All that is not held goes back.
+  tellHeld(Number.POSITIVE_INFINITY)
   control.close()
 }
 
 control.on('message', (message: ToBidThread) => {
   if (message.kind === 'state') take(message.state)
+  else if (message.kind === 'shares') takeShares(message.shares)
   else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true
   else void stop()
@@ -162,6 +190,7 @@ control.on('message', (message: ToBidThread) => {
 
 beat()
 const heart = setInterval(beat, HEARTBEAT_MS)
+const tellingHeld = setInterval(() => tellHeld(systemClock.monotonicMs()), LIMITS.sharesReportMs)
 await app.listen({ host: data.host, port: data.port, ...(data.reusePort ? { reusePort: true } : {}) })
 const address = app.server.address()
 post({ kind: 'listening', port: typeof address === 'object' && address !== null ? address.port : data.port })

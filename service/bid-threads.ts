@@ -4,6 +4,8 @@ import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
 import { LIMITS } from './limits.ts'
 import type { Notice } from './openrtb/notice.ts'
+import type { SharesReport } from './spend/shares.ts'
+import type { BudgetLayer, SharesMessage } from './spend/task-budgets.ts'
 import { ArenaPool } from './state/arena.ts'
 import type { Catalog } from './state/catalog.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
@@ -26,9 +28,22 @@ export interface BidThreadsOptions {
   readonly recorderBlocks: readonly SharedArrayBuffer[]
   /** @returns whether the notice is safe and may be acknowledged; must not reject */
   readonly onNotice: (notice: Notice) => Promise<boolean>
+  /** Without them no line item that has a budget bids. */
+  readonly budgets: ThreadsBudgets | undefined
   readonly onLog: (thread: number, message: ThreadLogMessage) => void
   /** A thread ended unasked; another is being started. */
   readonly onLost: (thread: number, error: Error) => void
+}
+
+/** Budgets, as the threads hold them. */
+export interface ThreadsBudgets {
+  sharesOf(catalog: Catalog): BudgetLayer
+  /** What is served now: the catalog, then its overlay. */
+  serve(layers: readonly BudgetLayer[]): void
+  /** What a thread has held, gives back and wants. */
+  report(thread: number, report: SharesReport): void
+  /** Nothing more will be heard of it. */
+  threadLost(thread: number): void
 }
 
 /** How a thread took a state. */
@@ -49,6 +64,8 @@ export class BidThreads {
   /** Per thread, in the order in which it was given catalogs: a thread answers in this order. */
   readonly #waiting = new Map<number, Acknowledge[]>()
   #announced: PlacedState | undefined
+  /** Budgets of what was announced. */
+  #layers: readonly BudgetLayer[] = []
   #port = 0
   #draining = false
   #stopping = false
@@ -103,16 +120,33 @@ export class BidThreads {
    */
   async announce(base: Catalog | undefined, overlay?: Catalog): Promise<void> {
     const before = this.#announced
-    const placed = base === undefined ? before?.base : { header: base.header, slot: this.#announceIn(this.#arena) }
+    const { budgets } = this.#options
+    const layersBefore = this.#layers
+    const layers = [
+      base === undefined ? layersBefore[0] : budgets?.sharesOf(base),
+      overlay && budgets?.sharesOf(overlay),
+    ]
+    const placed =
+      base === undefined
+        ? before?.base
+        : { header: base.header, slot: this.#announceIn(this.#arena), shares: layers[0]?.shares }
     assert(placed !== undefined, 'an overlay lies over a catalog that serves')
     if (overlay === undefined) this.#overlayArena.revert(undefined)
     this.#announced = {
       base: placed,
-      overlay: overlay && { header: overlay.header, slot: this.#announceIn(this.#overlayArena) },
+      overlay: overlay && {
+        header: overlay.header,
+        slot: this.#announceIn(this.#overlayArena),
+        shares: layers[1]?.shares,
+      },
     }
     const problems = await Promise.all([...this.#workers.keys()].map(thread => this.#give(thread)))
     const problem = problems.find(text => text !== '')
-    if (problem === undefined) return
+    if (problem === undefined) {
+      this.#layers = layers.filter(layer => layer !== undefined)
+      budgets?.serve(this.#layers)
+      return
+    }
     this.#announced = before
     this.#arena.revert(before?.base.slot)
     this.#overlayArena.revert(before?.overlay?.slot)
@@ -125,6 +159,12 @@ export class BidThreads {
     assert(slot !== undefined, 'the catalog lies in the free slab')
     arena.announce(slot)
     return slot
+  }
+
+  /** Gives a thread what it may hold, and takes some back. A thread that has ended gets nothing. */
+  share(thread: number, shares: SharesMessage): void {
+    const worker = this.#workers.get(thread)
+    if (worker !== undefined) post(worker, { kind: 'shares', shares })
   }
 
   /** From now on every answer asks for its connection to be closed, and the readiness check fails. */
@@ -210,6 +250,7 @@ export class BidThreads {
 
   #heard(thread: number, message: FromBidThread): void {
     if (message.kind === 'log') this.#options.onLog(thread, message)
+    if (message.kind === 'held') this.#options.budgets?.report(thread, message.report)
     if (message.kind !== 'serving') return
     if (message.problem === '') {
       this.#arena.acknowledge(thread, message.slot)
@@ -226,6 +267,7 @@ export class BidThreads {
     this.#arena.release(thread)
     this.#overlayArena.release(thread)
     this.#heartbeats.forget(thread)
+    this.#options.budgets?.threadLost(thread)
     for (const acknowledge of this.#waiting.get(thread) ?? []) acknowledge('')
     this.#waiting.delete(thread)
     rejectStart(error)

@@ -93,9 +93,12 @@ startThreadWatch(recorder)
 const money =
   config.noticeKeys.length === 0
     ? undefined
-    : await openMoney({ config, clock: systemClock, log, recorder, leases: () => [] })
+    : await openMoney({
+        ...{ config, clock: systemClock, log, recorder, threads: threadCount },
+        share: (thread, message) => threads.share(thread, message),
+      })
 
-const threads = new BidThreads({
+const threads: BidThreads = new BidThreads({
   tenantId: config.tenantId,
   threads: threadCount,
   host: config.host,
@@ -103,6 +106,7 @@ const threads = new BidThreads({
   keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
   notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
+  budgets: money?.threadsBudgets,
   slabBytes: Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2)),
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),

@@ -1,6 +1,8 @@
 /** Wires what keeps money right on the control thread: the ledger and who sends to it, notices and the event stream. */
 import { randomBytes, randomInt } from 'node:crypto'
 import { mkdir, statfs } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ThreadsBudgets } from './bid-threads.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './foundation/clock.ts'
 import { LIMITS } from './limits.ts'
@@ -14,10 +16,11 @@ import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.t
 import { NoticeJournal } from './remote-cache/notice-journal.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
 import { accountsOf } from './spend/accounts.ts'
-import type { Lease } from './spend/lease.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
-import { abandonedAfterMs, type LeaseRules } from './spend/slice.ts'
+import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
+import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
+import { dayAt } from './state/calendar.ts'
 import type { Logger } from './telemetry/logger.ts'
 import type { Recorder } from './telemetry/recorder.ts'
 import { bookingCounter, COUNTER } from './telemetry/signals.ts'
@@ -28,8 +31,10 @@ export interface MoneyOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly recorder: Recorder
-  /** All leases of the task that are not returned. */
-  readonly leases: () => readonly Lease[]
+  /** How many bid threads there are; they count from 1. */
+  readonly threads: number
+  /** Gives a thread what it may hold. */
+  readonly share: (thread: number, message: SharesMessage) => void
 }
 
 /** Times by which leases are made; see ARCHITECTURE.md, Money. */
@@ -41,28 +46,36 @@ const LEASE_RULES: LeaseRules = {
   holdMsMax: 60 * 60_000,
   clockAllowanceMs: 60_000,
   parts: 8,
+  shareMs: 1_000,
 }
 
 const NANOS = 1e9
+const DRAIN_LOOK_MS = 20
 /** A task that is cut off for longer has lost its count, and asks as a new one. */
 const REMEMBER_TASK_MS = 24 * 3_600_000
 
 /** Opens ledger, event stream and journal, and begins to send. @throws Error of the file system */
 export async function openMoney(options: MoneyOptions): Promise<Money> {
-  const { config, clock, leases } = options
+  const { config, clock } = options
   const url = spendUrlOf(config)
   const isAlone = url.startsWith('file:')
   const task = `${config.tenantId}-${randomBytes(6).toString('hex')}`
-  const { graceMs, holdMsMax, bucketMs } = LEASE_RULES
   const ledger = new TaskLedger({
-    ...{ task, graceMs, leases, abandonedAfterMs: abandonedAfterMs(LEASE_RULES) },
+    ...{ task, graceMs: LEASE_RULES.graceMs, abandonedAfterMs: abandonedAfterMs(LEASE_RULES) },
+    leases: () => budgets.leases(),
     newEpoch: () => randomBytes(8).toString('hex'),
     // A ledger that is a file of this task alone knows all that any task knew.
-    opensAfterMs: isAlone ? 0 : holdMsMax + bucketMs + 2 * graceMs,
+    opensAfterMs: isAlone ? 0 : opensAfterMs(LEASE_RULES),
+  })
+  let leaseCount = 0
+  const budgets = new TaskBudgets({
+    ...{ ledger, rules: LEASE_RULES, dayAt, tell: options.share },
+    threads: Array.from({ length: options.threads }, (_, i) => i + 1),
+    newLease: () => `${task}-${(leaseCount++).toString(36)}`,
   })
   const remote = isAlone ? await openFiles(url, clock) : openCache(url, options, ledger)
   const journal = await openJournal(options)
-  return new Money(options, { ...remote, task, taskLedger: ledger, journal })
+  return new Money(options, { ...remote, task, taskLedger: ledger, budgets, journal })
 }
 
 /** Where the ledger and the stream are. */
@@ -121,6 +134,8 @@ export class Money {
   readonly ledger: TaskLedger
   readonly #options: MoneyOptions
   readonly #parts: Remote & { readonly journal: NoticeJournal | undefined }
+  readonly #budgets: TaskBudgets
+  readonly #turning: NodeJS.Timeout
   readonly #driver: LedgerDriver
   readonly #outbox: EventOutbox
   readonly #intake: NoticeIntake
@@ -128,12 +143,18 @@ export class Money {
 
   constructor(
     options: MoneyOptions,
-    parts: Remote & { readonly task: string; taskLedger: TaskLedger; readonly journal: NoticeJournal | undefined },
+    parts: Remote & {
+      readonly task: string
+      taskLedger: TaskLedger
+      budgets: TaskBudgets
+      readonly journal: NoticeJournal | undefined
+    },
   ) {
     const { clock, recorder } = options
     this.#options = options
     this.#parts = parts
     this.ledger = parts.taskLedger
+    this.#budgets = parts.budgets
     this.#driver = new LedgerDriver({
       ledger: parts.ledger,
       task: parts.taskLedger,
@@ -155,6 +176,24 @@ export class Money {
       onJournalFailure: error => options.log.error('journal-failed', 'the journal could not be written', { error }),
     })
     this.#driver.start()
+    this.#turning = setInterval(() => this.#budgets.turn(this.#now()), LIMITS.sharesReportMs)
+  }
+
+  /** Budgets as bid threads use them; see BidThreadsOptions. Without a public address nothing is ever billed. */
+  get threadsBudgets(): ThreadsBudgets | undefined {
+    if (this.#options.config.publicUrl === undefined) return undefined
+    const budgets = this.#budgets
+    return {
+      sharesOf: catalog => budgets.sharesOf(catalog),
+      serve: layers => budgets.serve(layers, this.#now()),
+      report: (thread, report) => budgets.report(thread, report, this.#now()),
+      threadLost: thread => budgets.threadLost(thread, this.#now()),
+    }
+  }
+
+  #now(): { nowMs: number; monotonicMs: number } {
+    const { clock } = this.#options
+    return { nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() }
   }
 
   /** What health and metrics show. */
@@ -178,13 +217,18 @@ export class Money {
   }
 
   /** Waits for what is under way, as long as the caller does. */
-  drain(): Promise<void> {
-    return this.#intake.drain()
+  async drain(): Promise<void> {
+    // The threads have ended and said what they held: what is not held goes back.
+    this.#budgets.stop(this.#now())
+    this.#budgets.turn(this.#now())
+    await this.#intake.drain()
+    while (this.ledger.waitingCount > 0) await sleep(DRAIN_LOOK_MS)
   }
 
   /** Ends everything at once; what is not done stays in the journal. */
   async stop(): Promise<void> {
     const { closeLedger, stream, journal } = this.#parts
+    clearInterval(this.#turning)
     await Promise.all([this.#driver.stop(), this.#outbox.close()])
     await Promise.all([closeLedger(), stream.close(), journal?.close()])
   }

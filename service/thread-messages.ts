@@ -2,6 +2,8 @@
 import type { PriceKeys } from './http/encrypted-price.ts'
 import type { NoticeKey } from './http/notice-keys.ts'
 import type { Notice } from './openrtb/notice.ts'
+import type { SharesReport } from './spend/shares.ts'
+import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import type { CatalogHeader } from './state/catalog.ts'
 import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
 import type { DocumentKindName } from './state/documents.ts'
@@ -41,6 +43,8 @@ export interface BidThreadData {
 export interface PlacedCatalog {
   readonly header: CatalogHeader
   readonly slot: 0 | 1
+  /** Without it no line item that has a budget bids. */
+  readonly shares: CatalogShares | undefined
 }
 
 /** All that is served: a catalog, and over it what deltas have changed. */
@@ -52,6 +56,7 @@ export interface PlacedState {
 /** From the control thread. */
 export type ToBidThread =
   | { readonly kind: 'state'; readonly state: PlacedState }
+  | { readonly kind: 'shares'; readonly shares: SharesMessage }
   | { readonly kind: 'noticed'; readonly id: number; readonly isKept: boolean }
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' }
@@ -66,6 +71,7 @@ export type FromBidThread =
       readonly problem: string
     }
   | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
+  | { readonly kind: 'held'; readonly report: SharesReport }
   | ThreadLogMessage
 
 /** Given to a loader thread when it starts. */

@@ -4,8 +4,10 @@ import { brokenRules } from '../loadtest/acceptance.ts'
 import { diverseRequests } from '../loadtest/diverse-traffic.ts'
 import { schemaFaults } from '../loadtest/schema-judge.ts'
 import { ratesOf, readTenantRecords } from '../loadtest/tenant-records.ts'
+import { systemClock } from '../service/foundation/clock.ts'
 import { Random } from '../service/foundation/random.ts'
 import { BidPath } from '../service/http/bid-path.ts'
+import { ServedCatalog } from '../service/http/served-catalog.ts'
 import { Serving } from '../service/http/serving.ts'
 import type { Exchange } from '../service/state/exchange-document.ts'
 import { createRecorderBlock, Recorder } from '../service/telemetry/recorder.ts'
@@ -19,7 +21,7 @@ const REQUESTS = 600
 const JUDGED = 150
 
 const catalog = compiledTenant(sampleTenant())
-const exchange = new Serving(catalog, NOW_MS).exchange('prebid') as Exchange
+const exchange = new Serving(new ServedCatalog(catalog), NOW_MS).exchange('prebid') as Exchange
 const recorder = new Recorder(createRecorderBlock())
 const records = await readTenantRecords(fileURLToPath(new URL('tenants/acme-outdoor', import.meta.url)))
 const requests = diverseRequests(records, { count: REQUESTS, exchange: 'prebid', random: new Random(SEED) })
@@ -28,8 +30,9 @@ const requests = diverseRequests(records, { count: REQUESTS, exchange: 'prebid',
 function answerTo(text: string): { status: number; body: string; alarms: readonly string[] } {
   const alarms: string[] = []
   // Creatives that take turns remember whose turn it is.
-  const serving = new Serving(catalog, NOW_MS)
+  const serving = new Serving(new ServedCatalog(catalog), NOW_MS)
   const path = new BidPath({
+    monotonicMs: systemClock.monotonicMs,
     recorder,
     pickIndex: new Random(SEED).pickIndex,
     bidIdPrefix: 'b-',

@@ -22,6 +22,7 @@ export const BROKEN_RULES = {
   'no-grace': 'tasks close a bucket at once when it expires',
   'abandons-early': 'leases are returned while their holds are open',
   'holds-half': 'a strict bid holds half of its price',
+  'forgets-threads': 'what a bid thread had when it ended counts as free',
   'hasty-after-failover': 'tasks lease and close at once after a new connection',
 } as const
 

@@ -1,10 +1,11 @@
 /** A day of one line item on several tasks, against traffic that swells and falls: does its spend follow its plan? */
 import { Random } from '../../service/foundation/random.ts'
 import type { BookOperation } from '../../service/spend/ledger.ts'
-import { Pacer, type PacingPlan, plannedShare } from '../../service/spend/pacing.ts'
+import { type PacingPlan, plannedShare } from '../../service/spend/pacing.ts'
 import type { LeaseRules } from '../../service/spend/slice.ts'
 import { FaultyCache } from './faulty-cache.ts'
-import { accountsOf, type SimulatedLineItem, SimulatedTask } from './task.ts'
+import { SimulatedTask } from './task.ts'
+import { simulatedCatalog, utcDay } from './tenant.ts'
 
 /** What is paced. */
 export interface PacedDayOptions {
@@ -27,7 +28,7 @@ export interface PacedPoint {
 const DAY_MS = 86_400_000
 const STEP_MS = 5_000
 const POINT_MS = 300_000
-const START_MS = 1_800_000_000_000
+const START_MS = Date.UTC(2027, 0, 15)
 const BIDS_PER_STEP = 4
 /** Of the most that there is: a fifth at night, all of it at noon. */
 const TRAFFIC_MEAN = 0.6
@@ -43,6 +44,7 @@ const RULES: LeaseRules = {
   holdMsMax: HOLD_MS,
   clockAllowanceMs: 60_000,
   parts: 8,
+  shareMs: 10_000,
 }
 
 /** @returns plan and spend every five minutes, the end of the day last. Cost: some seconds. */
@@ -51,50 +53,51 @@ export function runPacedDay({ seed, plan, tasks: taskCount, budgetShare, outageH
   const limitNanos = Math.floor(
     (DAY_MS / STEP_MS) * taskCount * BIDS_PER_STEP * TRAFFIC_MEAN * WIN_PROBABILITY * PRICE_NANOS * budgetShare,
   )
-  const lineItem: SimulatedLineItem = {
-    id: 'paced',
-    limitNanos,
-    campaignLimitNanos: Number.MAX_SAFE_INTEGER,
-    priceNanos: PRICE_NANOS,
-    isStrict: true,
-  }
+  const catalog = simulatedCatalog([
+    {
+      id: 'paced',
+      priceNanos: PRICE_NANOS,
+      budget: { daily: limitNanos / 1e9 },
+      pacing: { plan: plan.kind, ...(plan.kind === 'custom' ? { weights: plan.weights } : {}) },
+    },
+  ])
   const cache = new FaultyCache(random, undefined, () => {})
-  const tasks = Array.from({ length: taskCount }, (_, i) => ({
-    task: new SimulatedTask({
-      name: `task-${i}`,
-      lineItems: [lineItem],
-      rules: RULES,
-      random,
-      broken: undefined,
-      journal: new Map(),
-    }),
-    pacer: new Pacer({ plan, limitNanos, startMs: START_MS, endMs: START_MS + DAY_MS }),
-  }))
+  const tasks = Array.from(
+    { length: taskCount },
+    (_, i) =>
+      new SimulatedTask({
+        name: `task-${i}`,
+        catalog,
+        rules: RULES,
+        random,
+        broken: undefined,
+        journal: new Map(),
+        nowMs: START_MS,
+      }),
+  )
   const notices = new Map<number, BookOperation[]>()
   const points: PacedPoint[] = []
   let bids = 0
-  const account = accountsOf(lineItem)[0] as string
+  const account = `l/paced/${utcDay(START_MS).number}`
   for (let atMs = STEP_MS; atMs <= DAY_MS; atMs += STEP_MS) {
     const nowMs = START_MS + atMs
     const hour = (atMs / DAY_MS) * 24
     const isOut = outageHours !== undefined && hour >= outageHours[0] && hour < outageHours[1]
     const traffic = isOut ? 0 : TRAFFIC_MEAN - TRAFFIC_SWING * Math.cos((2 * Math.PI * atMs) / DAY_MS)
-    for (const { task, pacer } of tasks) {
+    for (const task of tasks) {
       task.turn(cache, nowMs, 0)
-      pacer.look(nowMs, task.ledger.spentNanos(account))
       for (let i = 0; i < BIDS_PER_STEP; i++) {
-        if (!random.chance(traffic * pacer.passRate)) continue
-        const hold = task.bid(lineItem, WIN_PROBABILITY, nowMs, HOLD_MS)
+        if (!random.chance(traffic)) continue
+        const hold = task.bid(0, nowMs, HOLD_MS)
         if (hold === undefined || !random.chance(WIN_PROBABILITY)) continue
-        const accounts = accountsOf(lineItem)
-        const operation = { kind: 'book', key: `bid-${bids++}`, ...hold, accounts } as const
+        const operation = { kind: 'book', key: `bid-${bids++}`, ...hold } as const
         const dueMs = atMs + STEP_MS * random.between(1, 10)
         const due = notices.get(dueMs) ?? []
         due.push({ ...operation, amountNanos: PRICE_NANOS, rememberMs: DAY_MS })
         notices.set(dueMs, due)
       }
     }
-    for (const operation of notices.get(atMs) ?? []) random.pick(tasks).task.take(operation)
+    for (const operation of notices.get(atMs) ?? []) random.pick(tasks).take(operation)
     notices.delete(atMs)
     if (atMs % POINT_MS !== 0) continue
     const spent = (cache.state.accounts.get(account)?.bookedNanos ?? 0) / limitNanos

@@ -5,9 +5,12 @@
 import { Random } from '../../service/foundation/random.ts'
 import type { BookOperation } from '../../service/spend/ledger.ts'
 import { spentNanos } from '../../service/spend/ledger-memory.ts'
-import type { LeaseRules } from '../../service/spend/slice.ts'
+import { type LeaseRules, opensAfterMs } from '../../service/spend/slice.ts'
+import type { Budget } from '../../service/state/budget-fields.ts'
+import type { Catalog } from '../../service/state/catalog.ts'
 import { type BrokenRule, FaultyCache } from './faulty-cache.ts'
-import { accountsOf, opensAfterMs, type SimulatedLineItem, SimulatedTask } from './task.ts'
+import { SimulatedTask } from './task.ts'
+import { CAMPAIGN, simulatedCatalog, utcDay } from './tenant.ts'
 
 /** What one seed came to. */
 export interface SimulationResult {
@@ -32,8 +35,10 @@ const RULES: LeaseRules = {
   holdMsMax: 60_000,
   clockAllowanceMs: 60_000,
   parts: 8,
+  shareMs: 2_000,
 }
-const START_MS = 1_000_000_000_000
+/** Ten minutes before midnight: every run begins a new day. */
+const START_MS = Date.UTC(2026, 10, 21, 23, 50)
 const BIDDING_S = 1_200
 const SETTLING_S = 900
 const REMEMBER_MS = 48 * 3_600_000
@@ -41,6 +46,8 @@ const HOUR_MS = 3_600_000
 const TELLING_MS = 60_000
 const VIOLATIONS_MAX = 5
 const PRICE_NANOS = 1_000_000
+const NANOS_PER_UNIT = 1e9
+const CAMPAIGN_ACCOUNT = `c/${CAMPAIGN}`
 
 interface Notice {
   readonly operation: BookOperation
@@ -53,7 +60,9 @@ export class Simulation {
   readonly #random: Random
   readonly #broken: BrokenRule | undefined
   readonly #cache: FaultyCache
-  readonly #lineItems: readonly SimulatedLineItem[]
+  readonly #isStrict: boolean
+  readonly #limits: ReadonlyMap<string, number>
+  readonly #catalog: Catalog
   readonly #tasks: SimulatedTask[] = []
   readonly #notices = new Map<number, Notice[]>()
   readonly #expires = new Map<string, number>()
@@ -79,6 +88,7 @@ export class Simulation {
   #toldMs = START_MS
   #failOverMs = Number.POSITIVE_INFINITY
   #hasForgotten = false
+  #hasBeenEmpty = false
   #names = 0
   #bids = 0
   #faults = 0
@@ -94,14 +104,28 @@ export class Simulation {
     this.#winProbability = random.pick([0.1, 0.4, 0.8])
     const tasks = random.between(1, 5)
     const demandNanos = BIDDING_S * tasks * 3 * PRICE_NANOS * this.#winProbability
-    const campaignLimitNanos = Math.floor(demandNanos * (0.2 + 0.6 * random.unit()))
-    this.#lineItems = ['a', 'b', 'c'].map((id, index) => ({
-      id,
-      isStrict,
-      campaignLimitNanos,
-      limitNanos: Math.floor(campaignLimitNanos * (0.2 + 0.3 * index)),
-      priceNanos: PRICE_NANOS * (1 + index),
-    }))
+    const campaignNanos = Math.floor(demandNanos * (0.2 + 0.6 * random.unit()))
+    const kind = isStrict ? 'strict' : 'smooth'
+    const budgetOf = (part: number): Budget => ({ total: Math.floor(campaignNanos * part) / NANOS_PER_UNIT, kind })
+    // The third has a budget for each of the run's two days.
+    const dailyNanos = Math.floor(campaignNanos * 0.4)
+    this.#isStrict = isStrict
+    this.#catalog = simulatedCatalog(
+      [
+        { id: 'a', priceNanos: PRICE_NANOS, budget: budgetOf(0.2) },
+        { id: 'b', priceNanos: 2 * PRICE_NANOS, budget: budgetOf(0.5) },
+        { id: 'c', priceNanos: 3 * PRICE_NANOS, budget: { daily: dailyNanos / NANOS_PER_UNIT, kind } },
+      ],
+      budgetOf(1),
+    )
+    const day = utcDay(START_MS).number
+    this.#limits = new Map([
+      ['l/a', Math.floor(campaignNanos * 0.2)],
+      ['l/b', Math.floor(campaignNanos * 0.5)],
+      [`l/c/${day}`, dailyNanos],
+      [`l/c/${day + 1}`, dailyNanos],
+      [CAMPAIGN_ACCOUNT, campaignNanos],
+    ])
     this.#cache = new FaultyCache(random, broken, (operation, nanos) => this.#checkBooked(operation, nanos))
     for (let i = 0; i < tasks; i++) this.#start(new Map())
   }
@@ -112,11 +136,11 @@ export class Simulation {
     this.#heal()
     for (let second = 0; second < SETTLING_S && !this.#isSettled(); second++) this.#second(false)
     if (this.#violations.length === 0) this.#checkEnd()
-    const campaign = this.#account('campaign')
-    const limitNanos = this.#lineItems[0]?.campaignLimitNanos ?? 1
+    const campaign = this.#account(CAMPAIGN_ACCOUNT)
+    const limitNanos = this.#limits.get(CAMPAIGN_ACCOUNT) ?? 1
     return {
       seed: this.#seed,
-      isStrict: this.#lineItems[0]?.isStrict ?? true,
+      isStrict: this.#isStrict,
       violations: this.#violations,
       bids: this.#bids,
       billed: this.#acknowledged.size,
@@ -129,8 +153,8 @@ export class Simulation {
 
   #start(journal: ReadonlyMap<string, BookOperation>): void {
     const name = `task-${this.#names++}`
-    const { random, broken, lineItems } = { random: this.#random, broken: this.#broken, lineItems: this.#lineItems }
-    this.#tasks.push(new SimulatedTask({ name, lineItems, rules: RULES, random, broken, journal }))
+    const [random, broken, catalog, nowMs] = [this.#random, this.#broken, this.#catalog, this.#nowMs]
+    this.#tasks.push(new SimulatedTask({ name, catalog, rules: RULES, random, broken, journal, nowMs }))
   }
 
   #second(isBidding: boolean): void {
@@ -148,19 +172,18 @@ export class Simulation {
 
   #bid(task: SimulatedTask): void {
     const random = this.#random
-    const lineItem = random.pick(this.#lineItems)
+    const ordinal = random.pickIndex(this.#catalog.header.lineItems)
     const holdMs = random.pick([20_000, RULES.holdMsMax])
-    const hold = task.bid(lineItem, this.#winProbability, this.#nowMs, holdMs)
+    const hold = task.bid(ordinal, this.#nowMs, holdMs)
     if (hold === undefined) return
     const key = `bid-${this.#bids++}`
     if (!random.chance(this.#winProbability)) return
+    const priceNanos = this.#catalog.columns.lineItemPriceNanos[ordinal] as number
     const operation: BookOperation = {
       kind: 'book',
       key,
-      lease: hold.lease,
-      bucket: hold.bucket,
-      accounts: accountsOf(lineItem),
-      amountNanos: random.chance(0.7) ? lineItem.priceNanos : random.between(1, lineItem.priceNanos),
+      ...hold,
+      amountNanos: random.chance(0.7) ? priceNanos : random.between(1, priceNanos),
       rememberMs: REMEMBER_MS,
     }
     const notice = { operation, expiresMs: this.#nowMs + holdMs }
@@ -214,8 +237,19 @@ export class Simulation {
     this.#faults++
     const at = random.pickIndex(this.#tasks.length)
     const task = this.#tasks[at] as SimulatedTask
-    const kind = random.pick(['kill', 'pause', 'cut-off', 'down', 'clock', 'fail-over', 'empty', 'scale'] as const)
+    const kind = random.pick([
+      'kill',
+      'pause',
+      'cut-off',
+      'down',
+      'clock',
+      'fail-over',
+      'empty',
+      'scale',
+      'thread',
+    ] as const)
     if (kind === 'kill') this.#kill(at)
+    else if (kind === 'thread') task.loseThread(this.#nowMs)
     else if (kind === 'pause') task.pausedUntilMs = this.#nowMs + random.between(1_000, 40_000)
     else if (kind === 'cut-off') task.cutOffUntilMs = this.#nowMs + random.between(1_000, 60_000)
     else if (kind === 'clock') this.#cache.wallOffsetMs += random.pick([-HOUR_MS, HOUR_MS, 12 * HOUR_MS])
@@ -242,6 +276,7 @@ export class Simulation {
     const restMs = RULES.graceMs + 20_000
     this.#hasForgotten = true
     if (kind === 'empty') {
+      this.#hasBeenEmpty = true
       this.#emptied()
       this.#cacheAwayMs = this.#nowMs
       this.#cacheBackMs = this.#nowMs + opensAfterMs(RULES)
@@ -298,7 +333,7 @@ export class Simulation {
 
   /** A strict budget covers every notice that came in time and was applied within the grace. */
   #checkBooked({ key }: BookOperation, uncoveredNanos: number): void {
-    if (uncoveredNanos === 0 || this.#unwitnessed.has(key) || this.#lineItems[0]?.isStrict === false) return
+    if (uncoveredNanos === 0 || this.#unwitnessed.has(key) || !this.#isStrict) return
     const expiresMs = this.#expires.get(key) ?? 0
     const receivedMs = this.#acknowledged.get(key)?.atMs ?? 0
     const wasAway = expiresMs + RULES.graceMs >= this.#cacheAwayMs
@@ -311,14 +346,13 @@ export class Simulation {
     const open = new Map<string, number>()
     for (const { accounts, amountNanos, bookedNanos } of this.#cache.state.leases.values())
       for (const name of accounts) open.set(name, (open.get(name) ?? 0) + Math.max(0, amountNanos - bookedNanos))
-    const limits = this.#lineItems.map(({ id, limitNanos }) => [`li:${id}`, limitNanos] as const)
-    for (const [name, limitNanos] of [...limits, ['campaign', this.#lineItems[0]?.campaignLimitNanos ?? 0] as const]) {
+    for (const [name, limitNanos] of this.#limits) {
       const { spent, leased, late, excess } = this.#account(name)
       const acknowledged = (this.#acknowledgedNanos.get(name) ?? 0) + this.#unknowableNanos
       if (leased !== (open.get(name) ?? 0))
         this.#violated(`${name}: leased is not the sum of what its leases have open`)
       if (spent > acknowledged) this.#violated(`${name}: ${spent - acknowledged} nanos are booked and were not billed`)
-      if (excess > 0 && this.#lineItems[0]?.isStrict) this.#violated(`${name}: ${excess} nanos beyond what was held`)
+      if (excess > 0 && this.#isStrict) this.#violated(`${name}: ${excess} nanos beyond what was held`)
       // A ledger that is told again reserves too much for a while.
       const reserved = this.#hasForgotten ? 0 : leased
       const overNanos = spent + reserved - late - excess - limitNanos - this.#unknowableNanos
@@ -328,7 +362,10 @@ export class Simulation {
 
   #checkEnd(): void {
     if (!this.#isSettled()) this.#violated('the ledger did not come to rest')
+    const yesterday = `/${utcDay(START_MS).number}`
     for (const [name, acknowledged] of this.#acknowledgedNanos) {
+      // Of a day that is over, only tasks that ran then know the total, and none of them may be left.
+      if (this.#hasBeenEmpty && name.endsWith(yesterday)) continue
       const { spent } = this.#account(name)
       if (spent < acknowledged) this.#violated(`${name}: ${acknowledged - spent} nanos were billed and are not booked`)
     }

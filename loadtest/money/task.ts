@@ -1,81 +1,88 @@
-/** One task of a simulation: the service's own leases and ledger side, and a journal on a disk that outlives it. */
+/** One task of a simulation: the service's own budgets, shares and ledger side, and a journal that outlives it. */
 import type { Random } from '../../service/foundation/random.ts'
+import { accountsOf } from '../../service/spend/accounts.ts'
+import { lineItemIdAt } from '../../service/spend/catalog-budgets.ts'
 import type { BookOperation } from '../../service/spend/ledger.ts'
-import { abandonedAfterMs, type Hold, type LeaseRules, Slice } from '../../service/spend/slice.ts'
+import { Shares } from '../../service/spend/shares.ts'
+import { abandonedAfterMs, type LeaseRules, opensAfterMs } from '../../service/spend/slice.ts'
+import { TaskBudgets } from '../../service/spend/task-budgets.ts'
 import { TaskLedger } from '../../service/spend/task-ledger.ts'
+import type { Catalog } from '../../service/state/catalog.ts'
 import type { BrokenRule, FaultyCache } from './faulty-cache.ts'
+import { CAMPAIGN, utcDay } from './tenant.ts'
 
-/** A line item of the simulated tenant. */
-export interface SimulatedLineItem {
-  readonly id: string
-  readonly limitNanos: number
-  /** The campaign's budget is shared by its line items. */
-  readonly campaignLimitNanos: number
-  readonly priceNanos: number
-  readonly isStrict: boolean
-}
-
-/** Names of the accounts that a line item's spend is booked on. */
-export function accountsOf({ id }: SimulatedLineItem): readonly string[] {
-  return [`li:${id}`, 'campaign']
+/** What a bid's notice says of its hold. */
+export interface Hold {
+  readonly lease: string
+  readonly bucket: number
+  readonly accounts: readonly string[]
 }
 
 /** What a task is started with. */
 export interface TaskOptions {
   readonly name: string
-  readonly lineItems: readonly SimulatedLineItem[]
+  readonly catalog: Catalog
   readonly rules: LeaseRules
   readonly random: Random
   readonly broken: BrokenRule | undefined
   /** Of a task that ended: what its disk still has. */
   readonly journal: ReadonlyMap<string, BookOperation>
+  readonly nowMs: number
 }
 
-/** After the whole memory was lost: until all holds of tasks that cannot witness are over. */
-export function opensAfterMs({ holdMsMax, bucketMs, graceMs }: LeaseRules): number {
-  return holdMsMax + bucketMs + 2 * graceMs
-}
+const THREADS = [1, 2] as const
+const PPM = 1_000_000
 
-/** One running task. */
+/** One running task with two bid threads. */
 export class SimulatedTask {
   readonly name: string
   readonly ledger: TaskLedger
   readonly journal = new Map<string, BookOperation>()
   pausedUntilMs = 0
   cutOffUntilMs = 0
-  readonly #slices = new Map<string, Slice>()
+  readonly #random: Random
+  readonly #budgets: TaskBudgets
+  readonly #threads = new Map<number, Shares>(THREADS.map(thread => [thread, new Shares()]))
+  readonly #slices: Int32Array
+  readonly #rates: Uint32Array
+  readonly #catalog: Catalog
   readonly #holdsHalf: boolean
+  readonly #forgetsThreads: boolean
   #connection = 0
   #names = 0
 
-  constructor({ name, lineItems, rules, random, broken, journal }: TaskOptions) {
+  constructor({ name, catalog, rules, random, broken, journal, nowMs }: TaskOptions) {
     this.name = name
+    this.#random = random
+    this.#catalog = catalog
     this.#holdsHalf = broken === 'holds-half'
+    this.#forgetsThreads = broken === 'forgets-threads'
     const graceMs = broken === 'no-grace' ? 0 : rules.graceMs
-    const settling = { ...rules, graceMs }
+    const settling = { ...rules, graceMs, ...(broken === 'abandons-early' ? { holdMsMax: -rules.leaseMsMax } : {}) }
+    const newName = () => `${name}-${this.#names++}-${random.next()}`
     this.ledger = new TaskLedger({
       task: name,
-      newEpoch: () => `epoch-${name}-${this.#names++}`,
+      newEpoch: newName,
       graceMs: broken === 'hasty-after-failover' ? 0 : graceMs,
       opensAfterMs: opensAfterMs(rules),
       abandonedAfterMs: abandonedAfterMs(rules),
-      leases: () => [...this.#slices.values()].flatMap(slice => slice.leases),
+      leases: () => this.#budgets.leases(),
     })
-    const early = { ...settling, holdMsMax: -rules.leaseMsMax }
-    for (const lineItem of lineItems) {
-      const limits = [lineItem.limitNanos, lineItem.campaignLimitNanos]
-      this.#slices.set(
-        lineItem.id,
-        new Slice({
-          accounts: accountsOf(lineItem).map((account, i) => ({ account, limitNanos: limits[i] as number })),
-          priceNanosMax: lineItem.priceNanos,
-          isStrict: lineItem.isStrict,
-          rules: broken === 'abandons-early' ? early : settling,
-          ledger: this.ledger,
-          newLease: () => `${name}-${this.#names++}-${random.next()}`,
-        }),
-      )
-    }
+    this.#budgets = new TaskBudgets({
+      ledger: this.ledger,
+      rules: settling,
+      threads: THREADS,
+      newLease: newName,
+      dayAt: utcDay,
+      tell: (thread, { shares, recalled }) => {
+        for (const share of shares) this.#threads.get(thread)?.give(share)
+        this.#threads.get(thread)?.recall(recalled)
+      },
+    })
+    const serving = this.#budgets.sharesOf(catalog)
+    this.#slices = new Int32Array(serving.shares.slices)
+    this.#rates = new Uint32Array(serving.shares.rates)
+    this.#budgets.serve([serving], { nowMs, monotonicMs: nowMs })
     for (const operation of journal.values()) this.take(operation)
   }
 
@@ -84,11 +91,18 @@ export class SimulatedTask {
     return nowMs >= this.pausedUntilMs
   }
 
-  /** Holds for one bid at the line item's price. */
-  bid(lineItem: SimulatedLineItem, winProbability: number, nowMs: number, holdMs: number): Hold | undefined {
-    const slice = this.#slices.get(lineItem.id)
-    const nanos = slice?.holdNanos(lineItem.priceNanos, winProbability) ?? 0
-    return slice?.hold(this.#holdsHalf ? Math.ceil(nanos / 2) : nanos, nowMs, holdMs)
+  /** Holds for one bid of a line item, unless its plan leaves it out. Any thread may be asked. */
+  bid(ordinal: number, nowMs: number, holdMs: number): Hold | undefined {
+    const random = this.#random
+    if ((this.#rates[ordinal] as number) < PPM && random.pickIndex(PPM) >= (this.#rates[ordinal] as number))
+      return undefined
+    const shares = this.#threads.get(random.pick(THREADS)) as Shares
+    const slice = this.#slices[ordinal] as number
+    const price = this.#catalog.columns.lineItemPriceNanos[ordinal] as number
+    const held = this.#holdsHalf ? Math.ceil(price / 2) : price
+    if (!shares.covers(slice, held) || !shares.hold(slice, held, nowMs, holdMs)) return undefined
+    const { lease, bucket, day } = shares
+    return { lease, bucket, accounts: accountsOf(CAMPAIGN, lineItemIdAt(this.#catalog, ordinal), day) }
   }
 
   /** A billing notice: on the disk first, then in the ledger's queue. Acknowledged when this returns. */
@@ -97,10 +111,41 @@ export class SimulatedTask {
     this.ledger.add(operation, () => this.journal.delete(operation.key))
   }
 
-  /** One second of the control thread: settle, lease, send. */
+  /** One second of all threads: report, settle, lease, send. */
   turn(cache: FaultyCache, nowMs: number, loss: number): void {
-    for (const slice of this.#slices.values()) slice.look(nowMs)
-    if (nowMs < this.cutOffUntilMs) return
+    const now = { nowMs, monotonicMs: nowMs }
+    for (const [thread, shares] of this.#threads) {
+      const report = shares.report(nowMs)
+      if (report !== undefined) this.#budgets.report(thread, report, now)
+    }
+    this.#budgets.turn(now)
+    if (nowMs >= this.cutOffUntilMs) this.#send(cache, nowMs, loss)
+    // What was granted now is handed out before the next bids.
+    this.#budgets.turn(now)
+  }
+
+  /** A bid thread ends with what it had not reported. */
+  loseThread(nowMs: number): void {
+    const thread = this.#random.pick(THREADS)
+    this.#threads.set(thread, new Shares())
+    const now = { nowMs, monotonicMs: nowMs }
+    if (!this.#forgetsThreads) this.#budgets.threadLost(thread, now)
+    else
+      for (const lease of this.#budgets.leases())
+        if (lease.sharedWith(thread) > 0) lease.unshare(thread, lease.sharedWith(thread))
+  }
+
+  /** No more bids; what is free goes back. */
+  stop(nowMs: number): void {
+    this.#budgets.stop({ nowMs, monotonicMs: nowMs })
+  }
+
+  /** Whether everything is told and returned. */
+  get isIdle(): boolean {
+    return this.ledger.waitingCount === 0 && this.#budgets.leases().length === 0
+  }
+
+  #send(cache: FaultyCache, nowMs: number, loss: number): void {
     if (this.#connection !== cache.connection) {
       this.#connection = cache.connection
       this.ledger.reconnected(nowMs)
@@ -114,15 +159,5 @@ export class SimulatedTask {
       else if (sent.kind === 'apply') this.ledger.answered(sent.operation, reply, nowMs)
       if (reply.kind === 'rebuilding') return
     }
-  }
-
-  /** No more bids; what is free goes back. */
-  stop(nowMs: number): void {
-    for (const slice of this.#slices.values()) slice.stop(nowMs)
-  }
-
-  /** Whether everything is told and returned. */
-  get isIdle(): boolean {
-    return this.ledger.waitingCount === 0 && [...this.#slices.values()].every(({ leases }) => leases.length === 0)
   }
 }

@@ -3,6 +3,7 @@ import { type AcceptanceOptions, brokenRules, isGoodRequest } from '../../loadte
 import { MALFORMED_WAYS, malformedBody } from '../../loadtest/malformed.ts'
 import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
+import { systemClock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { readToken } from '../openrtb/notice-token.ts'
@@ -30,8 +31,9 @@ class Bench {
   readonly #block = createRecorderBlock()
 
   constructor(documents: TenantDocuments = sampleTenant(), seed = SEED, notices?: NoticeUrls) {
-    this.serving = new Serving(compiledTenant(documents), NOW_MS, undefined, notices)
+    this.serving = new Serving(new ServedCatalog(compiledTenant(documents), { notices }), NOW_MS)
     this.path = new BidPath({
+      monotonicMs: systemClock.monotonicMs,
       recorder: new Recorder(this.#block),
       pickIndex: new Random(seed).pickIndex,
       bidIdPrefix: 'test-',

@@ -25,6 +25,7 @@ import type { Exchange } from '../state/exchange-document.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
 import { keepingAgents } from './agents.ts'
+import type { Hold } from './budgets.ts'
 import type { Serving } from './serving.ts'
 
 /** What to send. Status 204 and 400 have no body. */
@@ -42,6 +43,7 @@ export interface BidPathDeps {
   readonly pickIndex: PickIndex
   /** Distinct for every thread of every task, in characters that need no escape. */
   readonly bidIdPrefix: string
+  readonly monotonicMs: () => number
   /** Without it bids carry no notice addresses. */
   readonly notices?: NoticeUrls | undefined
   /** Told of what must not happen: a broken assertion, a bid that an exchange would refuse. */
@@ -64,13 +66,19 @@ interface Asked {
 }
 
 /** What a bid's token says of it. */
-interface PricedBid {
+interface PricedBid extends BidCost {
   readonly id: string
   readonly campaignId: string
   readonly fragment: string
   readonly lot: Opportunity
-  /** The most that it can cost. */
+}
+
+/** What a bid costs at most, where that is held, and for how long. */
+interface BidCost {
   readonly amountNanos: number
+  readonly hold: Hold
+  /** Seconds from now. */
+  readonly expiresS: number
 }
 
 /** What its markup may say of it. */
@@ -179,9 +187,17 @@ export class BidPath {
       this.#reason = 'bid-refused'
       return
     }
+    const { amountNanos } = decision
+    const expiresS = expiryS(asked.exchange, read.request, outgoing.imp)
+    const { budgets } = serving.served(outgoing.catalog)
+    const hold = budgets.hold(outgoing.lineItem, amountNanos, this.#deps.monotonicMs(), expiresS * 1_000)
+    if (hold === undefined) {
+      this.#reason = 'no-budget'
+      return
+    }
     this.#made.push(decision)
     recorder.count(COUNTER.bids)
-    this.#add(outgoing.seat, this.#write(outgoing, lot, decision.amountNanos, asked))
+    this.#add(outgoing.seat, this.#write(outgoing, lot, { amountNanos, hold, expiresS }, asked))
   }
 
   #add(seat: string, bid: string): void {
@@ -190,13 +206,13 @@ export class BidPath {
     this.#bidsChars += bid.length
   }
 
-  #write(bid: OutgoingBid, lot: Opportunity, amountNanos: number, asked: Asked): string {
-    const { exchange, read, serving } = asked
+  #write(bid: OutgoingBid, lot: Opportunity, cost: BidCost, asked: Asked): string {
+    const { exchange, serving } = asked
     const id = this.#deps.bidIdPrefix + (this.#bidsMade++).toString(36)
     const served = serving.served(bid.catalog)
     const campaignId = served.campaignIdOf(bid.lineItem)
     const markup = served.fragmentOf(bid.creative, lot.native)
-    const token = this.#tokenOf(bid, { id, campaignId, amountNanos, lot, fragment: markup.text }, asked)
+    const token = this.#tokenOf(bid, { ...cost, id, campaignId, lot, fragment: markup.text }, asked)
     const made = { id, campaignId, token }
     const fragment = markup.holes.length === 0 ? markup.text : this.#filled(markup, bid, made, asked)
     return writeBid({
@@ -205,7 +221,7 @@ export class BidPath {
       price: bid.price,
       campaignId,
       dealId: bid.dealId,
-      expiryS: expiryS(exchange, read.request, bid.imp),
+      expiryS: cost.expiresS,
       shape: lot.banner?.asksForShape ? shapeOf(bid) : '',
       fragment: spelledFor(exchange, fragment),
       notices: token === '' ? '' : spelledFor(exchange, this.#deps.notices?.membersOf(token, exchange) ?? ''),
@@ -224,9 +240,9 @@ export class BidPath {
       lineItemId: serving.served(bid.catalog).lineItemIdOf(bid.lineItem),
       creativeId: creativeIdOf(made.fragment),
       billedBy: billedBy(exchange, format === FORMAT.video || format === FORMAT.audio),
-      day: serving.day,
-      lease: '',
-      bucket: 0,
+      day: made.hold.day ?? serving.day,
+      lease: made.hold.lease,
+      bucket: made.hold.bucket,
       amountNanosMax: made.amountNanos,
       nanosPerCpm: NANOS_PER_CPM * (made.lot.multiplier || 1) * (serving.header.rates.get(bid.currency) ?? Number.NaN),
       expiresS: Math.floor(nowMs / 1_000) + LIMITS.noticeLifeS,

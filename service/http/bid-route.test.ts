@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
+import { systemClock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
@@ -8,6 +9,7 @@ import { COUNTER, shedCounter } from '../telemetry/signals.ts'
 import { BidPath } from './bid-path.ts'
 import { BidRoute } from './bid-route.ts'
 import { createPublicServer } from './public-server.ts'
+import { ServedCatalog } from './served-catalog.ts'
 import { Serving } from './serving.ts'
 
 const LIMITS_HERE = { keepAliveMs: 60_000, connectionsMax: 100 }
@@ -18,7 +20,7 @@ const PART_BYTES = LIMITS.bodyBytesMax - 1_024
 const SOON_MS = 500
 const HOLDERS = Math.floor(LIMITS.partialBodyBytesMax / PART_BYTES)
 
-const serving = new Serving(compiledTenant(sampleTenant()), NOW_MS)
+const serving = new Serving(new ServedCatalog(compiledTenant(sampleTenant())), NOW_MS)
 const block = createRecorderBlock()
 const recorder = new Recorder(block)
 const closers: (() => Promise<void>)[] = []
@@ -34,7 +36,7 @@ async function startServer({ loopLagMs = 0, bidMs = 0 } = {}): Promise<number> {
     return NOW_MS
   }
   const clocks = { nowMs, loopLagMs: () => loopLagMs, isDraining: () => false }
-  const bidPath = new BidPath({ recorder, ...parts })
+  const bidPath = new BidPath({ recorder, monotonicMs: systemClock.monotonicMs, ...parts })
   const route = new BidRoute({ tenantId: 'acme', bidPath, recorder, serving: () => serving, ...clocks })
   const health = { isReady: () => true, isLive: () => true }
   const app = createPublicServer({ tenantId: 'acme', route, health, recorder, ...LIMITS_HERE })

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { creativeFragment } from '../openrtb/creative-fragment.ts'
 import type { Catalog } from '../state/catalog.ts'
@@ -9,6 +10,7 @@ import { createRecorderBlock, Recorder } from '../telemetry/recorder.ts'
 import { BidPath } from './bid-path.ts'
 import { BidRoute } from './bid-route.ts'
 import { createPublicServer } from './public-server.ts'
+import { ServedCatalog } from './served-catalog.ts'
 import { Serving } from './serving.ts'
 
 const SLAB_BYTES = 1024 * 1024
@@ -54,6 +56,7 @@ async function startServer(serving: () => Serving | undefined) {
   const recorder = new Recorder(createRecorderBlock())
   const alarms: string[] = []
   const bidPath = new BidPath({
+    monotonicMs: systemClock.monotonicMs,
     recorder,
     pickIndex: new Random(1).pickIndex,
     bidIdPrefix: 'b-',
@@ -100,9 +103,9 @@ describe('a catalog that is swapped while a body is on its way', () => {
 
   test('answers from the new one, because the slab of the old one may be written anew', async () => {
     const slabs = [new SharedArrayBuffer(SLAB_BYTES), new SharedArrayBuffer(SLAB_BYTES)] as const
-    let serving: Serving | undefined = new Serving(catalogOf('old', slabs[0]), Date.now())
+    let serving: Serving | undefined = new Serving(new ServedCatalog(catalogOf('old', slabs[0])), Date.now())
     const { socket, alarms } = await halfSent(() => serving)
-    serving = new Serving(catalogOf('new', slabs[1]), Date.now())
+    serving = new Serving(new ServedCatalog(catalogOf('new', slabs[1])), Date.now())
     new Uint8Array(slabs[0]).fill(0xff)
     socket.write(BODY.slice(20))
     const answer = await answerOn(socket)
@@ -114,9 +117,9 @@ describe('a catalog that is swapped while a body is on its way', () => {
   test('answers 404 when the new one has lost the exchange', async () => {
     const slab = new SharedArrayBuffer(SLAB_BYTES)
     const catalog = catalogOf('only', slab)
-    let serving: Serving | undefined = new Serving(catalog, Date.now())
+    let serving: Serving | undefined = new Serving(new ServedCatalog(catalog), Date.now())
     const { socket } = await halfSent(() => serving)
-    serving = new Serving({ ...catalog, header: { ...catalog.header, exchanges: [] } }, Date.now())
+    serving = new Serving(new ServedCatalog({ ...catalog, header: { ...catalog.header, exchanges: [] } }), Date.now())
     socket.write(BODY.slice(20))
     expect(await answerOn(socket)).toMatch(/^HTTP\/1\.1 404 /)
   })

@@ -9,8 +9,8 @@ import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
 import { nativeFragment } from '../openrtb/native-markup.ts'
 import { withTrackers } from '../openrtb/notice-markup.ts'
 import type { NoticeUrls } from '../openrtb/notice-urls.ts'
-import { BUDGET_KIND } from '../state/budget-fields.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
+import { type Budgets, withoutLeases } from './budgets.ts'
 
 /** What a hole and what is said cost beside the text, as characters. */
 const HOLE_CHARS = 128
@@ -23,10 +23,21 @@ interface Kept {
   said: Said | undefined
 }
 
+/** What goes with a catalog. */
+export interface ServedWith {
+  /** Where the catalog is an overlay: the one below it. */
+  readonly below?: Catalog | undefined
+  /** For trackers of ours in the markup of bids. */
+  readonly notices?: NoticeUrls | undefined
+  /** Without them no line item that has a budget bids. */
+  readonly budgets?: Budgets | undefined
+}
+
 /** A catalog with its engine and kept markup. Used by one thread; its making costs O(values that block). */
 export class ServedCatalog {
   readonly catalog: Catalog
   readonly engine: Engine
+  readonly budgets: Budgets
   /** Markup lives in the arena as bytes; what wins often is kept as text. */
   readonly #fragments = new LRUCache<number, Kept>({
     maxSize: LIMITS.fragmentCacheCharsMax,
@@ -39,13 +50,12 @@ export class ServedCatalog {
 
   readonly #notices: NoticeUrls | undefined
 
-  /** @param below where the catalog is an overlay: the one below it. @param notices for trackers in markup */
-  constructor(catalog: Catalog, below?: Catalog, notices?: NoticeUrls) {
+  constructor(catalog: Catalog, { below, budgets, notices }: ServedWith = {}) {
     this.catalog = catalog
     this.#notices = notices
-    const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds, lineItemIds: ids } = catalog.columns
-    const covers = (lineItem: number) => kinds[lineItem] === BUDGET_KIND.none
-    this.engine = new Engine(catalog, { passRatePpm, covers }, below)
+    const { lineItemIds: ids } = catalog.columns
+    this.budgets = budgets ?? withoutLeases(catalog)
+    this.engine = new Engine(catalog, this.budgets, below)
     this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
   }
 

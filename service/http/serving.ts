@@ -1,11 +1,10 @@
 /** What one bid thread serves: made when a catalog or an overlay is announced, dropped at the next. */
 import { LayeredEngine } from '../decision/layered-engine.ts'
-import type { NoticeUrls } from '../openrtb/notice-urls.ts'
 import { dayNumber, hourOfWeek } from '../state/calendar.ts'
 import type { Catalog, CatalogHeader } from '../state/catalog.ts'
 import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/exchange-document.ts'
-import { ServedCatalog } from './served-catalog.ts'
+import type { ServedCatalog } from './served-catalog.ts'
 
 /** A catalog, what deltas have changed in it, and the hour. Used by one thread. */
 export class Serving {
@@ -24,16 +23,13 @@ export class Serving {
   #day = 0
   #ratesAreOld = false
 
-  /**
-   * @param base made of the catalog alone, or kept: then its overlay is replaced
-   * @param notices for trackers of ours in the markup of bids
-   */
-  constructor(base: Catalog | ServedCatalog, nowMs: number, overlay?: Catalog, notices?: NoticeUrls) {
-    this.base = base instanceof ServedCatalog ? base : new ServedCatalog(base, undefined, notices)
-    this.overlay = overlay === undefined ? undefined : new ServedCatalog(overlay, this.base.catalog, notices)
+  /** @param base kept from before: then its overlay is replaced */
+  constructor(base: ServedCatalog, nowMs: number, overlay?: ServedCatalog) {
+    this.base = base
+    this.overlay = overlay
     this.engine = new LayeredEngine(this.base.engine, this.overlay?.engine)
     const below = this.base.catalog.header
-    this.header = overlay?.header ?? below
+    this.header = overlay?.catalog.header ?? below
     this.targeted = joinedNames(below.targeted, this.header.targeted)
     this.slotsKnown = joinedSlots(below.slotValues, this.header.slotValues)
     this.needsFrameworks = below.needsFrameworks || this.header.needsFrameworks

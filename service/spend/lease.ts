@@ -1,9 +1,16 @@
 /**
- * A lease as the task that has it sees it: what may still be held, and what is held by expiry bucket. Every bid holds
- * its price until its bucket is over; what was not billed by then is free again only after the ledger has closed the
- * bucket and said what was booked in it. Instants are monotonic milliseconds of the task, so no wall clock matters.
+ * A lease as the task that has it sees it: what its bid threads may still hold, and what is held by expiry bucket. A
+ * bid holds its price until its bucket is over; what was not billed by then is free again only after the ledger has
+ * closed the bucket and said what was booked in it. Instants are monotonic milliseconds of the task, so no wall clock
+ * matters.
  */
+import { assert } from '../foundation/assert.ts'
 import { ALL_BUCKETS, type SettleOperation } from './ledger.ts'
+
+/** The expiry bucket of a hold that ends then. */
+export function bucketAt(expiresMs: number, startMs: number, bucketMs: number): number {
+  return Math.max(1, Math.ceil((expiresMs - startMs) / bucketMs))
+}
 
 /** What a lease begins with. */
 export interface LeaseTerms {
@@ -28,6 +35,9 @@ export class Lease {
   /** Holds by bucket, of buckets that the ledger has not closed. */
   readonly #held = new Map<number, number>()
   #heldNanos = 0
+  /** Given to each bid thread, which may hold it at any time until it says more. */
+  readonly #shared = new Map<number, number>()
+  #sharedNanos = 0
   /** Booked in closed buckets, as the ledger said. */
   #bookedNanos = 0
   #closedThrough = 0
@@ -39,13 +49,18 @@ export class Lease {
     this.#endMs = terms.endMs
   }
 
-  /** What can still be held. Below 0 where more was booked than held, which only smooth budgets allow. */
+  /** What can still be given to threads. Below 0 where more was booked than held, which only smooth budgets allow. */
   get roomNanos(): number {
-    return this.#amountNanos - this.#heldNanos - this.#bookedNanos
+    return this.#amountNanos - this.#heldNanos - this.#sharedNanos - this.#bookedNanos
   }
 
+  /** What bids hold, and may hold before their threads have said so. */
   get heldNanos(): number {
-    return this.#heldNanos
+    return this.#heldNanos + this.#sharedNanos
+  }
+
+  get sharedNanos(): number {
+    return this.#sharedNanos
   }
 
   get closedThrough(): number {
@@ -61,16 +76,39 @@ export class Lease {
     return this.#returned
   }
 
-  /**
-   * Holds an amount until an instant. Changes the lease.
-   * @returns the expiry bucket for the notice token, or −1 when the lease has ended or has not this much room
-   */
-  hold(nanos: number, nowMs: number, expiresMs: number): number {
-    if (nowMs >= this.#endMs || this.#returned || nanos > this.roomNanos) return -1
-    const bucket = Math.max(this.#closedThrough + 1, Math.ceil((expiresMs - this.terms.startMs) / this.terms.bucketMs))
+  /** Gives room to a bid thread. Changes the lease. */
+  share(thread: number, nanos: number): void {
+    assert(nanos > 0 && nanos <= this.roomNanos, 'a lease shares what it has', { nanos, room: this.roomNanos })
+    this.#shared.set(thread, this.sharedWith(thread) + nanos)
+    this.#sharedNanos += nanos
+  }
+
+  /** What a thread has and has not held or returned, as far as it said. */
+  sharedWith(thread: number): number {
+    return this.#shared.get(thread) ?? 0
+  }
+
+  /** A thread has held a part of its share. A bucket that is closed already has only late notices to come. */
+  hold(thread: number, bucket: number, nanos: number): void {
+    this.unshare(thread, nanos)
+    if (bucket <= this.#closedThrough || this.#returned) return
     this.#held.set(bucket, (this.#held.get(bucket) ?? 0) + nanos)
     this.#heldNanos += nanos
-    return bucket
+  }
+
+  /** A thread gives a part of its share back. */
+  unshare(thread: number, nanos: number): void {
+    const left = this.sharedWith(thread) - nanos
+    assert(left >= 0, 'a thread has no more than it was given', { thread, nanos, left })
+    if (left === 0) this.#shared.delete(thread)
+    else this.#shared.set(thread, left)
+    this.#sharedNanos -= nanos
+  }
+
+  /** A thread ended without a word: whatever it had may be held for bids that it made in its last moments. */
+  threadLost(thread: number, expiresMs: number): void {
+    const { startMs, bucketMs } = this.terms
+    this.hold(thread, bucketAt(expiresMs, startMs, bucketMs), this.sharedWith(thread))
   }
 
   /** Ends the lease now; its open holds stay. */
@@ -89,7 +127,7 @@ export class Lease {
     const { lease, accounts, startMs, bucketMs, graceMs } = this.terms
     const over = mayClose ? Math.floor((nowMs - graceMs - startMs) / bucketMs) : this.#closedThrough
     const ended = nowMs >= this.#endMs
-    const open = [...this.#held.keys()].some(bucket => bucket > over)
+    const open = this.#sharedNanos > 0 || [...this.#held.keys()].some(bucket => bucket > over)
     if (ended && !open && mayClose)
       return { kind: 'settle', lease, accounts, closedThrough: ALL_BUCKETS, amountNanos: 0 }
     const closes = [...this.#held.keys()].some(bucket => bucket <= over)
@@ -99,27 +137,37 @@ export class Lease {
     return { kind: 'settle', lease, accounts, closedThrough, amountNanos }
   }
 
-  /** Takes the answer to a settlement: what was booked in all closed buckets, −1 when the lease is returned. */
-  settled({ closedThrough, amountNanos }: SettleOperation, bookedNanos: number): void {
+  /**
+   * Takes the answer to a settlement: what was booked in all closed buckets, −1 when the lease is returned.
+   * @returns what was held in the buckets that it closed, and what was booked in them
+   */
+  settled(
+    { closedThrough, amountNanos }: SettleOperation,
+    bookedNanos: number,
+  ): { readonly heldNanos: number; readonly bookedNanos: number } {
     if (closedThrough === ALL_BUCKETS || bookedNanos < 0) {
       this.#returned = true
-      return
+      return { heldNanos: 0, bookedNanos: 0 }
     }
     this.#amountNanos = Math.min(this.#amountNanos, amountNanos)
+    const bookedBefore = this.#bookedNanos
     // Never less than it once was: a ledger that went back in time may not have been brought forward by all tasks.
     this.#bookedNanos = Math.max(this.#bookedNanos, bookedNanos)
     this.#closedThrough = Math.max(this.#closedThrough, closedThrough)
+    let heldNanos = 0
     for (const [bucket, nanos] of this.#held) {
       if (bucket > closedThrough) continue
-      this.#heldNanos -= nanos
+      heldNanos += nanos
       this.#held.delete(bucket)
     }
+    this.#heldNanos -= heldNanos
+    return { heldNanos, bookedNanos: this.#bookedNanos - bookedBefore }
   }
 
   /** The ledger's memory is lost: of this lease only what is held can still be billed, and nothing more is held. */
   freeze(nowMs: number): void {
     this.end(nowMs)
-    this.#amountNanos = this.#heldNanos
+    this.#amountNanos = this.heldNanos
     this.#bookedNanos = 0
   }
 }

@@ -1,7 +1,7 @@
 /**
- * What one task may spend on one line item with a budget: its leases, when it asks for the next one and how much. While
- * the budget is far from its end a lease covers some 15 minutes, so that losing the cache stops no bids; near the end
- * only a part of what is left, for seconds, so that other tasks get theirs.
+ * What one task may spend on one line item with a budget: its leases, when it asks for the next one and how much, and
+ * what its bid threads get of them. While the budget is far from its end a lease covers some 15 minutes, so that losing
+ * the cache stops no bids; near the end only a part of what is left, for seconds, so that other tasks get theirs.
  */
 import { Lease } from './lease.ts'
 import type { AccountLimit, Done, LeaseOperation } from './ledger.ts'
@@ -19,6 +19,8 @@ export interface LeaseRules {
   readonly clockAllowanceMs: number
   /** One lease takes at most one such part of what is left. */
   readonly parts: number
+  /** A thread is given what it holds in so long. */
+  readonly shareMs: number
 }
 
 /** How long after its grant a lease counts as abandoned. */
@@ -26,21 +28,28 @@ export function abandonedAfterMs({ leaseMsMax, holdMsMax, bucketMs, graceMs, clo
   return leaseMsMax + holdMsMax + bucketMs + graceMs + clockAllowanceMs
 }
 
-/** A hold: what the notice token needs to say of it. */
-export interface Hold {
-  readonly lease: string
-  readonly bucket: number
+/** After the ledger's whole memory was lost: until all holds of tasks that cannot witness are over. */
+export function opensAfterMs({ holdMsMax, bucketMs, graceMs }: LeaseRules): number {
+  return holdMsMax + bucketMs + 2 * graceMs
+}
+
+/** What a slice's leases are made for. It changes with the documents and with the day. */
+export interface SliceTerms {
+  readonly accounts: readonly AccountLimit[]
+  /** What one bid of quantity 1 holds, at most. */
+  readonly priceNanosMax: number
+  /** A strict budget always holds the full price. */
+  readonly isStrict: boolean
+  /** No lease goes on after this: the day's end, on the task's clock. */
+  readonly endsMs: number
 }
 
 /** What a slice is made of. */
 export interface SliceOptions {
-  readonly accounts: readonly AccountLimit[]
-  /** A hold of one bid, at most. */
-  readonly priceNanosMax: number
-  /** A strict budget always holds the full price. */
-  readonly isStrict: boolean
   readonly rules: LeaseRules
   readonly ledger: TaskLedger
+  /** Bid threads of the task. */
+  readonly threads: number
   /** A name that no lease ever had. */
   readonly newLease: () => string
 }
@@ -49,10 +58,15 @@ export interface SliceOptions {
 const FULL_PRICE_PART = 0.1
 /** Rates are smoothed over some ten seconds of looks. */
 const SMOOTHING = 0.1
+const RETRY_MS_MAX = 60_000
+/** What bids cost on average is held with so much more, and never less than so much of the price. */
+const HOLD_MARGIN = 1.25
+const HOLD_PART_MIN = 0.02
 
 /** The permission of one task for one line item. */
 export class Slice {
   readonly #options: SliceOptions
+  #terms: SliceTerms
   #leases: Lease[] = []
   readonly #settling = new Set<Lease>()
   #isAsking = false
@@ -64,12 +78,21 @@ export class Slice {
   /** Nanos per millisecond that bids hold. */
   #demand = 0
   #stopped = false
-  readonly #fullPriceBelowNanos: number
+  /** What one bid holds, as far as is known. */
+  #leastNanos: number
+  /** Leases in a row that were asked for and not granted. */
+  #refusals = 0
+  /** What was booked of what bids would have held at full price, smoothed. */
+  #bookedPart = 1
 
-  constructor(options: SliceOptions) {
+  constructor(terms: SliceTerms, options: SliceOptions) {
+    this.#terms = terms
+    this.#leastNanos = terms.priceNanosMax
     this.#options = options
-    const limits = options.accounts.map(({ limitNanos }) => limitNanos)
-    this.#fullPriceBelowNanos = Math.min(...limits) * FULL_PRICE_PART
+  }
+
+  get terms(): SliceTerms {
+    return this.#terms
   }
 
   /** Leases that are not returned. */
@@ -77,20 +100,65 @@ export class Slice {
     return this.#leases
   }
 
-  /** What to hold for a bid: the price, or while a smooth budget is far from its end what it costs on average. */
-  holdNanos(priceNanos: number, winProbability: number): number {
-    const isFar = this.#leftNanos >= this.#fullPriceBelowNanos && this.#leftNanos < Number.POSITIVE_INFINITY
-    return this.#options.isStrict || !isFar ? priceNanos : Math.ceil(priceNanos * winProbability)
+  /** Has no lease and asks for none. */
+  get isIdle(): boolean {
+    return this.#leases.length === 0 && !this.#isAsking
   }
 
-  /** Holds an amount for one bid. @returns undefined when no lease has room: then there is no bid. Cost: O(leases). */
-  hold(nanos: number, nowMs: number, holdMs: number): Hold | undefined {
-    this.#heldSinceLook += nanos
+  get isStopped(): boolean {
+    return this.#stopped
+  }
+
+  /** The part of a price that a bid holds: all, or while a smooth budget is far from its end what bids cost. */
+  get holdPart(): number {
+    const { isStrict, accounts } = this.#terms
+    const narrowest = Math.min(...accounts.map(({ limitNanos }) => limitNanos))
+    const isFar = this.#leftNanos >= narrowest * FULL_PRICE_PART && this.#leftNanos < Number.POSITIVE_INFINITY
+    return isStrict || !isFar ? 1 : Math.min(1, Math.max(HOLD_PART_MIN, this.#bookedPart * HOLD_MARGIN))
+  }
+
+  /** Other limits, another price or another day: what is leased on the old terms ends. */
+  change(terms: SliceTerms, nowMs: number): void {
+    this.#terms = terms
+    this.#leastNanos = terms.priceNanosMax
+    this.#stopped = false
+    this.#leftNanos = Number.POSITIVE_INFINITY
+    this.#asksFromMs = Number.NEGATIVE_INFINITY
+    this.#refusals = 0
+    for (const lease of this.#leases) lease.end(nowMs)
+  }
+
+  /**
+   * Room for a thread that bids, enough for a moment.
+   * @returns the lease and how much of it, which is the thread's from now on; undefined when there is no room
+   */
+  share(thread: number, nowMs: number): { readonly lease: Lease; readonly nanos: number } | undefined {
+    const { rules, threads } = this.#options
+    const leastNanos = this.#leastNanos
+    const wantedNanos = Math.max(leastNanos, Math.ceil(this.#demand * rules.shareMs))
     for (const lease of this.#leases) {
-      const bucket = lease.hold(nanos, nowMs, nowMs + holdMs)
-      if (bucket >= 0) return { lease: lease.terms.lease, bucket }
+      if (lease.endMs <= nowMs || lease.roomNanos < leastNanos) continue
+      const lackNanos = wantedNanos - lease.sharedWith(thread)
+      if (lackNanos <= 0) return undefined
+      // The last of it goes in prices, so that each thread gets some.
+      const fair = Math.max(leastNanos, Math.floor(lease.roomNanos / (2 * threads)))
+      const nanos = Math.min(lackNanos, fair, lease.roomNanos)
+      lease.share(thread, nanos)
+      return { lease, nanos }
     }
     return undefined
+  }
+
+  /** A thread has held a part of what it was given. */
+  hold(lease: Lease, thread: number, bucket: number, nanos: number): void {
+    lease.hold(thread, bucket, nanos)
+    this.#heldSinceLook += nanos
+  }
+
+  /** A thread could not hold so much for one bid: quantities make a bid cost several prices. */
+  want(nanos: number): void {
+    const narrowest = Math.min(...this.#terms.accounts.map(({ limitNanos }) => limitNanos))
+    this.#leastNanos = Math.max(this.#leastNanos, Math.min(nanos, narrowest))
   }
 
   /** Settles what is over and asks for what is needed; some once a second. Cost: O(leases and their buckets). */
@@ -105,16 +173,24 @@ export class Slice {
       this.#settling.add(lease)
       ledger.add(operation, answer => {
         this.#settling.delete(lease)
-        if (answer !== undefined) lease.settled(operation, answer.nanos)
+        if (answer === undefined) return
+        const closed = lease.settled(operation, answer.nanos)
+        if (closed.heldNanos > 0) this.#learn(closed.bookedNanos / closed.heldNanos)
       })
     }
     if (!this.#isAsking && !this.#stopped && nowMs >= this.#asksFromMs) this.#ask(nowMs)
   }
 
-  /** No more holds; what is not held goes back at the next look. */
+  /** No more leases; what is not held goes back at the next looks. */
   stop(nowMs: number): void {
     this.#stopped = true
     for (const lease of this.#leases) lease.end(nowMs)
+  }
+
+  /** @param part booked ÷ held of buckets that were closed, which held `holdPart` of their prices */
+  #learn(part: number): void {
+    const ofPrice = part * this.holdPart
+    this.#bookedPart += (Math.min(1, ofPrice) - this.#bookedPart) * SMOOTHING
   }
 
   #measure(nowMs: number): void {
@@ -125,15 +201,19 @@ export class Slice {
   }
 
   #ask(nowMs: number): void {
-    const { accounts, priceNanosMax, rules, newLease } = this.#options
+    const { rules, newLease } = this.#options
+    const { accounts, endsMs } = this.#terms
+    const leastNanos = this.#leastNanos
+    if (nowMs >= endsMs) return
     const share = this.#leftNanos === Number.POSITIVE_INFINITY ? 0 : Math.floor(this.#leftNanos / rules.parts)
     const plan = Math.ceil(this.#demand * rules.leaseMsMax)
-    const wantedNanos = Math.max(priceNanosMax, Math.min(plan, share))
+    const wantedNanos = Math.max(leastNanos, Math.min(plan, share))
     // A lease that ends soon does not count: the next one takes over without a gap.
     const soonMs = nowMs + rules.leaseMsMin / 2
     let roomNanos = 0
-    for (const lease of this.#leases) if (lease.endMs > soonMs) roomNanos += Math.max(0, lease.roomNanos)
-    if (roomNanos * 2 >= wantedNanos && roomNanos >= priceNanosMax) return
+    for (const lease of this.#leases)
+      if (lease.endMs > soonMs) roomNanos += Math.max(0, lease.roomNanos) + lease.sharedNanos
+    if (roomNanos * 2 >= wantedNanos && roomNanos >= leastNanos) return
     const coversMs = this.#demand === 0 ? rules.leaseMsMax : wantedNanos / this.#demand
     const lastsMs = Math.min(rules.leaseMsMax, Math.max(rules.leaseMsMin, coversMs))
     const operation: LeaseOperation = {
@@ -141,32 +221,36 @@ export class Slice {
       lease: newLease(),
       accounts,
       wantedNanos,
-      leastNanos: priceNanosMax,
+      leastNanos,
       abandonedAfterMs: abandonedAfterMs(rules),
       again: false,
     }
     this.#isAsking = true
-    this.#options.ledger.add(operation, answer => this.#granted(operation, answer, { startMs: nowMs, lastsMs }))
+    const endMs = Math.min(endsMs, nowMs + lastsMs)
+    this.#options.ledger.add(operation, answer => this.#granted(operation, answer, { startMs: nowMs, endMs }))
   }
 
-  #granted(operation: LeaseOperation, answer: Done | undefined, times: { startMs: number; lastsMs: number }): void {
+  #granted(operation: LeaseOperation, answer: Done | undefined, times: { startMs: number; endMs: number }): void {
     const { rules } = this.#options
-    const { startMs, lastsMs } = times
+    const { startMs, endMs } = times
     this.#isAsking = false
     if (answer === undefined) return
     this.#leftNanos = answer.leftNanos
     if (answer.nanos <= 0) {
-      // What others give back, or what expires, may leave some later.
-      this.#asksFromMs = startMs + rules.leaseMsMin
+      // What others give back, or what expires, may leave some later; ever less likely.
+      this.#asksFromMs = startMs + Math.min(RETRY_MS_MAX, rules.leaseMsMin * 2 ** Math.min(8, this.#refusals++))
       return
     }
+    this.#refusals = 0
+    // Asked on terms that are no more: it goes back.
+    const isOld = this.#stopped || operation.accounts !== this.#terms.accounts
     this.#leases.push(
       new Lease({
         lease: operation.lease,
         accounts: operation.accounts.map(({ account }) => account),
         amountNanos: answer.nanos,
         startMs,
-        endMs: this.#stopped ? startMs : startMs + lastsMs,
+        endMs: isOld ? startMs : endMs,
         bucketMs: rules.bucketMs,
         graceMs: rules.graceMs,
       }),

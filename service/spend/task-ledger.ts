@@ -4,16 +4,8 @@
  */
 import { LIMITS } from '../limits.ts'
 import type { Lease } from './lease.ts'
-import {
-  ALL_BUCKETS,
-  type BookOperation,
-  type Caller,
-  type Done,
-  type LeaseOperation,
-  type Operation,
-  type Refused,
-  type Witness,
-} from './ledger.ts'
+import { ALL_BUCKETS, type Caller, type Done, type Operation, type Refused, type Witness } from './ledger.ts'
+import { CLOCK_STEP_MS_MAX } from './ledger-memory.ts'
 
 /** What a task decides about its side of the ledger, once. */
 export interface TaskLedgerOptions {
@@ -40,15 +32,20 @@ export type WhenDone = (answer: Done | undefined) => void
 interface Waiting {
   readonly operation: Operation
   readonly done: WhenDone
+  /** The ledger had done it, and has forgotten it. */
+  readonly again: boolean
 }
 
 interface Applied {
   readonly count: number
-  readonly operation: LeaseOperation | BookOperation
+  readonly operation: Operation
 }
 
 /** A settlement of no lease. */
 const HELLO = { kind: 'settle', lease: 'hello', accounts: [], closedThrough: 0, amountNanos: 0 } as const
+
+/** Half of what the ledger's own time moves between two operations at most. */
+const HELLO_MS = CLOCK_STEP_MS_MAX / 2
 
 /** Operations of one task. Every method changes it. */
 export class TaskLedger {
@@ -63,6 +60,7 @@ export class TaskLedger {
   #notKeptThrough = 0
   readonly #spent = new Map<string, number>()
   #closesFromMs = Number.NEGATIVE_INFINITY
+  #sentMs = Number.NEGATIVE_INFINITY
 
   constructor(options: TaskLedgerOptions) {
     this.#options = options
@@ -78,6 +76,11 @@ export class TaskLedger {
     return this.#spent.get(account) ?? 0
   }
 
+  /** Whether the total of an account was told since the ledger's memory was last lost. */
+  knows(account: string): boolean {
+    return this.#spent.has(account)
+  }
+
   /** Whether to lease and to close buckets: not while other tasks may still have to repeat what a ledger forgot. */
   mayClose(nowMs: number): boolean {
     return nowMs >= this.#closesFromMs
@@ -85,7 +88,7 @@ export class TaskLedger {
 
   /** Adds an operation, which is sent until it is answered. A settlement may be withdrawn. */
   add(operation: Operation, done: WhenDone): void {
-    this.#waiting.push({ operation, done })
+    this.#waiting.push({ operation, done, again: false })
   }
 
   /** What to send now; the same again until it was answered. undefined when there is nothing to say. */
@@ -93,8 +96,11 @@ export class TaskLedger {
     if (this.#isLost) return { kind: 'rebuild', witness: this.#witness() }
     const untilCalmMs = this.#closesFromMs - nowMs
     const { graceMs } = this.#options
-    const operation = this.#waiting.find(waiting => isInTurn(waiting.operation, untilCalmMs, graceMs))?.operation
+    let operation = this.#waiting.find(waiting => isInTurn(waiting, untilCalmMs, graceMs))?.operation
+    // The ledger's own time moves only with operations: a ledger that opens at some time must be asked until then.
+    if (operation === undefined && untilCalmMs > 0 && nowMs - this.#sentMs >= HELLO_MS) operation = this.#hello()
     if (operation === undefined) return undefined
+    this.#sentMs = nowMs
     const caller = { task: this.#options.task, epoch: this.#epoch, told: this.#told }
     return { kind: 'apply', caller, operation }
   }
@@ -125,11 +131,17 @@ export class TaskLedger {
    */
   reconnected(nowMs: number): void {
     this.#quiet(nowMs)
-    const withdrawn = this.#waiting.filter(({ operation }) => operation.kind === 'settle')
-    this.#waiting = this.#waiting.filter(({ operation }) => operation.kind !== 'settle')
+    const withdrawn = this.#waiting.filter(({ operation, again }) => operation.kind === 'settle' && !again)
+    this.#waiting = this.#waiting.filter(({ operation, again }) => operation.kind !== 'settle' || again)
     for (const { done } of withdrawn) done(undefined)
     // Changes nothing, and its answer tells whether the ledger has forgotten something of this task.
-    if (!this.#isLost) this.#waiting.unshift({ operation: { ...HELLO }, done: () => {} })
+    if (!this.#isLost) this.#hello()
+  }
+
+  #hello(): Operation {
+    const operation = { ...HELLO }
+    this.#waiting.unshift({ operation, done: () => {}, again: true })
+    return operation
   }
 
   #quiet(fromMs: number): void {
@@ -152,9 +164,12 @@ export class TaskLedger {
 
   #remember(operation: Operation, { count, nanos }: Done): void {
     if (operation.kind === 'settle') {
-      if (operation.amountNanos > 0) return
-      this.#applied = this.#applied.filter(each => each.operation.kind !== 'lease' || !isLease(each, operation.lease))
-      return
+      // A bucket that was closed must stay closed: what was held in it is free again. Only the last one counts.
+      const { lease, amountNanos } = operation
+      const isOver = ({ operation: { kind, lease: its } }: Applied): boolean =>
+        its === lease && (kind === 'settle' || (kind === 'lease' && amountNanos === 0))
+      this.#applied = this.#applied.filter(each => !isOver(each))
+      if (amountNanos > 0) this.#applied.push({ count, operation })
     }
     if (operation.kind === 'lease' && nanos > 0)
       this.#applied.push({ count, operation: { ...operation, wantedNanos: nanos, again: true } })
@@ -172,7 +187,7 @@ export class TaskLedger {
     this.#told = count
     const forgotten = this.#applied.filter(each => each.count > count)
     this.#applied = this.#applied.filter(each => each.count <= count)
-    this.#waiting.unshift(...forgotten.map(({ operation }) => ({ operation, done: () => {} })))
+    this.#waiting.unshift(...forgotten.map(({ operation }) => ({ operation, done: () => {}, again: true })))
   }
 
   #lose(nowMs: number): void {
@@ -198,15 +213,12 @@ export class TaskLedger {
 }
 
 /**
- * After a new connection, a ledger that forgot is told again of leases first, then of bookings on them, which may be
- * other tasks'; each gets half of the grace. Only then is anything leased or closed. Without a lease nothing waits.
+ * After a new connection, a ledger that forgot is told again of leases and of buckets that were closed, then of
+ * bookings on them, which may be other tasks'; each gets half of the grace. Only then is anything new leased or closed.
+ * Without a lease nothing waits.
  */
-function isInTurn(operation: Operation, untilCalmMs: number, graceMs: number): boolean {
-  if (untilCalmMs <= 0 || operation.lease === HELLO.lease) return true
-  if (operation.kind === 'lease') return operation.again
-  return operation.kind === 'book' && (operation.lease === '' || untilCalmMs <= graceMs / 2)
-}
-
-function isLease({ operation }: Applied, lease: string): boolean {
-  return operation.kind === 'lease' && operation.lease === lease
+function isInTurn({ operation, again }: Waiting, untilCalmMs: number, graceMs: number): boolean {
+  if (untilCalmMs <= 0) return true
+  if (operation.kind === 'book') return operation.lease === '' || untilCalmMs <= graceMs / 2
+  return again
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { dayNumber, hourOfWeek } from './calendar.ts'
+import { dayAt, dayNumber, hourOfWeek } from './calendar.ts'
 
 const at = (instant: string, timeZone: string) => hourOfWeek(Date.parse(instant), timeZone)
 const HOUR_MS = 3_600_000
@@ -69,5 +69,24 @@ describe('the number of a day', () => {
     expect(day('2026-11-21T06:59:59Z', 'America/Denver')).toBe(20_777)
     expect(day('2026-03-29T21:59:59Z', 'Europe/Berlin')).toBe(day('2026-03-28T23:00:00Z', 'Europe/Berlin'))
     expect(day('2026-03-29T22:00:00Z', 'Europe/Berlin')).toBe(day('2026-03-29T21:59:59Z', 'Europe/Berlin') + 1)
+  })
+})
+
+describe('a day', () => {
+  const hours = (instant: string, timeZone: string) => {
+    const { startMs, endMs, number } = dayAt(Date.parse(instant), timeZone)
+    expect(dayNumber(startMs, timeZone)).toBe(number)
+    expect(dayNumber(startMs - 1, timeZone)).toBe(number - 1)
+    expect(dayNumber(endMs, timeZone)).toBe(number + 1)
+    return (endMs - startMs) / 3_600_000
+  }
+
+  test('is 24 hours long, and 23 or 25 where clocks change', () => {
+    expect(hours('2026-11-21T12:00:00Z', 'Asia/Kolkata')).toBe(24)
+    expect(hours('2026-03-29T00:00:00Z', 'Europe/Berlin')).toBe(23)
+    expect(hours('2026-10-25T22:59:59Z', 'Europe/Berlin')).toBe(25)
+    expect(hours('2026-10-04T03:00:00+11:00', 'Australia/Lord_Howe')).toBe(23.5)
+    // Its clocks turn at midnight: the day begins at one.
+    expect(hours('2026-04-24T12:00:00Z', 'Africa/Cairo')).toBe(23)
   })
 })

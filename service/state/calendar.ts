@@ -25,6 +25,7 @@ export function hourOfWeek(nowMs: number, timeZone: string): number {
   return (DAY_NUMBERS[day] ?? 0) * 24 + Number(hour)
 }
 
+const DAY_MS = 86_400_000
 const dayFormats = new Map<string, Intl.DateTimeFormat>()
 
 /** Whole days since 1970 of the date that the wall clock of an IANA time zone shows. Not for the bid path. */
@@ -36,5 +37,38 @@ export function dayNumber(nowMs: number, timeZone: string): number {
   }
   const parts = format.formatToParts(nowMs)
   const part = (type: string) => Number(parts.find(each => each.type === type)?.value)
-  return Date.UTC(part('year'), part('month') - 1, part('day')) / 86_400_000
+  return Date.UTC(part('year'), part('month') - 1, part('day')) / DAY_MS
+}
+
+/** One day as a wall clock counts it. */
+export interface Day {
+  /** Whole days since 1970 of the date that the wall clock shows. */
+  readonly number: number
+  /** Milliseconds since 1970; the end is the next day's start. */
+  readonly startMs: number
+  readonly endMs: number
+}
+
+/** No day is longer: clocks have gone back by an hour, and date lines have moved by a day. */
+const DAY_MS_MAX = 2 * DAY_MS
+
+/** The day of an IANA time zone at an instant, 23 or 25 hours long where clocks change. Not for the bid path. */
+export function dayAt(nowMs: number, timeZone: string): Day {
+  const number = dayNumber(nowMs, timeZone)
+  return {
+    number,
+    startMs: firstInstant(nowMs - DAY_MS_MAX, nowMs, ms => dayNumber(ms, timeZone) >= number),
+    endMs: firstInstant(nowMs, nowMs + DAY_MS_MAX, ms => dayNumber(ms, timeZone) > number),
+  }
+}
+
+/** The first whole millisecond after `from` for which the condition holds, which it goes on to do until `to`. */
+function firstInstant(from: number, to: number, holds: (ms: number) => boolean): number {
+  let [before, after] = [Math.floor(from), Math.ceil(to)]
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2)
+    if (holds(middle)) after = middle
+    else before = middle
+  }
+  return after
 }

@@ -5,6 +5,7 @@ import { systemClock } from '../../service/foundation/clock.ts'
 import { Random } from '../../service/foundation/random.ts'
 import { LedgerDriver } from '../../service/remote-cache/ledger-driver.ts'
 import { RedisLedger } from '../../service/remote-cache/redis-ledger.ts'
+import { bucketAt } from '../../service/spend/lease.ts'
 import { abandonedAfterMs, type LeaseRules, Slice } from '../../service/spend/slice.ts'
 import { TaskLedger } from '../../service/spend/task-ledger.ts'
 import { type RedisServer, startRedis } from '../redis-server.ts'
@@ -19,9 +20,11 @@ const RULES: LeaseRules = {
   holdMsMax: 300,
   clockAllowanceMs: 1_000,
   parts: 8,
+  shareMs: 50,
 }
 const OPENS_AFTER_MS = RULES.holdMsMax + RULES.bucketMs + 2 * RULES.graceMs
 const PRICE_NANOS = 1_000_000
+const THREAD = 1
 const ACCOUNTS = ['li:1', 'campaign']
 const { monotonicMs } = systemClock
 
@@ -46,14 +49,15 @@ function startTask(name: string, port: number, limitNanos: number, random: Rando
     abandonedAfterMs: abandonedAfterMs(RULES),
     leases: () => slice.leases,
   })
-  const slice: Slice = new Slice({
-    accounts: ACCOUNTS.map(account => ({ account, limitNanos })),
-    priceNanosMax: PRICE_NANOS,
-    isStrict: true,
-    rules: RULES,
-    ledger,
-    newLease: newName,
-  })
+  const slice: Slice = new Slice(
+    {
+      accounts: ACCOUNTS.map(account => ({ account, limitNanos })),
+      priceNanosMax: PRICE_NANOS,
+      isStrict: true,
+      endsMs: Number.POSITIVE_INFINITY,
+    },
+    { rules: RULES, ledger, threads: 1, newLease: newName },
+  )
   const remote = new RedisLedger({
     url: `redis://127.0.0.1:${port}`,
     tenantId: 'acme',
@@ -94,8 +98,16 @@ class Market {
 
   #bid(): void {
     const random = this.#random
-    const hold = random.pick(this.tasks).slice.hold(PRICE_NANOS, monotonicMs(), RULES.holdMsMax)
-    if (hold === undefined || random.chance(0.5)) return
+    const { slice } = random.pick(this.tasks)
+    const nowMs = monotonicMs()
+    const { lease } = slice.share(THREAD, nowMs) ?? {
+      lease: slice.leases.find(each => each.endMs > nowMs && each.sharedWith(THREAD) >= PRICE_NANOS),
+    }
+    if (lease === undefined || lease.sharedWith(THREAD) < PRICE_NANOS) return
+    const bucket = bucketAt(nowMs + RULES.holdMsMax, lease.terms.startMs, RULES.bucketMs)
+    slice.hold(lease, THREAD, bucket, PRICE_NANOS)
+    if (random.chance(0.5)) return
+    const hold = { lease: lease.terms.lease, bucket }
     const key = `bid-${this.#bids++}`
     const amountNanos = random.between(1, PRICE_NANOS)
     const operation = { kind: 'book', key, ...hold, accounts: ACCOUNTS, amountNanos, rememberMs: 600_000 } as const
@@ -121,7 +133,13 @@ async function accounts(server: RedisServer) {
 
 async function settled({ tasks }: Market, limitMs: number): Promise<void> {
   // The last notices are on their way first.
-  for (const { slice } of tasks) slice.stop(monotonicMs())
+  for (const { slice } of tasks) {
+    slice.stop(monotonicMs())
+    for (const lease of slice.leases) {
+      const nanos = lease.sharedWith(THREAD)
+      if (nanos > 0) lease.unshare(THREAD, nanos)
+    }
+  }
   await sleep(RULES.holdMsMax)
   const untilMs = monotonicMs() + limitMs
   while (tasks.some(({ slice, ledger }) => slice.leases.length > 0 || ledger.waitingCount > 0)) {

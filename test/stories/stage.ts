@@ -1,12 +1,15 @@
 /** Where stories are played: a public port with one bid thread's parts, on a real socket, with the stories' tenant. */
+
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../../service/decision/reasons.ts'
+import { systemClock } from '../../service/foundation/clock.ts'
 import { Random } from '../../service/foundation/random.ts'
 import { BidPath } from '../../service/http/bid-path.ts'
 import { BidRoute } from '../../service/http/bid-route.ts'
 import { signerOf } from '../../service/http/notice-keys.ts'
 import { createPublicServer } from '../../service/http/public-server.ts'
+import { ServedCatalog } from '../../service/http/served-catalog.ts'
 import { Serving } from '../../service/http/serving.ts'
 import { NoticeUrls } from '../../service/openrtb/notice-urls.ts'
 import type { Catalog } from '../../service/state/catalog.ts'
@@ -85,6 +88,7 @@ export class Stage {
   constructor() {
     const recorder = new Recorder(this.#block)
     const bidPath = new BidPath({
+      monotonicMs: systemClock.monotonicMs,
       recorder,
       pickIndex: new Random(SEED).pickIndex,
       bidIdPrefix: 'story-',
@@ -119,7 +123,7 @@ export class Stage {
   /** Sends the scene's request and gathers what comes of it. @throws Error when a document of its state is bad */
   async play(scene: Scene): Promise<Played> {
     this.#scene = scene
-    this.#serving = new Serving(this.#catalogOf(scene.documents), Date.parse(scene.at))
+    this.#serving = new Serving(new ServedCatalog(this.#catalogOf(scene.documents)), Date.parse(scene.at))
     this.#alarms = []
     const before = this.#counts()
     const answer = await this.#send(scene)

@@ -16,7 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
   // Closed lists of reasons, kinds and outcomes are the labels of signals.
   telemetry: ['openrtb', 'decision', 'limits.ts', 'foundation'],
-  'thread-messages.ts': ['http', 'openrtb', 'state', 'telemetry'],
+  'thread-messages.ts': ['http', 'openrtb', 'spend', 'state', 'telemetry'],
   'compiled-chunks.ts': ['remote-cache', 'openrtb', 'state', 'foundation'],
 }
 const WIRING: readonly string[] = [

@@ -29,6 +29,7 @@ const threads = new BidThreads({
   ...{ slabBytes: 16 * MIB, overlaySlabBytes: MIB },
   notices: { publicUrl: undefined, keys: [], priceKeys: [] },
   onNotice: async () => false,
+  budgets: undefined,
   recorderBlocks: blocks,
   onLog: (_, message) => logged.push(JSON.stringify(message)),
   onLost: (thread, error) => lost.push(`${thread}: ${error.message}`),

@@ -1,0 +1,30 @@
+/** What the bid path asks of budgets: the port to whoever leases them. */
+import type { Allowance } from '../decision/allowance.ts'
+import { BUDGET_KIND } from '../state/budget-fields.ts'
+import type { Catalog } from '../state/catalog.ts'
+
+/** What a notice says of a hold; `lease` is '' and `day` undefined for a bid that holds nothing. */
+export interface Hold {
+  readonly lease: string
+  readonly bucket: number
+  /** Whole days since 1970 in the tenant's time zone. */
+  readonly day: number | undefined
+}
+
+/** Budgets of one catalog. Asked by the engine, and once more for the bid that is made. */
+export interface Budgets extends Allowance {
+  /**
+   * Holds the price of a bid until it expires.
+   * @param nowMs monotonic
+   * @returns where it is held, valid until the next hold; undefined when it cannot be, and then there must be no bid
+   */
+  hold(lineItem: number, amountNanos: number, nowMs: number, holdMs: number): Hold | undefined
+}
+
+const NOT_HELD: Hold = Object.freeze({ lease: '', bucket: 0, day: undefined })
+
+/** Where nobody leases: a line item that has a budget does not bid. */
+export function withoutLeases({ columns }: Catalog): Budgets {
+  const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds } = columns
+  return { passRatePpm, covers: lineItem => kinds[lineItem] === BUDGET_KIND.none, hold: () => NOT_HELD }
+}

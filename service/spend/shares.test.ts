@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest'
+import { type Share, Shares } from './shares.ts'
+
+const SHARE: Share = {
+  ...{ slice: 3, leaseNumber: 7, lease: 'task-1', day: 20_778, nanos: 100, holdPart: 1 },
+  ...{ startMs: 1_000, endMs: 11_000, bucketMs: 5_000 },
+}
+
+function sharesWith(...more: readonly Partial<Share>[]): Shares {
+  const shares = new Shares()
+  for (const each of more) shares.give({ ...SHARE, ...each })
+  return shares
+}
+
+describe('the shares of a thread', () => {
+  test('hold what they have and no more, and say in which lease and bucket', () => {
+    const shares = sharesWith({})
+    expect(shares.hold(3, 60, 2_000, 9_500)).toBe(true)
+    expect([shares.lease, shares.bucket, shares.day]).toEqual(['task-1', 3, 20_778])
+    expect(shares.covers(3, 41)).toBe(false)
+    expect(shares.hold(3, 41, 2_000, 1_000)).toBe(false)
+    expect(shares.hold(3, 40, 2_000, 1_000)).toBe(true)
+    expect(shares.report(2_100)).toEqual({
+      held: Float64Array.of(7, 3, 60, 7, 1, 40),
+      returned: new Float64Array(),
+      wanted: Float64Array.of(3, 41),
+    })
+    expect(shares.report(2_200)).toBeUndefined()
+  })
+
+  test('go back when their lease ends, or is recalled', () => {
+    const shares = sharesWith({}, { leaseNumber: 8, nanos: 30, endMs: 99_000 })
+    expect(shares.hold(3, 10, 10_999, 1_000)).toBe(true)
+    expect(shares.report(11_000)?.returned).toEqual(Float64Array.of(7, 90))
+    expect(shares.hold(3, 31, 11_001, 1_000)).toBe(false)
+    expect(shares.hold(3, 5, 11_001, 1_000)).toBe(true)
+    shares.recall(new Set([8]))
+    expect(shares.hold(3, 5, 11_002, 1_000)).toBe(false)
+    expect(shares.report(11_100)?.returned).toEqual(Float64Array.of(8, 25))
+  })
+
+  test('hold a part of the price for a smooth budget, rounded up', () => {
+    const shares = sharesWith({ holdPart: 0.25 })
+    expect(shares.hold(3, 399, 2_000, 1_000)).toBe(true)
+    expect(shares.covers(3, 1)).toBe(false)
+  })
+
+  test('want a slice that they know nothing of', () => {
+    const shares = sharesWith()
+    expect(shares.covers(5, 1)).toBe(false)
+    expect(shares.covers(5, 2)).toBe(false)
+    expect(shares.report(1)?.wanted).toEqual(Float64Array.of(5, 2))
+  })
+})

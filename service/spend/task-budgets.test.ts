@@ -1,0 +1,167 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { CAMPAIGN, type SimulatedLineItem, simulatedCatalog, utcDay } from '../../loadtest/money/tenant.ts'
+import type { Budget } from '../state/budget-fields.ts'
+import { applyToLedger, emptyLedger, rebuildLedger } from './ledger-memory.ts'
+import { Shares } from './shares.ts'
+import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './slice.ts'
+import { TaskBudgets } from './task-budgets.ts'
+import { TaskLedger } from './task-ledger.ts'
+
+const RULES: LeaseRules = {
+  ...{ leaseMsMin: 5_000, leaseMsMax: 60_000, bucketMs: 5_000, graceMs: 5_000, holdMsMax: 30_000 },
+  ...{ clockAllowanceMs: 10_000, parts: 4, shareMs: 1_000 },
+}
+const PRICE = 1_000_000
+const START_MS = Date.UTC(2026, 10, 21, 12)
+
+/** One task with one thread and a ledger that always answers. */
+class World {
+  nowMs = START_MS
+  readonly state = emptyLedger()
+  shares = new Shares()
+  slices: Int32Array = new Int32Array()
+  rates: Uint32Array = new Uint32Array()
+  #names = 0
+  readonly ledger = new TaskLedger({
+    ...{ task: 't', newEpoch: () => 'e1', graceMs: RULES.graceMs, opensAfterMs: opensAfterMs(RULES) },
+    ...{ abandonedAfterMs: abandonedAfterMs(RULES), leases: () => this.budgets.leases() },
+  })
+  readonly budgets: TaskBudgets = new TaskBudgets({
+    ...{ ledger: this.ledger, rules: RULES, threads: [1], newLease: () => `lease-${this.#names++}`, dayAt: utcDay },
+    tell: (_, { shares, recalled }) => {
+      for (const share of shares) this.shares.give(share)
+      this.shares.recall(recalled)
+    },
+  })
+
+  now() {
+    return { nowMs: this.nowMs, monotonicMs: this.nowMs - START_MS }
+  }
+
+  serve(lineItems: readonly SimulatedLineItem[], campaign?: Budget): void {
+    const serving = this.budgets.sharesOf(simulatedCatalog(lineItems, campaign))
+    this.slices = new Int32Array(serving.shares.slices)
+    this.rates = new Uint32Array(serving.shares.rates)
+    this.budgets.serve([serving], this.now())
+  }
+
+  /** Turns all parts for so long, in tenths of a second, and bids as often as it can. @returns the bids */
+  run(ms: number, bidsPerTurn = 0, ordinal = 0): number {
+    let bids = 0
+    for (const endMs = this.nowMs + ms; this.nowMs < endMs; ) {
+      this.nowMs += 100
+      for (let i = 0; i < bidsPerTurn; i++) if (this.bid(ordinal)) bids++
+      const report = this.shares.report(this.now().monotonicMs)
+      if (report !== undefined) this.budgets.report(1, report, this.now())
+      this.budgets.turn(this.now())
+      this.#send()
+    }
+    return bids
+  }
+
+  bid(ordinal: number): boolean {
+    const slice = this.slices[ordinal] as number
+    return this.shares.covers(slice, PRICE) && this.shares.hold(slice, PRICE, this.now().monotonicMs, 10_000)
+  }
+
+  #send(): void {
+    const { monotonicMs } = this.now()
+    for (let sent = this.ledger.next(monotonicMs); sent !== undefined; sent = this.ledger.next(monotonicMs)) {
+      if (sent.kind === 'rebuild') this.ledger.rebuilt(rebuildLedger(this.state, sent.witness, this.nowMs).epoch)
+      else {
+        const answer = applyToLedger(this.state, sent.caller, sent.operation, this.nowMs)
+        this.ledger.answered(sent.operation, answer, monotonicMs)
+        if (answer.kind === 'rebuilding') return
+      }
+    }
+  }
+}
+
+const lineItem = (id: string, budget?: Budget): SimulatedLineItem => {
+  return { id, priceNanos: PRICE, ...(budget === undefined ? {} : { budget }) }
+}
+/** Of the least budget, 0.01: so many prices. */
+const LEAST = 10
+
+describe('the budgets of a task', () => {
+  let world: World
+  beforeEach(() => {
+    world = new World()
+  })
+  const opened = opensAfterMs(RULES) + RULES.graceMs + 2_000
+
+  test('a line item without a budget has no slice, one with a budget or in a campaign with one has', () => {
+    world.serve([lineItem('a'), lineItem('b', { daily: 1 })])
+    expect([...world.slices]).toEqual([-1, 0])
+    world.serve([lineItem('a'), lineItem('b', { daily: 1 })], { total: 5 })
+    expect([...world.slices]).toEqual([1, 0])
+  })
+
+  test('no bid without a lease; then bids until the budget is held, and again when holds were not billed', () => {
+    world.serve([lineItem('a', { total: 0.01 })])
+    expect(world.bid(0)).toBe(false)
+    expect(world.run(opened, 1)).toBeLessThanOrEqual(LEAST)
+    const [bids] = [world.run(5_000, 5)]
+    expect(bids).toBeLessThanOrEqual(LEAST)
+    const more = world.run(120_000, 1)
+    expect(more).toBeGreaterThan(2 * LEAST)
+    expect(world.state.accounts.get('l/a')?.leasedNanos).toBeLessThanOrEqual(LEAST * PRICE)
+  })
+
+  test('a line item that is no longer served gives everything back', () => {
+    world.serve([lineItem('a', { total: 5 }), lineItem('b', { total: 5 })])
+    world.run(opened, 2)
+    expect(world.run(10_000, 2)).toBeGreaterThan(50)
+    world.serve([lineItem('b', { total: 5 })])
+    world.run(60_000)
+    expect(world.state.accounts.get('l/a')?.leasedNanos).toBe(0)
+    world.run(60_000)
+    expect(world.budgets.openCount).toBe(0)
+    expect(world.budgets.leases()).toEqual([])
+  })
+
+  test('a lower limit ends what was leased on the higher one', () => {
+    world.serve([lineItem('a', { total: 100 })])
+    world.run(opened, 3)
+    world.run(60_000, 3)
+    const before = world.state.accounts.get('l/a')?.leasedNanos ?? 0
+    expect(before).toBeGreaterThan(0.5 * LEAST * PRICE)
+    world.serve([lineItem('a', { total: 0.01 })])
+    world.run(20_000)
+    world.run(100)
+    expect(world.run(40_000)).toBe(0)
+    expect(world.state.accounts.get('l/a')?.leasedNanos).toBeLessThanOrEqual(LEAST * PRICE)
+  })
+
+  test("a thread's end costs what it had until the longest hold is over, then it is free", () => {
+    world.serve([lineItem('a', { total: 0.01 })])
+    world.run(opened, 1)
+    world.shares = new Shares()
+    world.budgets.threadLost(1, world.now())
+    world.run(RULES.holdMsMax + RULES.graceMs + 3 * RULES.bucketMs)
+    world.run(2_000, 1)
+    expect(world.run(120_000, 1)).toBeGreaterThan(LEAST)
+  })
+
+  test('a new day has a budget of its own', () => {
+    world.serve([lineItem('a', { daily: 0.01 })])
+    world.nowMs = Date.UTC(2026, 10, 21, 23, 55)
+    world.run(opened, 1)
+    world.run(Date.UTC(2026, 10, 22) - world.nowMs + 5_000, 1)
+    const today = utcDay(world.nowMs).number
+    expect(world.state.accounts.has(`l/a/${today - 1}`)).toBe(true)
+    expect(world.state.accounts.get(`l/a/${today}`)?.leasedNanos).toBeGreaterThan(0)
+    expect(world.state.accounts.has(`c/${CAMPAIGN}/${today}`)).toBe(true)
+    expect(world.shares.day).toBe(today)
+  })
+
+  test('a plan sets the rate at which a line item takes part', () => {
+    const even = { ...lineItem('a', { daily: 4_000 }), pacing: { plan: 'even' } } as const
+    world.serve([even])
+    expect(world.rates[0]).toBe(1_000_000)
+    world.run(opened, 1)
+    world.run(1_000, 1)
+    expect(world.rates[0]).toBeGreaterThan(0)
+    expect(world.rates[0]).toBeLessThan(1_000_000)
+  })
+})

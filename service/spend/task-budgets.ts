@@ -1,0 +1,358 @@
+/**
+ * The budgets of one task: a slice for every line item that bids, what the bid threads hold of it, and the rates at
+ * which plans let line items take part. A slice is opened when a bid thread first wants it, so that cost follows what
+ * bids, not what documents hold. Synchronous; whoever drives it calls `turn` some times a second.
+ */
+import type { Day } from '../state/calendar.ts'
+import type { Catalog } from '../state/catalog.ts'
+import {
+  type BudgetedLineItem,
+  budgetedOrdinals,
+  budgetsOf,
+  lineItemIdAt,
+  type PacedBudget,
+} from './catalog-budgets.ts'
+import type { Lease } from './lease.ts'
+import { Pacer } from './pacing.ts'
+import type { Share, SharesReport } from './shares.ts'
+import { type LeaseRules, Slice, type SliceTerms } from './slice.ts'
+import type { TaskLedger } from './task-ledger.ts'
+
+/** What bid threads need beside a catalog: by ordinal the slice of each line item, and its rate. */
+export interface CatalogShares {
+  /** Int32 per ordinal: the slice's number, −1 for a line item without a budget. */
+  readonly slices: SharedArrayBuffer
+  /** Uint32 per ordinal: of 1,000,000 opportunities, how many it takes part in. Written while it serves. */
+  readonly rates: SharedArrayBuffer
+}
+
+/** For one thread: new shares, and leases whose rest is to come back. */
+export interface SharesMessage {
+  readonly shares: readonly Share[]
+  readonly recalled: ReadonlySet<number>
+}
+
+/** What the budgets of a task are made of. */
+export interface TaskBudgetsOptions {
+  readonly ledger: TaskLedger
+  readonly rules: LeaseRules
+  /** Bid threads, by number. */
+  readonly threads: readonly number[]
+  /** A name that no lease ever had. */
+  readonly newLease: () => string
+  readonly tell: (thread: number, message: SharesMessage) => void
+  /** The tenant's day at an instant. */
+  readonly dayAt: (nowMs: number, timeZone: string) => Day
+}
+
+/** Now, on the wall and on the task's own clock. */
+export interface Now {
+  readonly nowMs: number
+  readonly monotonicMs: number
+}
+
+interface OpenSlice {
+  readonly number: number
+  readonly slice: Slice
+  lineItem: BudgetedLineItem
+  day: number
+  /** When a thread last wanted it. */
+  wantedMs: number
+}
+
+interface NumberedLease {
+  readonly lease: Lease
+  readonly open: OpenSlice
+  /** Instants of the lease are not told twice. */
+  isRecalled: boolean
+}
+
+/** A catalog, or an overlay above one, with its slices. */
+export interface BudgetLayer {
+  readonly catalog: Catalog
+  readonly shares: CatalogShares
+  /** Ordinals by slice number. */
+  readonly ordinals: ReadonlyMap<number, number>
+}
+
+interface Place {
+  readonly layer: BudgetLayer
+  readonly ordinal: number
+}
+
+const LOOK_MS = 1_000
+const PPM = 1_000_000
+
+/** Every method changes it. */
+export class TaskBudgets {
+  readonly #options: TaskBudgetsOptions
+  readonly #numbers = new Map<string, number>()
+  readonly #open = new Map<number, OpenSlice>()
+  readonly #leases = new Map<number, NumberedLease>()
+  readonly #numberOf = new Map<Lease, number>()
+  /** By account: the plans of line items and campaigns that bid. */
+  readonly #pacers = new Map<string, { readonly key: string; readonly pacer: Pacer }>()
+  #names = 0
+  /** The catalog that serves, then its overlay. Empty when nothing serves. */
+  #layers: readonly BudgetLayer[] = []
+  #day: Day | undefined
+  #timeZone = ''
+  #lookedMs = Number.NEGATIVE_INFINITY
+
+  constructor(options: TaskBudgetsOptions) {
+    this.#options = options
+  }
+
+  /** Leases that are out, for the ledger's witness. Cost: O(open slices). */
+  leases(): readonly Lease[] {
+    return [...this.#open.values()].flatMap(({ slice }) => slice.leases)
+  }
+
+  get openCount(): number {
+    return this.#open.size
+  }
+
+  /** What goes with a catalog to the bid threads. It is given to `serve` once it serves. Cost: O(line items). */
+  sharesOf(catalog: Catalog): BudgetLayer {
+    const { lineItems } = catalog.header
+    const slices = new SharedArrayBuffer(Math.max(4, lineItems * 4))
+    const rates = new SharedArrayBuffer(Math.max(4, lineItems * 4))
+    const numbers = new Int32Array(slices).fill(-1)
+    const rateOf = new Uint32Array(rates)
+    rateOf.set(catalog.columns.lineItemPassRatePpm)
+    const ordinals = new Map<number, number>()
+    for (const ordinal of budgetedOrdinals(catalog)) {
+      const id = lineItemIdAt(catalog, ordinal)
+      let number = this.#numbers.get(id)
+      if (number === undefined) {
+        number = this.#names++
+        this.#numbers.set(id, number)
+      }
+      numbers[ordinal] = number
+      ordinals.set(number, ordinal)
+    }
+    return { catalog, shares: { slices, rates }, ordinals }
+  }
+
+  /** They serve: their limits, prices and plans count, and what they do not have any more ends. */
+  serve(layers: readonly BudgetLayer[], now: Now): void {
+    this.#layers = layers
+    for (const open of this.#open.values()) this.#renew(open, now)
+    for (const [id, number] of this.#numbers)
+      if (!this.#open.has(number) && !layers.some(({ ordinals }) => ordinals.has(number))) this.#numbers.delete(id)
+    this.#lookedMs = Number.NEGATIVE_INFINITY
+  }
+
+  /**
+   * Takes what a thread held, gives back and wants. Nothing of it counts once the thread was lost: then all of its
+   * share counts as held.
+   */
+  report(thread: number, { held, returned, wanted }: SharesReport, now: Now): void {
+    for (let i = 0; i < held.length; i += 3) {
+      const found = this.#leases.get(held[i] as number)
+      if (found === undefined) continue
+      const nanos = Math.min(held[i + 2] as number, found.lease.sharedWith(thread))
+      found.open.slice.hold(found.lease, thread, held[i + 1] as number, nanos)
+    }
+    for (let i = 0; i < returned.length; i += 2) {
+      const lease = this.#leases.get(returned[i] as number)?.lease
+      lease?.unshare(thread, Math.min(returned[i + 1] as number, lease.sharedWith(thread)))
+    }
+    const numbers = new Set<number>(this.#slicesHeld(held))
+    for (let i = 0; i < wanted.length; i += 2) {
+      numbers.add(wanted[i] as number)
+      this.#want(wanted[i] as number, wanted[i + 1] as number, now)
+    }
+    this.#give(thread, numbers, now)
+  }
+
+  /** A thread ended: what it had may be held until the longest hold is over. */
+  threadLost(thread: number, { monotonicMs }: Now): void {
+    const expiresMs = monotonicMs + this.#options.rules.holdMsMax
+    for (const { lease } of this.#leases.values()) if (lease.sharedWith(thread) > 0) lease.threadLost(thread, expiresMs)
+  }
+
+  /** Settles, leases and paces, once a second; in between it only hands out what was leased since. */
+  turn(now: Now): void {
+    if (now.monotonicMs - this.#lookedMs >= LOOK_MS) {
+      this.#lookedMs = now.monotonicMs
+      this.#look(now)
+    }
+    for (const thread of this.#options.threads) this.#give(thread, this.#waiting, now)
+    this.#waiting.clear()
+  }
+
+  /** No more leases. */
+  stop({ monotonicMs }: Now): void {
+    for (const { slice } of this.#open.values()) slice.stop(monotonicMs)
+    this.#layers = []
+    this.#recall(monotonicMs)
+  }
+
+  /** Slices that some thread wanted and that had nothing to give. */
+  readonly #waiting = new Set<number>()
+
+  #slicesHeld(held: Float64Array): readonly number[] {
+    const found: number[] = []
+    for (let i = 0; i < held.length; i += 3) {
+      const number = this.#leases.get(held[i] as number)?.open.number
+      if (number !== undefined) found.push(number)
+    }
+    return found
+  }
+
+  #want(number: number, nanos: number, now: Now): void {
+    this.#waiting.add(number)
+    const there = this.#open.get(number)
+    if (there !== undefined) {
+      there.wantedMs = now.monotonicMs
+      there.slice.want(nanos)
+    }
+    const place = this.#placeOf(number)
+    if (there !== undefined || place === undefined) return
+    const { ledger, rules, threads, newLease } = this.#options
+    const { lineItem, terms, day } = this.#termsOf(place, now)
+    const slice = new Slice(terms, { ledger, rules, threads: threads.length, newLease })
+    const open = { number, slice, lineItem, day, wantedMs: now.monotonicMs }
+    this.#open.set(number, open)
+    slice.want(nanos)
+    slice.look(now.monotonicMs)
+  }
+
+  #give(thread: number, numbers: ReadonlySet<number>, { monotonicMs }: Now): void {
+    const shares: Share[] = []
+    for (const number of numbers) {
+      const open = this.#open.get(number)
+      const given = open?.slice.share(thread, monotonicMs)
+      if (open === undefined || given === undefined) continue
+      const { lease, nanos } = given
+      const { startMs, bucketMs, lease: name } = lease.terms
+      const leaseNumber = this.#numbered(lease, open)
+      const times = { startMs, endMs: lease.endMs, bucketMs }
+      shares.push({
+        ...{ slice: number, leaseNumber, lease: name, day: open.day, nanos, holdPart: open.slice.holdPart },
+        ...times,
+      })
+    }
+    if (shares.length > 0) this.#options.tell(thread, { shares, recalled: new Set() })
+  }
+
+  #numbered(lease: Lease, open: OpenSlice): number {
+    const known = this.#numberOf.get(lease)
+    if (known !== undefined) return known
+    const number = this.#names++
+    this.#numberOf.set(lease, number)
+    this.#leases.set(number, { lease, open, isRecalled: false })
+    return number
+  }
+
+  /** Where a slice's line item is: in the overlay, or in the catalog unless the overlay replaces it. */
+  #placeOf(number: number): Place | undefined {
+    const [base, overlay] = this.#layers
+    const above = overlay?.ordinals.get(number)
+    if (overlay !== undefined && above !== undefined) return { layer: overlay, ordinal: above }
+    const ordinal = base?.ordinals.get(number)
+    if (base === undefined || ordinal === undefined) return undefined
+    const masked = overlay?.catalog.columns.maskedBelow[ordinal >>> 5] ?? 0
+    return (masked >>> (ordinal & 31)) & 1 ? undefined : { layer: base, ordinal }
+  }
+
+  #termsOf(
+    { layer: { catalog }, ordinal }: Place,
+    { nowMs, monotonicMs }: Now,
+  ): { lineItem: BudgetedLineItem; terms: SliceTerms; day: number } {
+    const day = this.#dayAt(nowMs)
+    const lineItem = budgetsOf(catalog, ordinal, day)
+    const { accounts, priceNanos, isStrict } = lineItem
+    const endsMs = monotonicMs + (day.endMs - nowMs)
+    return { lineItem, terms: { accounts, priceNanosMax: priceNanos, isStrict, endsMs }, day: day.number }
+  }
+
+  #dayAt(nowMs: number): Day {
+    const timeZone = this.#layers.at(-1)?.catalog.header.settings.timeZone ?? 'UTC'
+    if (this.#day === undefined || nowMs < this.#day.startMs || nowMs >= this.#day.endMs || timeZone !== this.#timeZone)
+      this.#day = this.#options.dayAt(nowMs, timeZone)
+    this.#timeZone = timeZone
+    return this.#day
+  }
+
+  /** Takes over what the catalog that serves says of a slice, or the next day. */
+  #renew(open: OpenSlice, now: Now): void {
+    const place = this.#placeOf(open.number)
+    if (place === undefined) {
+      open.slice.stop(now.monotonicMs)
+      return
+    }
+    const { lineItem, terms, day } = this.#termsOf(place, now)
+    const { accounts, priceNanosMax, isStrict } = open.slice.terms
+    const isSame =
+      day === open.day &&
+      priceNanosMax === terms.priceNanosMax &&
+      isStrict === terms.isStrict &&
+      accounts.every(({ limitNanos }, i) => limitNanos === terms.accounts[i]?.limitNanos)
+    open.lineItem = lineItem
+    open.day = day
+    if (!isSame || open.slice.isStopped) open.slice.change(terms, now.monotonicMs)
+  }
+
+  /** Yesterday's accounts have no plans to follow any more. */
+  #newDay(now: Now): void {
+    for (const open of this.#open.values()) this.#renew(open, now)
+    const paced = new Set([...this.#open.values()].flatMap(({ lineItem }) => lineItem.paced.map(each => each.account)))
+    for (const account of this.#pacers.keys()) if (!paced.has(account)) this.#pacers.delete(account)
+  }
+
+  #look(now: Now): void {
+    const { monotonicMs, nowMs } = now
+    const { leaseMsMax } = this.#options.rules
+    const dayBefore = this.#day
+    if (this.#layers.length > 0 && this.#dayAt(nowMs) !== dayBefore) this.#newDay(now)
+    for (const open of this.#open.values()) {
+      open.slice.look(monotonicMs)
+      this.#pace(open, nowMs)
+      if (open.slice.isIdle && monotonicMs - open.wantedMs > leaseMsMax) this.#open.delete(open.number)
+    }
+    for (const [number, { lease }] of this.#leases) {
+      if (!lease.isReturned || lease.sharedNanos > 0) continue
+      this.#leases.delete(number)
+      this.#numberOf.delete(lease)
+    }
+    this.#recall(monotonicMs)
+  }
+
+  /** Threads give back what is left of leases that ended before they knew. */
+  #recall(monotonicMs: number): void {
+    const recalled = new Set<number>()
+    for (const [number, numbered] of this.#leases) {
+      if (numbered.isRecalled || numbered.lease.endMs > monotonicMs || numbered.lease.sharedNanos === 0) continue
+      numbered.isRecalled = true
+      recalled.add(number)
+    }
+    if (recalled.size === 0) return
+    for (const thread of this.#options.threads) this.#options.tell(thread, { shares: [], recalled })
+  }
+
+  /** Steers the rate of a line item by its own plan and its campaign's. */
+  #pace({ number, lineItem }: OpenSlice, nowMs: number): void {
+    const place = this.#placeOf(number)
+    if (place === undefined || lineItem.paced.length === 0) return
+    const { ledger } = this.#options
+    let rate = lineItem.passRatePpm
+    for (const paced of lineItem.paced) {
+      const { account } = paced
+      const pacer = this.#pacerOf(paced)
+      if (ledger.knows(account)) pacer.look(nowMs, ledger.spentNanos(account))
+      rate *= pacer.passRate
+    }
+    const rates = new Uint32Array(place.layer.shares.rates)
+    rates[place.ordinal] = Math.min(PPM, Math.round(rate))
+  }
+
+  #pacerOf({ key, account, options }: PacedBudget): Pacer {
+    const known = this.#pacers.get(account)
+    if (known?.key === key) return known.pacer
+    const pacer = new Pacer(options)
+    this.#pacers.set(account, { key, pacer })
+    return pacer
+  }
+}
