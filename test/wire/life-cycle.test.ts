@@ -181,7 +181,9 @@ describe('a service whose cache comes and goes', () => {
     expect([...(seen?.statuses.keys() ?? [])]).toEqual([200])
     expect(await run.ended).toBe(0)
     const { phases } = await run.entry('stopped')
-    expect(String(phases)).toMatch(/drain done \d+ ms,close done \d+ ms,ledger done \d+ ms,release done \d+ ms,report done \d+ ms/)
+    expect(String(phases)).toMatch(
+      /drain done \d+ ms,close done \d+ ms,ledger done \d+ ms,release done \d+ ms,report done \d+ ms/,
+    )
     expectIdentity(run)
     expect(run.errors).toEqual([])
   })
