@@ -15,7 +15,7 @@ import { LedgerDriver } from './remote-cache/ledger-driver.ts'
 import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
 import { NoticeJournal } from './remote-cache/notice-journal.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
-import { accountsOf } from './spend/accounts.ts'
+import { accountsOf, tallyOf } from './spend/accounts.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
 import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
 import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
@@ -287,6 +287,8 @@ function arrivedNotice({ kind, token, atMs, price, lossReason, minToWin }: Notic
     lease: token.lease,
     bucket: token.bucket,
     accounts: accountsOf(campaignId, lineItemId, day),
+    tallies: [tallyOf(exchangeId, day)],
+    isFlagged: price.reading !== 'exact',
     amountNanos: price.nanos,
     rememberMs: Math.max(0, token.expiresS * 1_000 - atMs) + LIMITS.noticeAnswerMs,
   }

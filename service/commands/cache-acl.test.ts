@@ -25,7 +25,7 @@ test('a server takes the statements, and both users do their work with them afte
   try {
     const password = createHash('sha256').update('secret').digest('hex')
     const statements = run('acme').stdout.trimEnd().split('\n')
-    expect(statements.length).toBe(2)
+    expect(statements.length).toBe(3)
     for (const statement of statements) {
       const [verb = '', ...words] = statement.split(' ')
       await expect(admin.call(verb, ...words)).rejects.toThrow(/password hash/)

@@ -1,10 +1,10 @@
-/** `npm run cache-acl -- TENANT`: prints the rules of the tenant's two cache users, made from what the code issues. */
+/** `npm run cache-acl -- TENANT`: prints the rules of the tenant's cache users, made from what the code issues. */
 import { Option } from 'commander'
 import { tenantIdProblem } from '../config.ts'
 import { accessRules, type CacheRole } from '../remote-cache/access.ts'
 import { CommandProblem, newCommand, runCommand } from './terminal.ts'
 
-const ROLES: readonly CacheRole[] = ['service', 'publisher']
+const ROLES: readonly CacheRole[] = ['service', 'publisher', 'finance']
 
 /** A user's name and rules as each kind of cache takes them. What stands for the password is refused until replaced. */
 const STATEMENTS = {
@@ -21,7 +21,7 @@ interface Options {
 
 const command = newCommand(
   'cache-acl',
-  'Prints a statement for each cache user of a tenant: the service, which only reads, and whoever publishes.',
+  'Prints a statement for each cache user of a tenant: the service, who publishes, and who reads what was spent.',
 )
   .argument('<tenant>', 'tenant whose keys the users may touch')
   .addOption(new Option('--for <cache>', 'what takes the statement').choices(Object.keys(STATEMENTS)).default('redis'))

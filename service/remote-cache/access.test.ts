@@ -56,15 +56,17 @@ async function moveMoney(tenantId: string): Promise<void> {
   const url = urlOf('service', tenantId)
   const connection = { url, tenantId, timeoutMs: 2_000, pickIndex }
   const ledger = new RedisLedger({ ...connection, rememberTaskMs: 60_000, onConnected: () => {} })
-  const leases = [{ lease: 'w', accounts: ['a'], heldNanos: 5, closedThrough: 0, abandonedAfterMs: 60_000 }]
+  const accounts = ['l/a', 'l/a/20778']
+  const leases = [{ lease: 'w', accounts, heldNanos: 5, closedThrough: 0, abandonedAfterMs: 60_000 }]
   const witness = { spent: new Map([['a', 1]]), leases, keys: new Map([['k0', 60_000]]) }
   const { epoch } = await ledger.rebuild({ lostEpoch: '', newEpoch: 'e1', opensAfterMs: 0, ...witness })
   const caller = { task: 't', epoch, told: 0 }
-  const lease = { kind: 'lease', lease: 'l1', accounts: [{ account: 'a', limitNanos: 1e9 }], wantedNanos: 100 } as const
+  const limits = accounts.map(account => ({ account, limitNanos: 1e9 }))
+  const lease = { kind: 'lease', lease: 'l1', accounts: limits, wantedNanos: 100 } as const
   await ledger.apply(caller, { ...lease, leastNanos: 1, abandonedAfterMs: 0, again: false })
-  const booking = { kind: 'book', key: 'k1', lease: 'l1', bucket: 1, accounts: ['a'], amountNanos: 7 } as const
+  const booking = { kind: 'book', key: 'k1', lease: 'l1', bucket: 1, accounts, amountNanos: 7 } as const
   await ledger.apply(caller, { ...booking, rememberMs: 60_000 })
-  const settle = { kind: 'settle', lease: 'l1', accounts: ['a'], closedThrough: ALL_BUCKETS, amountNanos: 0 } as const
+  const settle = { kind: 'settle', lease: 'l1', accounts, closedThrough: ALL_BUCKETS, amountNanos: 0 } as const
   await ledger.apply(caller, settle)
   ledger.close()
   const stream = new RedisEventStream(connection)

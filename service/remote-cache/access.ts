@@ -14,6 +14,8 @@ export const SERVICE_COMMANDS = [
   'hincrby',
   'hmget',
   'hset',
+  'pexpire',
+  'sadd',
   'set',
   'time',
   'unlink',
@@ -45,18 +47,26 @@ export const PUBLISHER_COMMANDS = [
   'xrevrange',
 ] as const
 
-/** Who uses the cache: tasks that serve, or the control plane that publishes. */
-export type CacheRole = 'service' | 'publisher'
+/** Every command that the reports of `npm run spend` issue, those of their client on connecting included. */
+export const FINANCE_COMMANDS = ['auth', 'hgetall', 'smembers', 'xrange'] as const
+
+/** Who uses the cache: tasks that serve, the control plane that publishes, or who reads what was spent. */
+export type CacheRole = 'service' | 'publisher' | 'finance'
 
 /**
  * The rules of one cache user, without its name and password, as ACL SETUSER and an access string want them. The
- * service reads the tenant's state and writes its ledger and its event stream; the publisher only touches the state.
+ * service reads the tenant's state and writes its ledger and its event stream; the publisher only touches the
+ * state, and finance only reads what was spent.
  * What a script may touch is checked like any other command.
  */
 export function accessRules(tenantId: string, role: CacheRole): string[] {
-  const commands = role === 'service' ? SERVICE_COMMANDS : PUBLISHER_COMMANDS
   const state = `~${statePrefix(tenantId)}*`
-  const keys =
-    role === 'service' ? [`%R${state}`, `~${spendPrefix(tenantId)}*`, `~${eventStreamKey(tenantId)}`] : [state]
+  const [spend, events] = [`~${spendPrefix(tenantId)}*`, `~${eventStreamKey(tenantId)}`]
+  const rules = {
+    service: { commands: SERVICE_COMMANDS, keys: [`%R${state}`, spend, events] },
+    publisher: { commands: PUBLISHER_COMMANDS, keys: [state] },
+    finance: { commands: FINANCE_COMMANDS, keys: [`%R${spend}`, `%R${events}`] },
+  }
+  const { commands, keys } = rules[role]
   return ['resetkeys', 'resetchannels', '-@all', ...commands.map(command => `+${command}`), ...keys]
 }

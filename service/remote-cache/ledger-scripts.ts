@@ -4,7 +4,8 @@
  *
  *   t:{acme}:spend:epoch          hash   id, opens, at (ms of the ledger's own time), wall: no id, no change
  *   t:{acme}:spend:task:<task>    string operations of a task so far
- *   t:{acme}:spend:account:<name> hash   base, booked, leased, late, excess (nanos); epoch of booked
+ *   t:{acme}:spend:account:<name> hash   base, booked, leased, late, excess, flagged (nanos); count; epoch of booked
+ *   t:{acme}:spend:accounts       set    names of accounts; with :<day> at its end, of those of a day
  *   t:{acme}:spend:lease:<lease>  hash   amount, booked, closedNanos, closed, accounts (JSON), b<bucket> (nanos)
  *   t:{acme}:spend:abandoned      zset   lease → ms of the ledger's own time from which anyone may return it
  *   t:{acme}:spend:key:<key>      string '1', expires: a notice that was booked
@@ -19,6 +20,9 @@ export const LOST = -1
 export const REBUILDING = -2
 /** See LOST. */
 export const BEHIND = -3
+
+/** Accounts of a day, for reports: two months after the first booking they are gone. */
+const DAY_KEPT_MS = 62 * 86_400_000
 
 /** The ledger's own time in ms, and sums. Every script begins with it. */
 const HEAD = `
@@ -44,9 +48,22 @@ end
 local function open(lease)
   return math.max(0, number(lease, 'amount') - number(lease, 'booked'))
 end
+-- Lists an account that is there, so that reports find it.
+local function list(account)
+  local base = string.sub(KEYS[1], 1, -6)
+  local name = string.sub(account, #base + 9)
+  -- An id may be digits only, and holds no slash: the day is what comes after a second one.
+  local day = string.match(name, '^%a/[^/]+/(%d+)$')
+  local names = base .. 'accounts' .. (day and ':' .. day or '')
+  if redis.call('SADD', names, name) == 1 and day then
+    redis.call('PEXPIRE', account, ${DAY_KEPT_MS})
+    redis.call('PEXPIRE', names, ${DAY_KEPT_MS})
+  end
+end
 local function fold(account, epoch)
   if (redis.call('HGET', account, 'epoch') or '') ~= epoch then
     redis.call('HSET', account, 'base', total(account), 'booked', 0, 'epoch', epoch)
+    list(account)
   end
 end
 `
@@ -85,7 +102,10 @@ else
   if granted <= 0 or (not again and granted < tonumber(ARGV[6])) then
     granted = 0
   else
-    for i = 1, accounts do redis.call('HINCRBY', KEYS[4 + i], 'leased', granted) end
+    for i = 1, accounts do
+      redis.call('HINCRBY', KEYS[4 + i], 'leased', granted)
+      list(KEYS[4 + i])
+    end
     redis.call('HSET', KEYS[4], 'amount', granted, 'booked', 0, 'closedNanos', 0, 'closed', 0)
     redis.call('HSET', KEYS[4], 'accounts', ARGV[9])
     redis.call('ZADD', KEYS[3], at + tonumber(ARGV[7]), ARGV[4])
@@ -137,9 +157,13 @@ end
 return {count, text(closedNanos), 0, spent, {}}
 `
 
-/** KEYS: …, notice key, lease, accounts. ARGV: …, lease, bucket, amount, ms to remember the key. */
+/**
+ * KEYS: …, notice key, lease, accounts, tallies. ARGV: …, lease, bucket, amount, ms to remember the key, how many
+ * accounts there are before the tallies, flagged (1 or 0).
+ */
 export const BOOK_SCRIPT = `${HEAD}${CALLER}
 local uncovered = -1
+local accounts = 4 + tonumber(ARGV[8])
 if redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[7]) then
   local amount = tonumber(ARGV[6])
   local lease = KEYS[4]
@@ -155,13 +179,17 @@ if redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[7]) then
   for i = 5, #KEYS do
     fold(KEYS[i], epoch)
     redis.call('HINCRBY', KEYS[i], 'booked', amount)
-    redis.call('HINCRBY', KEYS[i], 'leased', 0 - covered)
-    if inTime then redis.call('HINCRBY', KEYS[i], 'excess', uncovered)
-    else redis.call('HINCRBY', KEYS[i], 'late', uncovered) end
+    redis.call('HINCRBY', KEYS[i], 'count', 1)
+    if ARGV[9] == '1' then redis.call('HINCRBY', KEYS[i], 'flagged', amount) end
+    if i <= accounts then
+      redis.call('HINCRBY', KEYS[i], 'leased', 0 - covered)
+      if inTime then redis.call('HINCRBY', KEYS[i], 'excess', uncovered)
+      else redis.call('HINCRBY', KEYS[i], 'late', uncovered) end
+    end
   end
 end
 local spent = {}
-for i = 5, #KEYS do spent[i - 4] = text(total(KEYS[i])) end
+for i = 5, accounts do spent[i - 4] = text(total(KEYS[i])) end
 return {count, text(uncovered), 0, spent, {}}
 `
 

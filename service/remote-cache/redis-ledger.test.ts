@@ -17,7 +17,8 @@ async function accountIn(redis: Redis, tenantId: string, name: string) {
   const fields = await redis.hgetall(`t:{${tenantId}}:spend:account:${name}`)
   const number = (field: string) => Number(fields[field] ?? 0)
   const { leased, late, excess } = { leased: number('leased'), late: number('late'), excess: number('excess') }
-  return { spent: number('base') + number('booked'), leased, late, excess }
+  const marks = { flagged: number('flagged'), bookings: number('count') }
+  return { spent: number('base') + number('booked'), leased, late, excess, ...marks }
 }
 
 describeLedger('the remote cache', async () => {
@@ -57,7 +58,8 @@ describe('the scripts follow the rules', () => {
     if (kind === 'book') {
       const key = `k${random.pickIndex(2_000)}`
       const amountNanos = random.pickIndex(300)
-      return { kind, key, lease: random.chance(0.1) ? '' : lease, bucket, accounts, amountNanos, rememberMs: 600_000 }
+      const marks = { tallies: names(random, ['x']), isFlagged: random.chance(0.2), rememberMs: 600_000 }
+      return { kind, key, lease: random.chance(0.1) ? '' : lease, bucket, accounts, amountNanos, ...marks }
     }
     if (kind === 'settle') {
       const closedThrough = random.chance(0.3) ? ALL_BUCKETS : bucket
@@ -89,8 +91,10 @@ describe('the scripts follow the rules', () => {
       expect(await ledger.apply(caller, operation), `step ${step}: ${JSON.stringify(operation)}`).toEqual(expected)
     }
     for (const [name, account] of state.accounts) {
-      const { leasedNanos: leased, lateNanos: late, excessNanos: excess } = account
-      expect(await accountIn(redis, tenantId, name)).toEqual({ spent: spentNanos(account), leased, late, excess })
+      const { leasedNanos: leased, lateNanos: late, excessNanos: excess, flaggedNanos: flagged, bookings } = account
+      expect(await accountIn(redis, tenantId, name)).toEqual({
+        ...{ spent: spentNanos(account), leased, late, excess, flagged, bookings },
+      })
     }
     ledger.close()
   })

@@ -72,8 +72,10 @@ export class RedisLedger implements Ledger {
       about.push(operation.closedThrough, operation.amountNanos)
       return answerOf(await this.#run<Reply>(SETTLE, keys, about))
     }
-    keys.push(this.#key('key', operation.key), this.#key('lease', lease), ...this.#accounts(operation.accounts))
-    about.push(operation.bucket, operation.amountNanos, operation.rememberMs)
+    const { accounts, tallies = [] } = operation
+    keys.push(this.#key('key', operation.key), this.#key('lease', lease), ...this.#accounts([...accounts, ...tallies]))
+    about.push(operation.bucket, operation.amountNanos, operation.rememberMs, accounts.length)
+    about.push(operation.isFlagged === true ? '1' : '0')
     return answerOf(await this.#run<Reply>(BOOK, keys, about))
   }
 

@@ -13,3 +13,26 @@ export function accountsOf(campaignId: string, lineItemId: string, day: number):
   const campaign = `c${SEPARATOR}${campaignId}`
   return [lineItem, `${lineItem}${SEPARATOR}${day}`, campaign, `${campaign}${SEPARATOR}${day}`]
 }
+
+/** The tally of an exchange's day: what its statement is compared with. */
+export function tallyOf(exchangeId: string, day: number): string {
+  return `x${SEPARATOR}${exchangeId}${SEPARATOR}${day}`
+}
+
+/** What an account's name says. */
+export interface AccountName {
+  readonly kind: 'line-item' | 'campaign' | 'exchange'
+  readonly id: string
+  /** Whole days since 1970; undefined for the total. */
+  readonly day: number | undefined
+}
+
+const KINDS: Readonly<Record<string, AccountName['kind']>> = { l: 'line-item', c: 'campaign', x: 'exchange' }
+
+/** Reads what accountsOf and tallyOf write; undefined for a name that is none of them. */
+export function accountName(name: string): AccountName | undefined {
+  const [letter = '', id, day] = name.split(SEPARATOR)
+  const kind = KINDS[letter]
+  if (kind === undefined || id === undefined) return undefined
+  return { kind, id, day: day === undefined ? undefined : Number(day) }
+}

@@ -29,6 +29,9 @@ export interface Account {
   lateNanos: number
   /** Booked in time beyond the lease's amount: smooth budgets hold less than the full price. */
   excessNanos: number
+  /** Booked at the most that was bid, because the price could not be read or was above it. */
+  flaggedNanos: number
+  bookings: number
 }
 
 /** One lease. */
@@ -83,7 +86,15 @@ export function spentNanos({ baseNanos, bookedNanos }: Account): number {
 function accountOf(state: LedgerState, name: string): Account {
   const found = state.accounts.get(name)
   if (found !== undefined) return found
-  const made = { baseNanos: 0, bookedNanos: 0, leasedNanos: 0, lateNanos: 0, excessNanos: 0 }
+  const made = {
+    baseNanos: 0,
+    bookedNanos: 0,
+    leasedNanos: 0,
+    lateNanos: 0,
+    excessNanos: 0,
+    flaggedNanos: 0,
+    bookings: 0,
+  }
   state.accounts.set(name, made)
   return made
 }
@@ -173,7 +184,7 @@ function settle(state: LedgerState, { lease, closedThrough, amountNanos }: Settl
 }
 
 function book(state: LedgerState, operation: BookOperation, wallMs: number): number {
-  const { key, lease, bucket, accounts, amountNanos, rememberMs } = operation
+  const { key, lease, bucket, accounts, tallies = [], amountNanos, isFlagged = false, rememberMs } = operation
   assert(Number.isSafeInteger(amountNanos) && amountNanos >= 0, 'an amount is whole nanos', { amountNanos })
   if ((state.keys.get(key) ?? 0) > wallMs) return -1
   state.keys.delete(key)
@@ -188,9 +199,14 @@ function book(state: LedgerState, operation: BookOperation, wallMs: number): num
     record.buckets.set(bucket, (record.buckets.get(bucket) ?? 0) + amountNanos)
   }
   const uncovered = lease === '' ? 0 : amountNanos - covered
-  for (const name of accounts) {
+  for (const name of [...accounts, ...tallies]) {
     const account = accountOf(state, name)
     account.bookedNanos += amountNanos
+    account.bookings++
+    if (isFlagged) account.flaggedNanos += amountNanos
+  }
+  for (const name of accounts) {
+    const account = accountOf(state, name)
     account.leasedNanos -= covered
     if (inTime) account.excessNanos += uncovered
     else account.lateNanos += uncovered

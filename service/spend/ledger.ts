@@ -55,7 +55,11 @@ export interface BookOperation {
   readonly lease: string
   readonly bucket: number
   readonly accounts: readonly string[]
+  /** Accounts that count with these and that nothing is leased from: what statements are compared by. */
+  readonly tallies?: readonly string[]
   readonly amountNanos: number
+  /** The amount is not what the exchange said, but the most that was bid. */
+  readonly isFlagged?: boolean
   /** How long the key is remembered: at least as long as the token lives. */
   readonly rememberMs: number
 }

@@ -104,7 +104,7 @@ describe('a billing notice', () => {
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([204]))
     expect(await spentNanos(redis, `c/${sent.cid}`)).toBe(1_500_000)
     const accounts = await redis.keys(`t:{${TENANT}}:spend:account:*`)
-    expect(accounts.length).toBe(4)
+    expect(accounts.length).toBe(5)
     for (const account of accounts) expect((await redis.hgetall(account)).booked).toBe('1500000')
     const told = (await events(redis)).filter(({ kind }) => kind === 'billing')
     expect(told[0]).toMatchObject({ key: `${sent.id}:billing`, bid: sent.id, campaign: sent.cid, nanos: '1500000' })
