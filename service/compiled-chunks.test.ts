@@ -71,6 +71,9 @@ async function eventsOfLoad(of: RedisSource): Promise<RefreshEvent[]> {
       throw new Error('there are no deltas')
     },
     swap: () => Promise.resolve(),
+    differs: () => false,
+    drop: () => {},
+    checkMs: 3_600_000,
     onEvent: event => events.push(event),
   })
   refresher.start()

@@ -235,6 +235,11 @@ export const SETTINGS = {
     about: 'Longest pause between looks for what is announced, in ms: a change bids after it and what taking it costs.',
     ...whole(20, 3_600_000, 250),
   },
+  stateCheckMin: {
+    env: 'STATE_CHECK_MIN',
+    about: 'Longest pause between comparisons of what is served with all that the source has, in minutes.',
+    ...whole(1, 1_440, 60),
+  },
   cacheTimeoutMs: {
     env: 'CACHE_TIMEOUT_MS',
     about: 'A cache command slower than this has failed.',

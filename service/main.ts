@@ -125,11 +125,14 @@ const refresher = new Refresher<CatalogLoad>({
   clock: systemClock,
   pickIndex: count => randomInt(count),
   pollMs: config.statePollMs,
+  checkMs: config.stateCheckMin * 60_000,
   openReader: isFirst => new CatalogLoad(isFirst),
   onLoaded: ({ builder }, { version, announcementNumber }) =>
     nextState.load(builder, { version, announcement: announcementNumber }),
   onDelta: stored => nextState.take(stored),
   swap: () => nextState.swap(),
+  differs: () => nextState.differs(),
+  drop: () => nextState.drop(),
   onEvent: event => {
     tellState(event)
     if (event.kind === 'version-loaded') tellReady()

@@ -1,8 +1,9 @@
 /** Builds what is served next: a catalog, and over it an overlay of the deltas that have come since. */
+import { isDeepStrictEqual } from 'node:util'
 import { assert } from './foundation/assert.ts'
 import { creativeFragment } from './openrtb/creative-fragment.ts'
 import type { StoredDelta } from './remote-cache/source.ts'
-import type { Catalog } from './state/catalog.ts'
+import type { Catalog, CatalogColumns } from './state/catalog.ts'
 import type { CatalogBuilder, CatalogIdentity } from './state/catalog-builder.ts'
 import { Overlay } from './state/overlay.ts'
 import type { ReadReport } from './state/validate.ts'
@@ -16,40 +17,85 @@ export interface StateTaker {
   announce(base: Catalog | undefined, overlay?: Catalog): Promise<void>
 }
 
+/** A catalog, and what deltas have changed in it. */
+interface Stack {
+  readonly base: Catalog
+  overlay: Overlay | undefined
+  deltas: number
+  /** What of the overlay was built last. */
+  built: Catalog | undefined
+}
+
 /**
- * The control thread's end of the state. Nothing that it does is served before `swap`; after a swap that failed, only a
- * loaded version may follow.
+ * The control thread's end of the state. Nothing that it does is served before `swap`; after a swap of deltas that
+ * failed, only a loaded version may follow.
  */
 export class NextState {
   readonly #taker: StateTaker
-  #base: Catalog | undefined
-  #baseIsServed = false
-  #overlay: Overlay | undefined
-  #deltas = 0
+  #served: Stack | undefined
+  #next: Stack | undefined
 
   constructor(taker: StateTaker) {
     this.#taker = taker
   }
 
-  /** Builds a version's catalog, without deltas. @throws as CatalogBuilder.finish */
+  /** Builds a version's catalog aside, without deltas. @throws as CatalogBuilder.finish */
   load(builder: CatalogBuilder, identity: CatalogIdentity): void {
-    this.#baseIsServed = false
-    this.#overlay = undefined
-    this.#base = builder.finish(this.#taker.nextSlab(), identity)
+    this.#next = undefined
+    const base = builder.finish(this.#taker.nextSlab(), identity)
+    this.#next = { base, overlay: undefined, deltas: 0, built: undefined }
   }
 
-  /** Takes the next delta of the catalog at hand. Cost: O(size of the delta), the first time O(line items). */
+  /**
+   * Takes the next delta of what was loaded aside, else of what is served. Cost: O(size of the delta), the first time
+   * O(line items).
+   */
   take({ chain, delta }: StoredDelta): ReadReport {
-    assert(this.#base !== undefined, 'a delta comes after its version')
-    this.#overlay ??= new Overlay(this.#base, creativeFragment)
-    this.#deltas = chain.length
-    return this.#overlay.apply(delta, `delta ${chain.length}`)
+    const stack = this.#next ?? this.#served
+    assert(stack !== undefined, 'a delta comes after its version')
+    stack.overlay ??= new Overlay(stack.base, creativeFragment)
+    stack.deltas = chain.length
+    return stack.overlay.apply(delta, `delta ${chain.length}`)
   }
 
   /** Has all of it served. @throws as Overlay.build and the taker. Cost: O(records that deltas have changed) */
   async swap(): Promise<void> {
-    const overlay = this.#overlay?.build(this.#taker.nextOverlaySlab(), this.#deltas)
-    await this.#taker.announce(this.#baseIsServed ? undefined : this.#base, overlay)
-    this.#baseIsServed = true
+    const stack = this.#next ?? this.#served
+    assert(stack !== undefined, 'something was loaded before it is served')
+    this.#build(stack)
+    await this.#taker.announce(stack === this.#next ? stack.base : undefined, stack.built)
+    this.#served = stack
+    this.#next = undefined
   }
+
+  /** Whether what was loaded aside is another state than the one that is served. Cost: O(bytes of both) */
+  differs(): boolean {
+    const [served, next] = [this.#served, this.#next]
+    assert(served !== undefined && next !== undefined, 'two states are compared')
+    this.#build(next)
+    if (!isSame(served.base, next.base)) return true
+    if (served.built === undefined || next.built === undefined) return served.built !== next.built
+    return !isSame(served.built, next.built)
+  }
+
+  /** Forgets what was loaded aside. */
+  drop(): void {
+    this.#next = undefined
+  }
+
+  #build(stack: Stack): void {
+    if (stack.overlay === undefined) return
+    stack.built = stack.overlay.build(this.#taker.nextOverlaySlab(), stack.deltas)
+  }
+}
+
+/** Every column and every member but the announcement's number, which may grow without a change. */
+function isSame(one: Catalog, other: Catalog): boolean {
+  if (!isDeepStrictEqual({ ...one.header, announcement: 0 }, { ...other.header, announcement: 0 })) return false
+  const columns = Object.keys(one.columns) as (keyof CatalogColumns)[]
+  return columns.every(name => bytesOf(one.columns[name]).equals(bytesOf(other.columns[name])))
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: CatalogColumns[keyof CatalogColumns]): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }

@@ -43,6 +43,14 @@ export function stateEventTeller(log: Logger, recorder: Recorder): (event: Refre
       case 'deltas-taken':
         tellDeltas(event, log, recorder)
         return
+      case 'state-checked':
+        tellChecked(event, log, recorder)
+        return
+      case 'check-failed':
+        log.error('state-check-failed', event.message, {
+          fields: { version: event.announcement.version, reason: event.code },
+        })
+        return
       case 'version-refused':
         recorder.count(COUNTER.stateRefusals)
         log.error('state-refused', event.message, {
@@ -77,6 +85,21 @@ function tellLoaded(event: Extract<RefreshEvent, { kind: 'version-loaded' }>, lo
     },
   })
   tellProblems(report.problems, log)
+}
+
+function tellChecked(event: Extract<RefreshEvent, { kind: 'state-checked' }>, log: Logger, recorder: Recorder): void {
+  const { announcement, isSame, totalMs } = event
+  const fields = {
+    version: announcement.version,
+    deltas: announcement.deltas?.length ?? 0,
+    total_ms: Math.round(totalMs),
+  }
+  if (isSame) {
+    log.info('state-checked', 'what is served is what the cache has', { fields })
+    return
+  }
+  recorder.count(COUNTER.stateDivergences)
+  log.error('state-diverged', 'what was served was not what the cache has; it was replaced', { fields })
 }
 
 function tellDeltas(event: Extract<RefreshEvent, { kind: 'deltas-taken' }>, log: Logger, recorder: Recorder): void {

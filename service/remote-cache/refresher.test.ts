@@ -8,8 +8,9 @@ import { systemClock as clock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { publishTenant } from './publisher.ts'
 import { RedisSource } from './redis-source.ts'
-import { type PlanInput, planUpdate, type RefreshEvent, Refresher } from './refresher.ts'
+import { type RefreshEvent, Refresher } from './refresher.ts'
 import type { StateSource } from './source.ts'
+import { type PlanInput, planUpdate } from './update-plan.ts'
 
 const tenantId = 'acme'
 const seed = Date.now() % 100_000
@@ -51,6 +52,9 @@ class Watched {
       },
       onDelta: () => ({ counts: {} as never, problems: [], problemsTotal: 0, usable: true }),
       swap: () => Promise.resolve(),
+      differs: () => false,
+      drop: () => {},
+      checkMs: 3_600_000,
       onEvent: event => this.events.push(event),
       clock,
       pickIndex: new Random(seed).pickIndex,

@@ -15,42 +15,7 @@ import {
   type StateSource,
   type StoredDelta,
 } from './source.ts'
-
-/** What to do about an announcement; decided before anything happens. */
-export type UpdatePlan =
-  | { readonly kind: 'up-to-date' }
-  | { readonly kind: 'keep'; readonly because: 'nothing-announced' | 'refused-before' }
-  | { readonly kind: 'take-deltas'; readonly after: DeltaChain; readonly announcement: Announcement }
-  | { readonly kind: 'load-snapshot'; readonly because: LoadCause; readonly announcement: Announcement }
-
-/**
- * `number-went-back`: the cache was lost or restored; its word still counts. `deltas-differ`: it has lost deltas that
- * are served, or has others in their place. `gap-in-deltas`: it lacks one.
- */
-export type LoadCause = 'first-load' | 'new-version' | 'number-went-back' | 'deltas-differ' | 'gap-in-deltas'
-
-/** What a plan follows from. */
-export interface PlanInput {
-  /** What is being served. */
-  readonly held: Announcement | undefined
-  readonly announced: Announcement | undefined
-  readonly wasRefused: (announcement: Announcement) => boolean
-}
-
-/** Pure. A version never changes its content, so announcing the held one again is no work: only its deltas grow. */
-export function planUpdate({ held, announced, wasRefused }: PlanInput): UpdatePlan {
-  if (announced === undefined) return { kind: 'keep', because: 'nothing-announced' }
-  const [after, end] = [held?.deltas ?? NO_DELTAS, announced.deltas ?? NO_DELTAS]
-  if (held?.version === announced.version && after.digest === end.digest) return { kind: 'up-to-date' }
-  if (wasRefused(announced)) return { kind: 'keep', because: 'refused-before' }
-  if (held?.version === announced.version) {
-    if (after.length < end.length) return { kind: 'take-deltas', after, announcement: announced }
-    return { kind: 'load-snapshot', because: 'deltas-differ', announcement: announced }
-  }
-  if (held === undefined) return { kind: 'load-snapshot', because: 'first-load', announcement: announced }
-  const because = announced.number < held.number ? 'number-went-back' : 'new-version'
-  return { kind: 'load-snapshot', because, announcement: announced }
-}
+import { type LoadCause, planUpdate } from './update-plan.ts'
 
 /** Why a version that could be read is not served. */
 const REFUSAL_ERRORS = {
@@ -89,6 +54,20 @@ export type RefreshEvent =
       readonly buildMs: number
     }
   | {
+      /** What is served was compared with the source's; if it differed, it was replaced. */
+      readonly kind: 'state-checked'
+      readonly announcement: Announcement
+      readonly isSame: boolean
+      readonly totalMs: number
+    }
+  | {
+      /** What is served serves on. */
+      readonly kind: 'check-failed'
+      readonly announcement: Announcement
+      readonly code: RefusalCode
+      readonly message: string
+    }
+  | {
       readonly kind: 'version-refused'
       readonly announcement: Announcement
       readonly code: RefusalCode
@@ -104,15 +83,21 @@ export interface RefresherParts<R extends BatchReader> {
   readonly openReader: (isFirst: boolean) => R
   /** Builds aside. A throw refuses the version, and the previous one serves on. */
   readonly onLoaded: (reader: R, report: LoadReport) => void | Promise<void>
-  /** Takes the next delta of what was built last, aside. A throw refuses it. */
+  /** Takes the next delta: of what was built aside, else of what is served, which it does not reach before the swap. */
   readonly onDelta: (stored: StoredDelta) => ReadReport
   /** Everything built and taken is to be served. A throw refuses it, and what was served before serves on. */
   readonly swap: () => Promise<void>
+  /** Whether what was built aside is not what is served. */
+  readonly differs: () => boolean
+  /** Forgets what was built aside, if anything was. */
+  readonly drop: () => void
   /** Must not throw. */
   readonly onEvent: (event: RefreshEvent) => void
   readonly clock: Clock
   readonly pickIndex: PickIndex
   readonly pollMs: number
+  /** So often what is served is compared with what the source has. */
+  readonly checkMs: number
 }
 
 /** Deltas that were applied and are not served yet. */
@@ -147,8 +132,9 @@ export class Refresher<R extends BatchReader> {
   #answeredMs: number | undefined
   #unreachable: { sinceMs: number; code: SourceErrorCode; failures: number } | undefined
   #toldNothing = false
-  /** Whether what was built last is what is served. */
-  #takesDeltas = false
+  /** Whether deltas were taken that could not be served: then only a snapshot is known to be right. */
+  #isAhead = false
+  #checkAtMs = Number.POSITIVE_INFINITY
   #loop: Promise<void> | undefined
 
   constructor(parts: RefresherParts<R>) {
@@ -193,6 +179,7 @@ export class Refresher<R extends BatchReader> {
       this.#noteNothing(plan.kind === 'keep' && plan.because === 'nothing-announced')
       if (plan.kind === 'load-snapshot') await this.#load(plan.announcement, plan.because)
       if (plan.kind === 'take-deltas') await this.#take(plan.announcement, plan.after)
+      if (plan.kind === 'up-to-date' && this.#parts.clock.monotonicMs() >= this.#checkAtMs) await this.#check()
       return this.#pollMs()
     } catch (error) {
       return this.#abort.signal.aborted ? 0 : this.#noteFailure(error)
@@ -210,38 +197,70 @@ export class Refresher<R extends BatchReader> {
       onEvent({ kind: 'compiled-unusable', announcement, message: error.message })
       await this.#loadFrom('records', announcement)
     }
+    this.#setCheck()
   }
 
-  async #loadFrom(from: ReadFrom, announcement: Announcement): Promise<void> {
-    const { source, clock, openReader, onLoaded, onDelta, swap, onEvent } = this.#parts
-    const { signal } = this.#abort
-    let report: LoadReport | undefined
+  /** Compares what is served with what the source has of it; what differs, and nobody has noticed, is replaced. */
+  async #check(): Promise<void> {
+    const { clock, differs, drop, swap, onEvent } = this.#parts
+    const announcement = this.#held
+    this.#setCheck()
+    if (announcement === undefined) return
+    const startMs = clock.monotonicMs()
+    try {
+      await this.#build('compiled', announcement)
+      const isSame = !differs()
+      if (isSame) drop()
+      else await swap()
+      onEvent({ kind: 'state-checked', announcement, isSame, totalMs: clock.monotonicMs() - startMs })
+    } catch (error) {
+      drop()
+      if (this.#abort.signal.aborted || (error instanceof SourceError && error.retry)) throw error
+      const code = error instanceof SourceError ? error.code : 'build-failed'
+      onEvent({ kind: 'check-failed', announcement, code, message: messageOf(error) })
+    }
+  }
+
+  /** Half to all of the period. */
+  #setCheck(): void {
+    const { clock, checkMs, pickIndex } = this.#parts
+    const half = Math.ceil(checkMs / 2)
+    this.#checkAtMs = clock.monotonicMs() + half + pickIndex(half + 1)
+  }
+
+  /** Builds a version with its deltas aside. @throws Unusable, or the source's */
+  async #build(from: ReadFrom, announcement: Announcement): Promise<LoadReport> {
+    const { source, clock, openReader, onLoaded, onDelta } = this.#parts
     const reader = openReader(this.#held === undefined)
     try {
       const onProgress = this.#progressTeller(announcement)
-      report = await loadVersion(source, announcement, reader, { clock, from, onProgress, signal })
-      if (!report.usable) {
-        this.#refuse(announcement, 'documents-unusable', { message: 'the settings are missing or bad', report })
-        return
-      }
-      const startMs = clock.monotonicMs()
+      const { signal } = this.#abort
+      const report = await loadVersion(source, announcement, reader, { clock, from, onProgress, signal })
+      if (!report.usable) throw new Unusable(report)
       await onLoaded(reader, report)
-      // From here on deltas go onto what was built: what is served now takes no more of them.
-      this.#takesDeltas = false
       for await (const stored of this.#deltas(announcement, NO_DELTAS)) onDelta(stored)
-      await swap()
-      this.#takesDeltas = true
-      this.#held = announcement
-      onEvent({ kind: 'version-loaded', announcement, report, buildMs: clock.monotonicMs() - startMs })
-    } catch (error) {
-      if (signal.aborted || (error instanceof SourceError && error.retry)) throw error
-      // A version that was replaced and removed while it was read is not broken.
-      if (error instanceof SourceError && (await source.announced())?.version !== announcement.version) return
-      const code = error instanceof SourceError ? error.code : 'build-failed'
-      const message = error instanceof Error ? error.message : String(error)
-      this.#refuse(announcement, code, report === undefined ? { message } : { message, report })
+      return report
     } finally {
       await reader.close()
+    }
+  }
+
+  async #loadFrom(from: ReadFrom, announcement: Announcement): Promise<void> {
+    const { source, clock, swap, drop, onEvent } = this.#parts
+    const startMs = clock.monotonicMs()
+    try {
+      const report = await this.#build(from, announcement)
+      await swap()
+      this.#isAhead = false
+      this.#held = announcement
+      onEvent({ kind: 'version-loaded', announcement, report, buildMs: clock.monotonicMs() - startMs - report.totalMs })
+    } catch (error) {
+      drop()
+      if (this.#abort.signal.aborted || (error instanceof SourceError && error.retry)) throw error
+      // A version that was replaced and removed while it was read is not broken.
+      if (error instanceof SourceError && (await source.announced())?.version !== announcement.version) return
+      if (error instanceof Unusable) this.#refuse(announcement, 'documents-unusable', error.message, error.report)
+      else this.#refuse(announcement, error instanceof SourceError ? error.code : 'build-failed', messageOf(error))
     }
   }
 
@@ -250,7 +269,7 @@ export class Refresher<R extends BatchReader> {
    * the swap fails, only a snapshot is known to be right.
    */
   async #take(announcement: Announcement, after: DeltaChain): Promise<void> {
-    if (!this.#takesDeltas) return await this.#load(announcement, 'gap-in-deltas')
+    if (this.#isAhead) return await this.#load(announcement, 'gap-in-deltas')
     const { clock, onDelta } = this.#parts
     const taken = { chain: after, chars: 0, problems: [] as RecordProblem[], fetchMs: 0 }
     let mark = clock.monotonicMs()
@@ -280,7 +299,7 @@ export class Refresher<R extends BatchReader> {
       await swap()
     } catch {
       // The load that follows fails in the same way, and tells why.
-      this.#takesDeltas = false
+      this.#isAhead = true
       return false
     }
     this.#held = { ...announcement, deltas: taken.chain }
@@ -295,13 +314,14 @@ export class Refresher<R extends BatchReader> {
     return deltas === undefined ? [] : this.#parts.source.deltas(version, after, deltas)
   }
 
-  #refuse(announcement: Announcement, code: RefusalCode, more: { message: string; report?: LoadReport }): void {
+  #refuse(announcement: Announcement, code: RefusalCode, message: string, report?: LoadReport): void {
     this.#refused.add(keyOf(announcement))
     for (const oldest of this.#refused) {
       if (this.#refused.size <= LIMITS.versionsRefusedKeptMax) break
       this.#refused.delete(oldest)
     }
-    this.#parts.onEvent({ kind: 'version-refused', announcement, code, ...more })
+    const read = report === undefined ? {} : { report }
+    this.#parts.onEvent({ kind: 'version-refused', announcement, code, message, ...read })
   }
 
   #progressTeller(announcement: Announcement): (progress: LoadProgress) => void {
@@ -348,6 +368,20 @@ export class Refresher<R extends BatchReader> {
       this.#parts.onEvent({ kind: 'cache-unreachable', code: failure.code, message: failure.message })
     return 1 + this.#parts.pickIndex(Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(failures, 10)))
   }
+}
+
+/** A version without usable settings. */
+class Unusable extends Error {
+  readonly report: LoadReport
+
+  constructor(report: LoadReport) {
+    super('the settings are missing or bad')
+    this.report = report
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function keyOf({ number, version, deltas }: Announcement): string {

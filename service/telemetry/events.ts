@@ -22,6 +22,15 @@ export const EVENTS = {
   'state-loading': { meaning: 'A version is being loaded; about one line a second.' },
   'state-loaded': { meaning: 'A version was loaded and serves.' },
   'deltas-taken': { meaning: 'Changes of single records were taken and serve.' },
+  'state-checked': { meaning: 'What is served was compared with all that the cache has; they are the same.' },
+  'state-check-failed': {
+    meaning: 'What is served could not be compared with what the cache has; it serves on.',
+    remedy: 'The line says what the cache lacks; publish again, or a task that starts now cannot load it.',
+  },
+  'state-diverged': {
+    meaning: 'What was served was not what the cache has, and was replaced.',
+    remedy: 'Report it: this is a defect, or damaged memory.',
+  },
   'state-refused': {
     meaning: 'A version was refused whole; the last good one serves on.',
     remedy: 'Correct the documents and publish again.',

@@ -144,6 +144,11 @@ export const COUNTERS = {
   },
   stateLoads: { name: 'state_loads', unit: 'count', meaning: 'Versions that were loaded and swapped in.' },
   deltas: { name: 'deltas_taken', unit: 'count', meaning: 'Changes of single records that were taken and serve.' },
+  stateDivergences: {
+    name: 'state_divergences',
+    unit: 'count',
+    meaning: 'Full checks that found what is served to differ from what the cache has; it was replaced.',
+  },
   stateRefusals: { name: 'state_refusals', unit: 'count', meaning: 'Versions that were refused whole.' },
   recordRefusals: {
     name: 'record_refusals',
