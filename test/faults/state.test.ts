@@ -1,0 +1,269 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { afterEach, describe, expect, test } from 'vitest'
+import { Random } from '../../service/foundation/random.ts'
+import { stateKeys } from '../../service/remote-cache/layout.ts'
+import { type RedisServer, startRedis } from '../redis-server.ts'
+import { FaultyProxy, type ProxyFaults } from './faulty-proxy.ts'
+import { Oracle } from './oracle.ts'
+import { lineItemsOf, TaskUnderTest } from './task.ts'
+
+const SEED = Number(process.env.SEED ?? Date.now() % 100_000)
+const ROUNDS = Number(process.env.ROUNDS ?? 3)
+const TENANT = 'acme'
+const keys = stateKeys(TENANT)
+
+const open: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const close of open.splice(0).toReversed()) await close()
+})
+
+async function startServer(port?: number): Promise<RedisServer> {
+  const args = ['--repl-diskless-sync-delay', '0']
+  const server = await startRedis(port === undefined ? { args } : { args, port })
+  open.push(() => server.stop())
+  return server
+}
+
+interface Scene {
+  readonly server: RedisServer
+  readonly proxy: FaultyProxy
+  readonly oracle: Oracle
+  readonly task: TaskUnderTest
+  readonly random: Random
+}
+
+/** A cache, a proxy before it, a task behind the proxy that serves a version, and who publishes, not behind it. */
+async function scene({ seed = SEED, checkMs = 3_600_000 } = {}): Promise<Scene> {
+  const random = new Random(seed)
+  const server = await startServer()
+  const proxy = await FaultyProxy.start(server.port)
+  open.push(() => proxy.close())
+  const oracle = new Oracle(server.url, TENANT)
+  open.push(() => oracle.close())
+  await oracle.publish(seed)
+  const task = new TaskUnderTest(proxy.url, TENANT, random, checkMs)
+  open.push(() => task.stop())
+  const made = { server, proxy, oracle, task, random }
+  await agrees(made)
+  return made
+}
+
+/** Waits until the task serves what is announced, and compares it with the oracle. @returns how long it took, in ms */
+async function agrees({ oracle, task }: Pick<Scene, 'oracle' | 'task'>, limitMs = 5_000): Promise<number> {
+  const announced = await oracle.announced()
+  const isThere = () => {
+    const { held } = task.refresher.view
+    return held?.version === announced?.version && held?.deltas?.digest === announced?.deltas?.digest
+  }
+  const tookMs = await task.until(`at ${JSON.stringify(announced)}`, isThere, limitMs)
+  expect(lineItemsOf(task.served)).toEqual(oracle.expected())
+  return tookMs
+}
+
+async function changeSome({ oracle, random }: Scene, count = 3): Promise<void> {
+  for (let i = 0; i < count; i++) expect((await oracle.change(oracle.randomChanges(random))).kind).toBe('delta')
+}
+
+const TOXICS: readonly (readonly [string, ProxyFaults])[] = [
+  ['that is slow', { latencyMs: 80 }],
+  ['that answers a byte at a time', { pieceBytes: 1 }],
+  ['that resets in the middle of an answer', { cutAfterBytes: 700, resets: true }],
+  ['that ends in the middle of an answer', { cutAfterBytes: 90 }],
+  ['whose answers do not arrive', { isMute: true }],
+  ['that hears nothing', { isDeaf: true }],
+  ['that takes no connection', { refuses: true }],
+  ['that is slow, and answers three bytes at a time', { latencyMs: 20, pieceBytes: 3 }],
+]
+
+describe(`a task, whose cache fails (seed ${SEED})`, () => {
+  test.each(TOXICS)('in the way of one %s, serves on and ends in the state of the oracle', async (_, faults) => {
+    const all = await scene()
+    const before = lineItemsOf(all.task.served)
+    all.proxy.fail(faults)
+    all.proxy.cut()
+    await changeSome(all)
+    await sleep(400)
+    expect([before, all.oracle.expected()]).toContainEqual(lineItemsOf(all.task.served))
+    all.proxy.heal()
+    expect(await agrees(all)).toBeLessThan(5_000)
+    expect(all.task.told('version-refused')).toEqual([])
+  })
+
+  test('by stopping for a second: it is noticed, the state grows old, and all is there soon after', async () => {
+    const all = await scene()
+    await changeSome(all)
+    await agrees(all)
+    all.server.pause()
+    const noticedMs = await all.task.until('noticed', () => all.task.refresher.view.unreachableSinceMs !== undefined)
+    expect(noticedMs).toBeLessThan(1_500)
+    const { answeredMs = 0 } = all.task.refresher.view
+    await sleep(600)
+    expect(all.task.refresher.view.answeredMs).toBe(answeredMs)
+    all.server.resume()
+    await changeSome(all)
+    expect(await agrees(all)).toBeLessThan(5_000)
+  })
+
+  test('by being killed and coming back empty: it serves on, and takes what is published then', async () => {
+    const all = await scene()
+    await changeSome(all)
+    await agrees(all)
+    const before = lineItemsOf(all.task.served)
+    await all.server.kill()
+    await all.task.until('noticed', () => all.task.refresher.view.unreachableSinceMs !== undefined)
+    const again = await startServer(all.server.port)
+    expect(again.port).toBe(all.server.port)
+    await all.task.until('told', () => all.task.told('nothing-announced').length > 0)
+    expect(lineItemsOf(all.task.served)).toEqual(before)
+    all.oracle.forget()
+    await all.oracle.publish(SEED + 1)
+    await changeSome(all)
+    await agrees(all)
+    expect(all.task.told('version-loaded').length).toBe(2)
+  })
+
+  test('over to a replica that missed the last deltas: what is served goes back with it', async () => {
+    const all = await scene()
+    const replica = await startServer()
+    const control = new Redis(replica.url)
+    open.push(() => control.disconnect())
+    await changeSome(all)
+    await control.replicaof('127.0.0.1', all.server.port)
+    const isLinked = async () => (await control.info('replication')).includes('master_link_status:up')
+    while (!(await isLinked()) || (await control.xlen(keys.deltas((await all.oracle.announced())?.version ?? ''))) < 3)
+      await sleep(10)
+    await control.replicaof('NO', 'ONE')
+    const kept = all.oracle.expected()
+    await changeSome(all, 2)
+    await agrees(all)
+    all.proxy.turnTo(replica.port)
+    await all.task.until('back', () => all.task.refresher.view.held?.deltas?.length === 3)
+    expect(lineItemsOf(all.task.served)).toEqual(kept)
+    expect(all.task.told('version-loading').at(-1)?.because).toBe('deltas-differ')
+  })
+
+  test('with other deltas in the place of those that it took: the digest shows it', async () => {
+    const all = await scene()
+    const { version = '' } = (await all.oracle.announced()) ?? {}
+    const before = all.oracle.expected()
+    await changeSome(all, 2)
+    await agrees(all)
+    // As after a failover, between two looks of the task: as many deltas, others.
+    all.proxy.fail({ isDeaf: true })
+    await all.oracle.redis.multi().del(keys.deltas(version)).hdel(keys.announced, 'deltas').exec()
+    const other = new Oracle(all.server.url, TENANT)
+    open.push(() => other.close())
+    other.adopt(SEED)
+    expect(other.expected()).toEqual(before)
+    await changeSome({ ...all, oracle: other }, 2)
+    all.proxy.heal()
+    all.proxy.cut()
+    await agrees({ ...all, oracle: other })
+    expect(all.task.told('version-loading').at(-1)?.because).toBe('deltas-differ')
+  })
+})
+
+describe('a stream of deltas that is damaged', () => {
+  const damages: readonly (readonly [string, (redis: Redis, key: string) => Promise<unknown>])[] = [
+    ['trimmed past the position of a task', (redis, key) => redis.xtrim(key, 'MAXLEN', 1)],
+    ['deleted', (redis, key) => redis.unlink(key)],
+    [
+      'written in another order',
+      async (redis, key) => {
+        const entries = await redis.xrange(key, '-', '+')
+        await redis.unlink(key)
+        for (const [i, [id]] of entries.entries()) await redis.xadd(key, id, ...(entries.at(-1 - i)?.[1] ?? []))
+      },
+    ],
+    [
+      'written twice over',
+      async (redis, key) => {
+        const entries = await redis.xrange(key, '-', '+')
+        for (const [i, [, fields]] of entries.entries()) await redis.xadd(key, `${entries.length + i + 1}-0`, ...fields)
+        const { length } = await redis.xrange(key, '-', '+')
+        const [version = ''] = ((await redis.hget(keys.announced, 'deltas')) ?? '').split(' ')
+        await redis.hset(keys.announced, 'deltas', `${version} ${length} ${'0'.repeat(64)}`)
+      },
+    ],
+  ]
+
+  test.each(damages)(
+    '(%s) is a gap: the last good state serves, and the next version brings all',
+    async (what, damage) => {
+      const all = await scene()
+      await changeSome(all, 1)
+      await agrees(all)
+      const before = lineItemsOf(all.task.served)
+      all.proxy.fail({ isDeaf: true })
+      await changeSome(all, 4)
+      const { version = '' } = (await all.oracle.announced()) ?? {}
+      await damage(all.oracle.redis, keys.deltas(version))
+      all.proxy.heal()
+      all.proxy.cut()
+      await all.task.until('refused', () => all.task.told('version-refused').length === 1)
+      expect(all.task.told('version-refused')[0]?.code).toMatch(/^delta-/)
+      expect(all.task.told('version-loading').at(-1)?.because).toBe('gap-in-deltas')
+      // Deltas before the gap may be served; nothing after it is.
+      if (!what.includes('twice')) expect(lineItemsOf(all.task.served)).toEqual(before)
+      await all.oracle.publish(SEED + 1)
+      await changeSome(all, 1)
+      await agrees(all)
+    },
+  )
+})
+
+describe('the full check', () => {
+  test('finds the served state in order as long as it is', async () => {
+    const all = await scene({ checkMs: 100 })
+    await changeSome(all)
+    await agrees(all)
+    const before = all.task.told('state-checked').length
+    await all.task.until('checked twice', () => all.task.told('state-checked').length >= before + 2)
+    expect(all.task.told('state-checked').every(({ isSame }) => isSame)).toBe(true)
+    await changeSome(all)
+    await agrees(all)
+  })
+
+  test.each(['base', 'overlay'] as const)('finds a number of the %s that has changed in memory', async layer => {
+    const all = await scene({ checkMs: 300 })
+    await changeSome(all)
+    await agrees(all)
+    const prices = all.task.served[layer]?.columns.lineItemPriceNanos ?? new Float64Array()
+    prices[prices.length - 1] = 1
+    await all.task.until('found', () => all.task.told('state-checked').some(({ isSame }) => !isSame))
+    await agrees(all)
+    await changeSome(all)
+    await agrees(all)
+  })
+
+  test('that cannot be made says so, and what is served serves on', async () => {
+    const all = await scene({ checkMs: 100 })
+    const { version = '' } = (await all.oracle.announced()) ?? {}
+    await all.oracle.redis.unlink(keys.chunk(version, 'lineItems', 0))
+    await all.task.until('told', () => all.task.told('check-failed').length > 0)
+    expect(all.task.told('check-failed')[0]?.code).toBe('version-incomplete')
+    expect(lineItemsOf(all.task.served)).toEqual(all.oracle.expected())
+  })
+})
+
+describe('any sequence of faults, changes and versions', () => {
+  const seeds = Array.from({ length: ROUNDS }, (_, round) => SEED + round)
+  test.each(seeds)('ends in the state of the oracle (seed %i)', { timeout: 60_000 }, async seed => {
+    const all = await scene({ seed })
+    const { random, proxy, oracle, task } = all
+    for (let step = 0; step < 10; step++) {
+      const what = random.pickIndex(10)
+      if (what < 4) proxy.fail(random.pick(TOXICS)[1])
+      else if (what < 6) proxy.heal()
+      if (random.chance(0.4)) proxy.cut()
+      if (random.chance(0.15)) await oracle.publish(seed + step)
+      else await changeSome(all, random.between(0, 4))
+      await sleep(random.between(0, 120))
+      expect(lineItemsOf(task.served).length).toBeGreaterThan(0)
+    }
+    proxy.heal()
+    await agrees(all)
+    expect(task.told('version-refused')).toEqual([])
+  })
+})
