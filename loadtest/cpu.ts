@@ -29,6 +29,11 @@ export function canPin(cpus: string): boolean {
   return canRun('taskset', ['-c', cpus, 'true'])
 }
 
+/** Pins a process that runs, with all of its threads; nothing where there is no taskset. */
+export function pin(pid: number, cpus: string): void {
+  if (canPin(cpus)) spawnSync('taskset', ['-a', '-p', '-c', cpus, String(pid)], { stdio: 'ignore' })
+}
+
 /** A command line run as wished, as far as this machine lets it; taskset, chrt and nice keep the pid. */
 export function placed(command: readonly string[], { cpus, precedence }: Placement): readonly string[] {
   const pinned = cpus !== undefined && canPin(cpus) ? ['taskset', '-c', cpus] : []
@@ -40,8 +45,17 @@ function prefixFor(precedence: Placement['precedence']): readonly string[] {
   // What is in the idle class gives way at once; what is only nice keeps its core to the end of its slice, 3 ms.
   if (precedence === 'idle' && canRun('chrt', ['-i', '0', 'true'])) return ['chrt', '-i', '0']
   const nice = ['nice', '-n', precedence === 'urgent' ? '-20' : '19']
-  return isQuiet(nice) ? nice : []
+  if (!isQuiet(nice)) return []
+  return precedence === 'urgent' && canRun(OWN_GROUP[0] ?? '', [...OWN_GROUP.slice(1), 'true'])
+    ? [...OWN_GROUP, ...nice]
+    : nice
 }
+
+/**
+ * Where Linux groups processes by session (autogroup), niceness only counts within a session: the group itself must be
+ * raised, and it must hold nothing else. setsid and exec keep the pid.
+ */
+const OWN_GROUP = ['setsid', 'sh', '-c', 'echo -20 >/proc/self/autogroup && exec "$0" "$@"']
 
 /** nice runs the command even when it may not change the precedence, but says so. */
 function isQuiet(nice: readonly string[]): boolean {

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +9,16 @@ import { Histogram } from './histogram.ts'
 import { writeMarkedTenant } from './marked-tenant.ts'
 import { SAMPLE_TENANT } from './stage.ts'
 import { readTenantRecords } from './tenant-records.ts'
+
+function validated(directory: string): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, '../service/commands/validate.ts'), directory])
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (bytes: Buffer) => {
+      output += bytes.toString()
+    })
+  return new Promise(resolve => child.once('close', code => resolve({ code, output })))
+}
 
 /** Latencies around 500 µs with a tail, moved by so much. */
 function latencies(random: Random, movedUs: number): Histogram {
@@ -33,6 +44,17 @@ describe('the verdict of an isolation run', () => {
 })
 
 describe('a marked tenant', () => {
+  test.each(['acme-outdoor', 'bluebird-games', 'cinema-now'])('is as good as the plain one: %s', async name => {
+    const directory = await mkdtemp(join(tmpdir(), 'marked-'))
+    try {
+      await writeMarkedTenant(join(SAMPLE_TENANT, '..', name), directory, 'zq-mark')
+      const { output, code } = await validated(directory)
+      expect(code, output).toBe(0)
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+
   test('has its mark in every identifier, and its references still hold', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'marked-'))
     try {

@@ -4,14 +4,15 @@ import { join } from 'node:path'
 import { finished } from 'node:stream/promises'
 import { readTenantDirectory } from '../service/remote-cache/tenant-directory.ts'
 import { DOCUMENT_KINDS, type DocumentKindName } from '../service/state/documents.ts'
-import { type Json, objectFrom, textFrom, textsFrom } from './acceptance-rules.ts'
+import { isObject, type Json, objectFrom, textFrom, textsFrom } from './acceptance-rules.ts'
 
 /** Fields in which a record names itself or another record. */
 const ID_FIELDS = ['id', 'campaignId', 'advertiserId', 'seat'] as const
 
 /**
  * Copies a directory of tenant documents, with a mark in every identifier, name and advertiser's domain, so that one
- * search for the mark finds any of them in another tenant's answers or logs. Exchanges keep their ids: they are paths.
+ * search for the mark finds any of them in another tenant's answers or logs. Exchanges keep their ids, which are paths,
+ * and lists theirs, which expressions name.
  * @param mark lower-case letters, digits and hyphens, at most 20
  */
 export async function writeMarkedTenant(source: string, target: string, mark: string): Promise<void> {
@@ -37,10 +38,15 @@ function marked(kind: DocumentKindName, document: Json, mark: string): Json {
   const copy: Record<string, unknown> = { ...document }
   for (const field of ID_FIELDS) {
     const text = textFrom(copy[field])
-    if (text !== undefined && !(kind === 'exchanges' && field === 'id')) copy[field] = `${text}-${mark}`
+    if (text !== undefined && !(field === 'id' && (kind === 'exchanges' || kind === 'lists')))
+      copy[field] = `${text}-${mark}`
   }
   if (textFrom(copy.name) !== undefined) copy.name = `${String(copy.name)} ${mark}`
   if (kind === 'advertisers') copy.domain = `${mark}.${String(copy.domain)}`
   if (kind === 'lineItems') copy.creativeIds = textsFrom(copy.creativeIds).map(id => `${id}-${mark}`)
+  if (isObject(copy.creativeWeights)) {
+    const weights = Object.entries(copy.creativeWeights).map(([id, weight]) => [`${id}-${mark}`, weight])
+    copy.creativeWeights = Object.fromEntries(weights)
+  }
   return copy
 }

@@ -89,7 +89,7 @@ async function latency(
 async function isolation(options: ScenarioOptions, stage: Stage): Promise<Report> {
   const { rate, duration, rounds, lagMsMax, seed } = options
   const directories = { victimDirectory: await documents(options, stage), aggressorDirectory: SECOND_TENANT }
-  const rates = { ratePerS: rate ?? VICTIM_RATE_PER_S, windowS: duration ?? 10 }
+  const rates = { ratePerS: rate ?? VICTIM_RATE_PER_S, windowS: duration ?? 4 }
   return runIsolation({ ...directories, ...rates, rounds, sendLagP99UsMax: lagMsMax * 1e3, seed }, stage)
 }
 

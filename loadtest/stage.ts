@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { TargetingStyle } from '../service/commands/generator-targeting.ts'
-import type { Placement } from './cpu.ts'
+import { accessRules, type CacheRole } from '../service/remote-cache/access.ts'
+import { type RedisServer, startRedis } from '../test/redis-server.ts'
+import { type Placement, pin, placed } from './cpu.ts'
 import { GeneratorProcess } from './generator-process.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 
@@ -18,6 +20,14 @@ interface GeneratedTenant {
   readonly seed: number
   readonly targeting?: TargetingStyle
 }
+
+/** A cache that tenants share. */
+export interface SharedRedis {
+  readonly server: RedisServer
+  readonly urlOf: (tenantId: string, role: CacheRole) => string
+}
+
+const CACHE_PASSWORD = 'loadtest'
 
 /** A scenario's processes and files. */
 export class Stage {
@@ -55,12 +65,38 @@ export class Stage {
   }
 
   /** A service of one bid thread on a directory of documents. */
-  async service(tenantId: string, documents: string, placement: Placement): Promise<ServiceProcess> {
-    this.say(`Starting the service of ${tenantId}`)
-    const env = { TENANT_ID: tenantId, STATE_URL: `file:${resolve(documents)}`, BID_THREADS: '1' }
-    const service = await startService({ env, ...placement })
+  service(tenantId: string, documents: string, placement: Placement): Promise<ServiceProcess> {
+    return this.serviceWith({ TENANT_ID: tenantId, STATE_URL: `file:${resolve(documents)}` }, placement)
+  }
+
+  /** A service of one bid thread with these settings over the defaults. */
+  async serviceWith(env: Readonly<Record<string, string>>, placement: Placement): Promise<ServiceProcess> {
+    this.say(`Starting the service of ${env.TENANT_ID ?? ''}`)
+    const service = await startService({ env: { BID_THREADS: '1', ...env }, ...placement })
     this.#closers.push(() => service.stop())
     return service
+  }
+
+  /** A real Redis on a core, with the users of these tenants and no other. */
+  async redis(tenantIds: readonly string[], cpus: string): Promise<SharedRedis> {
+    this.say('Starting the cache')
+    const users = tenantIds.flatMap(tenantId =>
+      (['service', 'publisher'] as const).map(
+        role => `user ${tenantId}-${role} on >${CACHE_PASSWORD} ${accessRules(tenantId, role).join(' ')}`,
+      ),
+    )
+    const server = await startRedis({ aclRules: ['user default off', ...users] })
+    pin(server.pid, cpus)
+    this.#closers.push(() => server.stop())
+    const urlOf = (tenantId: string, role: CacheRole) =>
+      `redis://${tenantId}-${role}:${CACHE_PASSWORD}@127.0.0.1:${server.port}`
+    return { server, urlOf }
+  }
+
+  /** Publishes a directory of documents into a cache; rejects with what the command printed when it fails. */
+  async publish(redis: SharedRedis, tenantId: string, directory: string, placement: Placement = {}): Promise<void> {
+    const file = fileURLToPath(new URL('../service/commands/publish.ts', import.meta.url))
+    await completed([file, directory, '--to', redis.urlOf(tenantId, 'publisher'), '--tenant', tenantId], placement)
   }
 
   /** A generator; it needs its workload. */
@@ -82,8 +118,9 @@ export class Stage {
 }
 
 /** Runs a script of this project to its end; rejects with its output when it fails. */
-async function completed(args: readonly string[]): Promise<void> {
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+async function completed(args: readonly string[], placement: Placement = {}): Promise<void> {
+  const [command, ...rest] = placed([process.execPath, ...args], placement)
+  const child = spawn(command ?? process.execPath, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (bytes: Buffer) => {
