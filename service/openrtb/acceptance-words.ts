@@ -18,9 +18,8 @@ export interface Said {
 export function brokenWord(request: Json, said: () => Said): string | undefined {
   if (request.badv !== undefined && coversDomain(request.badv, said().adomain)) return 'advertiser'
   if (numberOf(request.cattax, 1) === 1) {
-    if (request.bcat !== undefined && said().cat?.some(category => coversCategory(request.bcat, category)))
-      return 'category'
-    if (textsOf(request.acat).length > 0 && said().cat?.some(category => !coversCategory(request.acat, category)))
+    if (request.bcat !== undefined && coversCategory(request.bcat, said().cat)) return 'category'
+    if (textsOf(request.acat).length > 0 && said().cat?.some(each => !coversCategory(request.acat, [each])))
       return 'category'
   }
   if (request.bapp !== undefined && textsOf(request.bapp).includes(said().bundle ?? '')) return 'app'
@@ -45,22 +44,37 @@ export function coversDomain(list: unknown, domains: readonly string[]): boolean
   for (let i = 0; i < listed.length; i++) {
     const each = listed[i]
     if (typeof each !== 'string' || each === '') continue
-    for (let j = 0; j < domains.length; j++) if (covers(each, domains[j] as string)) return true
+    for (let j = 0; j < domains.length; j++) if (domainIsIn(domains[j] as string, each)) return true
   }
   return false
 }
 
+/** The same for categories. Two loops because one with a callback takes twice the time of both. */
+function coversCategory(list: unknown, categories: readonly string[] = []): boolean {
+  const listed = listOf(list)
+  for (let i = 0; i < listed.length; i++) {
+    const each = listed[i]
+    if (typeof each !== 'string') continue
+    for (let j = 0; j < categories.length; j++) if (categoryIsIn(categories[j] as string, each)) return true
+  }
+  return false
+}
+
+const DOT = 46
+const DASH = 45
+
 /** Letters are compared only where a part of the domain is as long as the other. */
-function covers(listed: string, domain: string): boolean {
+function domainIsIn(domain: string, listed: string): boolean {
   const before = domain.length - listed.length
-  if (before !== 0 && (before < 0 || domain[before - 1] !== '.')) return false
+  if (before !== 0 && (before < 0 || domain.charCodeAt(before - 1) !== DOT)) return false
   return domain.endsWith(listed.toLowerCase())
 }
 
-function coversCategory(list: unknown, category: string): boolean {
-  const dash = category.indexOf('-')
-  const listed = textsOf(list)
-  return listed.includes(category) || (dash > 0 && listed.includes(category.slice(0, dash)))
+/** The same category or one above it. */
+function categoryIsIn(category: string, listed: string): boolean {
+  const length = listed.length
+  if (length >= category.length) return category === listed
+  return category.charCodeAt(length) === DASH && category.startsWith(listed)
 }
 
 /** What is in no language suits everybody, and a list without a text asks for nothing. */
