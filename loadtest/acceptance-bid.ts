@@ -70,7 +70,12 @@ function judgeBidItself(request: Json, bid: Json, report: Report): void {
   if (language !== undefined && languages.length > 0 && !languages.includes(language)) report('language', language)
   const dsa = objectFrom(objectFrom(objectFrom(request.regs).ext).dsa)
   const dsaRequired = dsa.dsarequired === 2 || dsa.dsarequired === 3
-  if (dsaRequired && !isObject(objectFrom(bid.ext).dsa)) report('transparency', bid.ext)
+  const told = objectFrom(bid.ext).dsa
+  if (dsaRequired && !isObject(told)) report('transparency', bid.ext)
+  // Prebid's validator: nobody would show it, or both.
+  const clash = (pubrender: number, adrender: number) =>
+    dsa.pubrender === pubrender && objectFrom(told).adrender === adrender
+  if (clash(0, 0) || clash(2, 1)) report('transparency', told)
 }
 
 function judgeAdvertiser(request: Json, bid: Json, report: Report): void {

@@ -49,7 +49,7 @@ export const ACCEPTANCE_RULES = {
   'deal-seat': 'seat is in wseat of the deal, when it has one.',
   'deal-advertiser': 'adomain is in wadomain of the deal, when it has one.',
   'private-auction': 'With private_auction only deals are bid on.',
-  transparency: 'With dsarequired 2 or 3 a bid has ext.dsa.',
+  transparency: 'With dsarequired 2 or 3 a bid has ext.dsa; of publisher and ad one shows it, not both or none.',
 } as const
 
 /** Name of a rule. */

@@ -220,6 +220,12 @@ const CASES: readonly Case[] = [
     all(set('request', { regs: { ext: { dsa: { dsarequired: 3 } } } }), set('bid', { ext: { dsa: {} } })),
     set('request', { regs: { ext: { dsa: { dsarequired: 3 } } } }),
   ],
+  [
+    'transparency',
+    banner,
+    all(set('request', { regs: { ext: { dsa: { pubrender: 2 } } } }), set('bid', { ext: { dsa: { adrender: 0 } } })),
+    all(set('request', { regs: { ext: { dsa: { pubrender: 2 } } } }), set('bid', { ext: { dsa: { adrender: 1 } } })),
+  ],
 ]
 
 describe('the acceptance rules', () => {

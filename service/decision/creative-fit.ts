@@ -1,6 +1,6 @@
-import { type CatalogColumns, FORMAT } from '../state/catalog.ts'
+import { type CatalogColumns, FORMAT, TRANSPARENCY } from '../state/catalog.ts'
 import { nativeFits } from './native-fit.ts'
-import type { BannerOffer, MediaOffer, Opportunity } from './opportunity.ts'
+import { type BannerOffer, type MediaOffer, type Opportunity, TRANSPARENCY_ASKED } from './opportunity.ts'
 
 /**
  * Whether a creative whose slot an impression offers also has the attributes, type, media, length and security that
@@ -45,4 +45,16 @@ export function hasFrameworks(columns: CatalogColumns, creative: number, opportu
   const offer =
     format === FORMAT.banner ? banner : format === FORMAT.video ? video : format === FORMAT.audio ? audio : native
   return offer !== undefined && (needed & ~offer.frameworks) === 0
+}
+
+/**
+ * Whether a creative tells who pays for it where that is asked, and whether either the page or the creative shows it.
+ * @param asked bits of TRANSPARENCY_ASKED
+ */
+export function isTransparent({ creativeTransparency }: CatalogColumns, creative: number, asked: number): boolean {
+  const said = creativeTransparency[creative]!
+  const isRendered = (said & TRANSPARENCY.rendered) !== 0
+  if ((asked & TRANSPARENCY_ASKED.told) !== 0 && said === 0) return false
+  if ((asked & TRANSPARENCY_ASKED.rendered) !== 0 && said !== 0 && !isRendered) return false
+  return (asked & TRANSPARENCY_ASKED.notRendered) === 0 || !isRendered
 }

@@ -79,7 +79,7 @@ describe('the engine', () => {
     }
     expect(bids).toBeGreaterThan(2_000)
     expect(fixedPrices).toBeGreaterThan(20)
-    expect(reasons.size).toBe(10)
+    expect(reasons.size).toBe(11)
   })
 
   test('lets chance decide evenly between line items of equal rank, also when there are very many', () => {

@@ -7,7 +7,7 @@ import type { Settings } from '../state/documents.ts'
 import { type Allowance, unlimited } from './allowance.ts'
 import { Blocking } from './blocking.ts'
 import { CHOICE_FIRST, CreativeChoice } from './creative-choice.ts'
-import { creativeFits, hasFrameworks } from './creative-fit.ts'
+import { creativeFits, hasFrameworks, isTransparent } from './creative-fit.ts'
 import { dealFor, lowestFloor, NOT_THIS_ADVERTISER, OPEN_AUCTION } from './deal-choice.ts'
 import { lengthFloor } from './length-floors.ts'
 import { Matcher } from './matcher.ts'
@@ -49,6 +49,7 @@ export const STAGES = [
   'below-floor',
   'advertiser-blocked',
   'category-blocked',
+  'transparency-required',
   'creative-not-allowed',
   'creative-not-approved',
   'already-on-page',
@@ -62,6 +63,7 @@ const FLIGHT = STAGES.indexOf('outside-flight')
 const FLOOR = STAGES.indexOf('below-floor')
 const ADVERTISER = STAGES.indexOf('advertiser-blocked')
 const CATEGORY = STAGES.indexOf('category-blocked')
+const TRANSPARENT = STAGES.indexOf('transparency-required')
 const CREATIVE = STAGES.indexOf('creative-not-allowed')
 const APPROVAL = STAGES.indexOf('creative-not-approved')
 const ON_PAGE = STAGES.indexOf('already-on-page')
@@ -84,6 +86,7 @@ export class Engine {
   #request = 0
   readonly #needsFrameworks: boolean
   #languages: readonly number[] = []
+  #transparency = 0
   /** Position of the exchange that asks, −1 where no creative is barred from any. */
   #exchange = -1
   #tied = 0
@@ -124,6 +127,7 @@ export class Engine {
     this.#page.begin(this.#request)
     this.#blocking.begin(this.#request, facts)
     this.#languages = facts.allowedLanguages
+    this.#transparency = facts.transparency
     const { columns, header } = this.catalog
     if (columns.creativeBarred.length > 0)
       this.#exchange = header.exchanges.findIndex(({ id }) => id === facts.exchangeId)
@@ -339,6 +343,7 @@ export class Engine {
     const { columns } = this.catalog
     if (!opportunity.slots.includes(columns.creativeSlot[creative]!)) return 0
     if (this.#blocking.blocksCreative(creative)) return CATEGORY
+    if (this.#transparency !== 0 && !isTransparent(columns, creative, this.#transparency)) return TRANSPARENT
     if (!creativeFits(columns, creative, opportunity)) return CREATIVE
     if (this.#needsFrameworks && !hasFrameworks(columns, creative, opportunity)) return CREATIVE
     if (this.#languages.length > 0 && this.#hasOtherLanguage(creative)) return CREATIVE

@@ -5,6 +5,9 @@ import type { LengthFloors } from './length-floors.ts'
 /** What is known in one dimension, normalised; '' or an empty list = unknown. */
 export type FactValue = string | readonly string[]
 
+/** Bits: a bid must tell who pays for it; the page cannot show that; the page will show it, so nobody else may. */
+export const TRANSPARENCY_ASKED = { told: 1, rendered: 2, notRendered: 4 } as const
+
 /** What all impressions of one bid request have in common. */
 export interface Facts {
   /**
@@ -23,6 +26,8 @@ export interface Facts {
   readonly blockedApps: readonly string[]
   /** Where there are any, a creative has none but these or ones below them. */
   readonly allowedCategories: readonly string[]
+  /** Bits of TRANSPARENCY_ASKED. */
+  readonly transparency: number
   /** Codes (languageCode) of languages; where there are any, a creative with a language has one of these. */
   readonly allowedLanguages: readonly number[]
 }

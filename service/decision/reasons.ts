@@ -13,7 +13,8 @@ export const NO_BID_REASONS = {
   },
   'transparency-required': {
     alarm: false,
-    meaning: 'regs.ext.dsa asks a bid to say who pays for it, which ours do not say.',
+    meaning:
+      'regs.ext.dsa asks who pays for an ad, and all that remain do not tell it, or nobody or both would show it.',
   },
   'currency-not-accepted': {
     alarm: false,

@@ -12,11 +12,11 @@ import {
   VAST_PROTOCOLS,
   VAST_WRAPPER_PROTOCOLS,
 } from '../state/creative-document.ts'
-import type { Campaign, LineItem, TenantDocuments } from '../state/documents.ts'
+import type { Advertiser, Campaign, LineItem, TenantDocuments } from '../state/documents.ts'
 import { languageCode, mimeBit } from '../state/vocabulary.ts'
 import { STAGES } from './decide.ts'
 import { lengthFloor } from './length-floors.ts'
-import type { AssetWish, Facts, NativeOffer, Opportunity } from './opportunity.ts'
+import { type AssetWish, type Facts, type NativeOffer, type Opportunity, TRANSPARENCY_ASKED } from './opportunity.ts'
 import type { NoBidReason } from './reasons.ts'
 import { type NamedList, targets } from './scan-targeting.ts'
 
@@ -124,6 +124,8 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     return facts.allowedCategories.length === 0 || categories.every(has => isIn(has, facts.allowedCategories))
   })
   if (unblocked.length === 0) return STAGES.indexOf('category-blocked')
+  const transparent = unblocked.filter(creative => isTransparent(creative, advertiser, facts.transparency))
+  if (transparent.length === 0) return STAGES.indexOf('transparency-required')
   const cheapest = inviting.reduce((a, b) => (a !== undefined && a.floorNanos <= b.floorNanos ? a : b), inviting[0])
   const pays = (creative: Creative) => {
     if (!isVast(creative)) return true
@@ -136,7 +138,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
     facts.allowedLanguages.includes(languageCode(creative.language))
   const runs = ({ format, apis = [] }: Creative) =>
     apis.every(code => (((opportunity[format]?.frameworks ?? 0) >>> code) & 1) === 1)
-  const fitting = unblocked.filter(
+  const fitting = transparent.filter(
     creative => fits(creative, opportunity) && runs(creative) && speaks(creative) && pays(creative),
   )
   if (fitting.length === 0) return STAGES.indexOf('creative-not-allowed')
@@ -150,6 +152,13 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
   if (onPage.has(advertiser.id) || approved.every(({ id }) => onPage.has(id))) return STAGES.indexOf('already-on-page')
   if (lineItem.passThroughRate === 0) return STAGES.indexOf('paced-out')
   return spent.has(lineItem.id) ? STAGES.indexOf('no-budget') : STAGES.length
+}
+
+function isTransparent({ rendersTransparency }: Creative, { transparency }: Advertiser, asked: number): boolean {
+  const { told, rendered, notRendered } = TRANSPARENCY_ASKED
+  const asks = (bit: number) => (asked & bit) !== 0
+  if (transparency === undefined) return !asks(told)
+  return rendersTransparency === true ? !asks(notRendered) : !asks(rendered)
 }
 
 function slotOf(creative: Creative): number {

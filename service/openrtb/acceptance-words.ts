@@ -8,6 +8,7 @@ export interface Said {
   readonly bundle?: string
   readonly language?: string
   readonly apis?: readonly number[]
+  readonly ext?: { readonly dsa: { readonly adrender: number } }
 }
 
 /**
@@ -23,7 +24,15 @@ export function brokenWord(request: Json, said: () => Said): string | undefined 
       return 'category'
   }
   if (request.bapp !== undefined && textsOf(request.bapp).includes(said().bundle ?? '')) return 'app'
+  const { dsa } = objectOf(objectOf(request.regs).ext)
+  if (isObject(dsa) && hidesWhoPays(dsa, said().ext?.dsa)) return 'transparency'
   return request.wlang !== undefined && !speaks(request.wlang, said().language) ? 'language' : undefined
+}
+
+/** Whether nothing is told where it must be, or nobody or both would show it. */
+function hidesWhoPays({ dsarequired, pubrender }: Json, told: NonNullable<Said['ext']>['dsa'] | undefined): boolean {
+  if (told === undefined) return dsarequired === 2 || dsarequired === 3
+  return (pubrender === 0 && told.adrender === 0) || (pubrender === 2 && told.adrender === 1)
 }
 
 /** Whether a framework is needed that the format does not have. @param format imp.banner, video, audio or native */

@@ -23,7 +23,9 @@ const SAID = {
   cat: ['IAB18-6', 'IAB22'],
   bundle: 'com.shop',
   language: 'de',
+  ext: { dsa: { adrender: 1 } },
 }
+const dsa = (asked: object) => ({ regs: { ext: { dsa: asked } } })
 
 /** The rule that a bid of 2 USD breaks with one thing changed. */
 function broken(format: 'banner' | 'video', imp: object, more: Partial<OutgoingBid> = {}, request: object = {}) {
@@ -138,6 +140,7 @@ describe('what a bid says of itself', () => {
     ['category', { bcat: ['IAB22'] }, { bcat: ['IAB22'], cattax: 6 }],
     ['app', { bapp: ['com.shop'] }, { bapp: ['com.shop.free'] }],
     ['language', { wlang: ['en'] }, { wlang: ['en', 'DE'] }],
+    ['transparency', dsa({ dsarequired: 2, pubrender: 2 }), dsa({ dsarequired: 2, pubrender: 0 })],
     ['seat', { wseat: ['a'] }, { wseat: ['a', 's-1'] }],
     ['seat', { bseat: ['s-1'] }, { bseat: ['s'] }],
   ])('is held to the rule %s by %j', (rule, violated, honoured) => {

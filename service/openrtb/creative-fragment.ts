@@ -38,11 +38,22 @@ function fragmentOf(creative: Creative, advertiser: Advertiser): string {
     creative.language === undefined ? '' : `"language":${jsonAscii(creative.language)}`,
     `"mtype":${FORMAT[creative.format]}`,
     creative.format === 'audio' || creative.format === 'native' ? '' : `"w":${creative.width},"h":${creative.height}`,
+    transparencyMember(creative, advertiser),
     isVast(creative) ? `"dur":${creative.durationS},"protocol":${protocolOf(creative)}` : '',
   ]
   const head = members.filter(member => member !== '').join()
   if (creative.format === 'native') return nativeParts(creative, head)
   return `${head},"adm":${jsonAscii(isVast(creative) ? vastOf(creative, advertiser) : bannerMarkup(creative))}`
+}
+
+/** Who pays, and whether the creative shows it (bid.ext.dsa of the extension for the EU's Digital Services Act). */
+function transparencyMember({ rendersTransparency }: Creative, { domain, transparency }: Advertiser): string {
+  if (transparency === undefined) return ''
+  const { behalf, paid, params } = transparency
+  const why =
+    params === undefined ? '' : `"transparency":[{"domain":${jsonAscii(domain)},"dsaparams":[${params.join()}]}],`
+  const adrender = rendersTransparency === true ? 1 : 0
+  return `"ext":{"dsa":{"behalf":${jsonAscii(behalf)},"paid":${jsonAscii(paid)},${why}"adrender":${adrender}}}`
 }
 
 const ID_FROM = '"crid":"'.length

@@ -1,5 +1,5 @@
 /** Reads what all impressions of a bid request have in common into the engine's words. */
-import type { Facts, FactValue } from '../decision/opportunity.ts'
+import { type Facts, type FactValue, TRANSPARENCY_ASKED } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
 import { type DimensionName, dimensionOf, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
 import { languageCode } from '../state/vocabulary.ts'
@@ -58,6 +58,7 @@ export function readFacts(request: Json, terms: FactTerms): Facts {
     blockedApps: textsOf(request.bapp, LIMITS.blockedItemsMax),
     allowedCategories: textsOf(request.acat),
     allowedLanguages: languagesOf(request),
+    transparency: transparencyOf(request),
   }
 }
 
@@ -129,6 +130,18 @@ function languagesOf({ wlang, wlangb }: Json): readonly number[] {
   const listed = textsOf(wlang)
   if (listed.length > 0) return listed.map(text => languageCode(text.toLowerCase()))
   return textsOf(wlangb).map(tag => languageCode((tag.split(/[-_]/, 1)[0] as string).toLowerCase()))
+}
+
+/**
+ * What is asked of who pays for an ad: bits of TRANSPARENCY_ASKED. OpenRTB extension for the EU's Digital Services Act:
+ * dsarequired 2 and 3, pubrender 0 (the page cannot show it) and 2 (it will).
+ */
+function transparencyOf({ regs }: Json): number {
+  const { dsa } = objectOf(objectOf(regs).ext)
+  if (!isObject(dsa)) return 0
+  const told = dsa.dsarequired === 2 || dsa.dsarequired === 3 ? TRANSPARENCY_ASKED.told : 0
+  if (dsa.pubrender === 0) return told | TRANSPARENCY_ASKED.rendered
+  return dsa.pubrender === 2 ? told | TRANSPARENCY_ASKED.notRendered : told
 }
 
 /** Whether categories are blocked, or allowed, in a taxonomy that ours can be compared with. */

@@ -4,7 +4,7 @@ import type { NoBidReason } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import type { DimensionName } from '../state/dimensions.ts'
 import { type Exchange, seatsOf } from '../state/exchange-document.ts'
-import { isObject, isOne, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { isObject, isOne, type Json, numberOf, textOf, textsOf } from './json.ts'
 import { userDataAllowed } from './privacy.ts'
 import { blocksKnownCategories, readFacts } from './read-facts.ts'
 import { type FloorTerms, readImpression } from './read-impression.ts'
@@ -130,7 +130,6 @@ function reasonFor(request: Json, currency: string, terms: ReadTerms): NoBidReas
     exchange.networkAllowanceMs -
     terms.waitedMs
   if (leftMs < WORK_MS_MIN) return 'deadline-too-short'
-  if (requiresTransparency(request)) return 'transparency-required'
   if (currency === '') return 'currency-not-accepted'
   return blocksKnownCategories(request) ? undefined : 'category-blocked'
 }
@@ -146,15 +145,6 @@ function allowedSeats(request: Json, exchange: Exchange): readonly string[] | un
   if (wanted.length === 0 && (blocked.length === 0 || ours.length === 0)) return ours
   const allowed = ours.filter(seat => (wanted.length === 0 || wanted.includes(seat)) && !blocked.includes(seat))
   return allowed.length === 0 ? undefined : allowed
-}
-
-/**
- * Whether a bid without ext.dsa is refused: 2 and 3 of dsarequired (OpenRTB extension for the EU's Digital Services
- * Act).
- */
-function requiresTransparency(request: Json): boolean {
-  const { dsarequired } = objectOf(objectOf(objectOf(request.regs).ext).dsa)
-  return dsarequired === 2 || dsarequired === 3
 }
 
 /** Ours if the request takes it, else the first that it takes and that we have a rate for. */

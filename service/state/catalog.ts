@@ -54,6 +54,8 @@ const CREATIVE_COLUMNS = {
   creativeBannerTypes: 'u32',
   creativeMimes: 'u32',
   creativeProtocols: 'u32',
+  /** TRANSPARENCY of it. */
+  creativeTransparency: 'u8',
   /** Frameworks of the place's that it needs. */
   creativeFrameworks: 'u32',
   creativeSecure: 'u8',
@@ -225,6 +227,9 @@ export function listSpace(name: ListedDimension): number {
 export function dimensionOfSpace(space: number): IndexDimension | undefined {
   return INDEX_DIMENSIONS[space] ?? LISTED_DIMENSIONS[space - SPACE.pacing - 1]
 }
+
+/** Bits: bids tell who pays for the creative, and the creative shows it itself. */
+export const TRANSPARENCY = { told: 1, rendered: 2 } as const
 
 /** Creative formats by OpenRTB's `mtype` codes. */
 export const FORMAT = { banner: 1, video: 2, audio: 3, native: 4 } as const

@@ -1,7 +1,16 @@
 /** Collects creatives, one at a time, and writes them into a catalog's columns. */
 import type { Column } from './arena.ts'
 import { bannerTypesOf } from './banner-types.ts'
-import { AUDIO_SLOT, bannerSlot, type CatalogColumns, FORMAT, NATIVE_SLOT, SPACE, VIDEO_SLOT } from './catalog.ts'
+import {
+  AUDIO_SLOT,
+  bannerSlot,
+  type CatalogColumns,
+  FORMAT,
+  NATIVE_SLOT,
+  SPACE,
+  TRANSPARENCY,
+  VIDEO_SLOT,
+} from './catalog.ts'
 import { type Creative, isVast, mediaMimesOf, protocolOf } from './creative-document.ts'
 import { categoryWithParents } from './dimensions.ts'
 import type { Advertiser } from './documents.ts'
@@ -49,6 +58,7 @@ export class CreativeColumns {
     language: growingU32(),
     ownCategories: growingU32(),
     frameworks: growingU32(),
+    transparency: growingU32(),
   }
   #lastId = ''
   #rendition = 0
@@ -101,6 +111,7 @@ export class CreativeColumns {
     for (const category of categories) this.#categories.push(texts.add(SPACE.blockedCategory, category))
     if (document.appBundle !== undefined) this.#categories.push(texts.add(SPACE.blockedApp, document.appBundle))
     numbers.frameworks.push(maskOf(document.apis))
+    numbers.transparency.push(transparencyOf(document, advertiser))
   }
 
   /** Whether any creative needs a framework of the place's. Cost: O(creatives). */
@@ -162,6 +173,7 @@ export class CreativeColumns {
       creativeLanguage: creatives,
       creativeOwnCategories: creatives,
       creativeFrameworks: creatives,
+      creativeTransparency: creatives,
     }
   }
 
@@ -181,6 +193,7 @@ export class CreativeColumns {
     columns.creativeRendition.set(numbers.rendition.view())
     columns.creativeLanguage.set(numbers.language.view())
     columns.creativeOwnCategories.set(numbers.ownCategories.view())
+    columns.creativeTransparency.set(numbers.transparency.view())
     columns.creativeFrameworks.set(numbers.frameworks.view())
     writeStarts(columns.creativeBarredStart, this.#barredStart.view(), this.#barred.length)
     columns.creativeBarred.set(this.#barred.view())
@@ -204,6 +217,11 @@ function attributeMask(creative: Creative): number {
   const mask = maskOf(creative.attributes)
   if (isVast(creative) && creative.skipAfterS !== undefined) return mask | (1 << 16)
   return mask
+}
+
+function transparencyOf({ rendersTransparency }: Creative, { transparency }: Advertiser): number {
+  if (transparency === undefined) return 0
+  return rendersTransparency === true ? TRANSPARENCY.told | TRANSPARENCY.rendered : TRANSPARENCY.told
 }
 
 function maskOf(codes: readonly number[] = []): number {

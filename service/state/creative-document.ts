@@ -30,6 +30,7 @@ const creativeBase = {
     }),
   ),
   previewUrl: optional(HTTPS_URL),
+  rendersTransparency: optional(flag("whether it shows itself what its advertiser's transparency tells")),
   approvals: optional(
     mapOf(
       { about: 'path name of an exchange', max: 31, pattern: /^[a-z][a-z0-9-]*$/, like: 'an exchange, like "adx"' },

@@ -65,9 +65,29 @@ function isTimeZone(zone: string): boolean {
   }
 }
 
+const TRANSPARENCY = record(
+  {
+    behalf: text({ about: 'on whose behalf ads are shown', max: 100 }),
+    paid: text({ about: 'who pays for them', max: 100 }),
+    params: optional(
+      list(number({ about: 'why a person sees them: 1 profiling, 2 the context, 3 the exact place', min: 1, max: 9 }), {
+        min: 1,
+        max: 9,
+      }),
+    ),
+  },
+  "what the EU's Digital Services Act asks ads to tell",
+)
+
 /** One record of advertisers. */
 const ADVERTISER = record(
-  { id: id('id of the advertiser'), name, domain, categories: list(CATEGORY, { max: 20 }) },
+  {
+    id: id('id of the advertiser'),
+    name,
+    domain,
+    categories: list(CATEGORY, { max: 20 }),
+    transparency: optional(TRANSPARENCY),
+  },
   'who is advertised',
 )
 

@@ -191,6 +191,7 @@ const NOTHING_ASKED = {
   blockedDomains: [],
   blockedCategories: [],
   blockedApps: [],
+  transparency: 0,
   allowedCategories: [],
   allowedLanguages: [],
 }
@@ -207,6 +208,7 @@ export function randomFacts(random: Random, { empty = false } = {}): Facts {
     userId: random.chance(0.2) ? '' : `user-${random.pickIndex(1_000)}`,
     blockedDomains: random.chance(0.3) ? some(random, ['shop.com', 'deep.shop.com', 'none.net'], 2) : [],
     blockedCategories: random.chance(0.3) ? some(random, VALUES.category, 2) : [],
+    transparency: random.chance(0.85) ? 0 : random.pick([1, 2, 3, 4, 5]),
     blockedApps: random.chance(0.2) ? ['com.example.a', 'other'] : [],
     allowedCategories: random.chance(0.15) ? some(random, VALUES.category, 3) : [],
     allowedLanguages: random.chance(0.2) ? [languageCode(random.pick(['en', 'de']))] : [],

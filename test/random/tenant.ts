@@ -32,7 +32,8 @@ function randomCreative(random: Random, index: number, alike: boolean): Creative
     ...(random.chance(0.4) && !alike ? { attributes: some(random, [1, 3, 8], 2) } : {}),
     ...(random.chance(0.3) && !alike ? { categories: some(random, VALUES.category, 2) } : {}),
     ...(random.chance(0.3) && !alike ? { language: random.pick(['en', 'de', 'fr']) } : {}),
-    ...(random.chance(0.2) && !alike ? { apis: some(random, [5, 7], 2) } : {}),
+    ...(random.chance(0.1) && !alike ? { apis: some(random, [5, 7], 2) } : {}),
+    ...(random.chance(0.3) && !alike ? { rendersTransparency: random.chance(0.7) } : {}),
     ...(random.chance(0.2) && !alike ? { appBundle: random.pick(APPS) } : {}),
     ...(random.chance(0.4) && !alike ? { approvals: { adx: random.pick(APPROVALS) } } : {}),
   } as const
@@ -145,7 +146,7 @@ function randomExchange(random: Random, id: string, mayAsk: boolean): TenantDocu
   return {
     ...{ id, name: id, status: 'active', currency: 'USD', noBid: 'empty', gzip: false, networkAllowanceMs: 0 },
     ...(mayAsk && random.chance(0.2) ? { creativeApproval: 'needed' } : {}),
-    ...(mayAsk && random.chance(0.2) ? { requiredFields: ['language'] } : {}),
+    ...(mayAsk && random.chance(0.1) ? { requiredFields: ['language'] } : {}),
   }
 }
 
@@ -165,6 +166,7 @@ export function randomTenant(
       name: `Advertiser ${index}`,
       domain: ['shop.com', 'deep.shop.com', 'other.org'][index] as string,
       categories: index === 1 ? ['IAB1-6'] : [],
+      ...(index === 2 ? {} : { transparency: { behalf: 'A', paid: 'B' } }),
     })),
     campaigns: [0, 1, 2, 3].map(index => ({
       id: `ca-${index}`,
