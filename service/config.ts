@@ -208,8 +208,8 @@ export const SETTINGS = {
   journalDir: {
     env: 'JOURNAL_DIR',
     about:
-      'Folder on a durable disk of this task alone, absolute, for notices that come while the ledger is away. ' +
-      'Without it they are refused with 503 and sent again by the exchange, or lost.',
+      'Folder on a durable disk, absolute, for notices that come while the ledger is away; the tasks of a tenant may ' +
+      'share it. Without it they are refused with 503 and sent again by the exchange, or lost.',
     ...optionalText(/^\/[^\0]{0,511}$/, 'an absolute path'),
   },
   publicUrl: {

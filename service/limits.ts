@@ -139,6 +139,9 @@ export const LIMITS = {
   noticesUnderWayMax: 2_000,
   /** Keys of notices that the ledger has, so that repeating one costs nothing: some 100 bytes each. */
   noticesRecentMax: 20_000,
+  /** A task says that it lives; one that has not for so long has ended, and another takes its journal over. */
+  journalOwnerBeatMs: 5_000,
+  journalOwnerMs: 30_000,
   eventsPerAppendMax: 500,
   /** Events in the tenant's stream: some 300 bytes each, so 60 MB; who reads it must not be further behind. */
   eventsKeptMax: 200_000,
@@ -217,3 +220,7 @@ assert(LIMITS.logBufferBytesMax >= 16 * LIMITS.logLineBytesMax, 'the buffer must
 assert(LIMITS.embeddedValuesMax > LIMITS.bidThreadsMax, 'a gauge of every thread must fit one embedded metric')
 assert(LIMITS.expressionDepthMax + 2 <= 32, 'every level of an expression keeps one bit, and two are joined')
 assert(LIMITS.inflateSyncBytesMax <= LIMITS.bodyBytesMax, 'the synchronous part is a part')
+assert(
+  LIMITS.journalOwnerMs >= 6 * LIMITS.journalOwnerBeatMs,
+  'a journal changes hands only after several missed beats',
+)

@@ -11,9 +11,9 @@ import { EventOutbox } from './remote-cache/event-outbox.ts'
 import { type EventStream, FileEventStream, RedisEventStream } from './remote-cache/event-stream.ts'
 import { FileLedger } from './remote-cache/file-ledger.ts'
 import { directoryOfUrl } from './remote-cache/file-source.ts'
+import { JournalFolders } from './remote-cache/journal-folders.ts'
 import { LedgerDriver } from './remote-cache/ledger-driver.ts'
 import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
-import { NoticeJournal } from './remote-cache/notice-journal.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
 import { accountsOf, tallyOf } from './spend/accounts.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
@@ -74,8 +74,8 @@ export async function openMoney(options: MoneyOptions): Promise<Money> {
     newLease: () => `${task}-${(leaseCount++).toString(36)}`,
   })
   const remote = isAlone ? await openFiles(url, clock) : openCache(url, options, ledger)
-  const journal = await openJournal(options)
-  return new Money(options, { ...remote, task, taskLedger: ledger, budgets, journal })
+  const journals = await openJournals(options, task, isAlone)
+  return new Money(options, { ...remote, task, taskLedger: ledger, budgets, journals })
 }
 
 /** Where the ledger and the stream are. */
@@ -114,32 +114,38 @@ const NOT_DURABLE: ReadonlyMap<number, string> = new Map([
   [0x794c7630, 'overlay'],
 ])
 
-async function openJournal({ config, log }: MoneyOptions): Promise<NoticeJournal | undefined> {
-  const { journalDir } = config
-  if (journalDir === undefined) {
-    log.warn('journal', 'there is no JOURNAL_DIR: while the ledger is away, notices are turned away with 503')
+async function openJournals(
+  { config, log }: MoneyOptions,
+  task: string,
+  isAlone: boolean,
+): Promise<JournalFolders | undefined> {
+  const { journalDir: root, tenantId } = config
+  if (root === undefined) {
+    // A ledger in files is on this disk itself.
+    if (!isAlone) log.warn('journal', 'there is no JOURNAL_DIR: while the ledger is away, notices get 503')
     return undefined
   }
-  await mkdir(journalDir, { recursive: true })
-  const kind = NOT_DURABLE.get((await statfs(journalDir)).type)
-  const journal = await NoticeJournal.open(journalDir)
-  const fields = { folder: journalDir, notices: journal.count }
+  await mkdir(root, { recursive: true })
+  const kind = NOT_DURABLE.get((await statfs(root)).type)
+  const fields = { folder: root }
   if (kind === undefined) log.info('journal', 'notices are kept while the ledger is away', { fields })
   else log.warn('journal', `the disk of JOURNAL_DIR is ${kind}: what it holds is lost with the task`, { fields })
-  return journal
+  return await JournalFolders.open({ root, tenantId, task })
 }
 
 /** The money side of one task. */
 export class Money {
   readonly ledger: TaskLedger
   readonly #options: MoneyOptions
-  readonly #parts: Remote & { readonly journal: NoticeJournal | undefined }
+  readonly #parts: Remote & { readonly journals: JournalFolders | undefined }
   readonly #budgets: TaskBudgets
   readonly #turning: NodeJS.Timeout
+  readonly #beating: NodeJS.Timeout
   readonly #driver: LedgerDriver
   readonly #outbox: EventOutbox
   readonly #intake: NoticeIntake
   #unreachableSinceMs: number | undefined
+  #isAdopting = false
 
   constructor(
     options: MoneyOptions,
@@ -147,7 +153,7 @@ export class Money {
       readonly task: string
       taskLedger: TaskLedger
       budgets: TaskBudgets
-      readonly journal: NoticeJournal | undefined
+      readonly journals: JournalFolders | undefined
     },
   ) {
     const { clock, recorder } = options
@@ -171,11 +177,14 @@ export class Money {
       task: parts.task,
       book: operation => this.#book(operation),
       append: event => this.#outbox.add(event),
-      journal: parts.journal,
+      journal: parts.journals?.own,
       onJournaled: () => recorder.count(COUNTER.noticesJournaled),
-      onJournalFailure: error => options.log.error('journal-failed', 'the journal could not be written', { error }),
+      onEmptied: journal => void parts.journals?.remove(journal).catch(error => this.#tellJournal(error)),
+      onJournalFailure: error => this.#tellJournal(error),
     })
     this.#driver.start()
+    void this.#adopt()
+    this.#beating = setInterval(() => void this.#adopt(), LIMITS.journalOwnerBeatMs)
     this.#turning = setInterval(() => this.#budgets.turn(this.#now()), LIMITS.sharesReportMs)
   }
 
@@ -198,7 +207,7 @@ export class Money {
 
   /** What health and metrics show. */
   get view(): { readonly reachable: boolean; readonly waiting: number; readonly journaled: number } {
-    const journaled = this.#parts.journal?.count ?? 0
+    const journaled = this.#parts.journals?.own.count ?? 0
     return { reachable: this.#unreachableSinceMs === undefined, waiting: this.#intake.waitingCount, journaled }
   }
 
@@ -227,10 +236,35 @@ export class Money {
 
   /** Ends everything at once; what is not done stays in the journal. */
   async stop(): Promise<void> {
-    const { closeLedger, stream, journal } = this.#parts
+    const { closeLedger, stream, journals } = this.#parts
     clearInterval(this.#turning)
+    clearInterval(this.#beating)
     await Promise.all([this.#driver.stop(), this.#outbox.close()])
-    await Promise.all([closeLedger(), stream.close(), journal?.close()])
+    await Promise.all([closeLedger(), stream.close(), journals?.close()])
+  }
+
+  /** Says that this task lives, and goes on with what tasks that ended have kept. */
+  async #adopt(): Promise<void> {
+    const { journals } = this.#parts
+    if (this.#isAdopting) return
+    this.#isAdopting = true
+    try {
+      await journals?.beat()
+      for (const journal of (await journals?.adopt()) ?? []) {
+        if (journal.count > 0) {
+          const fields = { notices: journal.count }
+          this.#options.log.info('journal', 'the journal of a task that ended goes on here', { fields })
+        }
+        this.#intake.adopt(journal)
+      }
+    } catch (error) {
+      this.#tellJournal(error)
+    }
+    this.#isAdopting = false
+  }
+
+  #tellJournal(error: unknown): void {
+    this.#options.log.error('journal-failed', 'the journal could not be used', { error })
   }
 
   #book(operation: BookOperation): Promise<void> {

@@ -27,8 +27,15 @@ export interface NoticeIntakeOptions {
   /** undefined: without one, notices that are not safe in time are turned away. */
   readonly journal: NoticeJournal | undefined
   readonly onJournaled: () => void
+  /** A journal that was adopted has nothing left. */
+  readonly onEmptied: (journal: NoticeJournal) => void
   /** The journal could not be written; the notice is turned away. */
   readonly onJournalFailure: (error: unknown) => void
+}
+
+interface Waiting {
+  readonly notice: KeptNotice
+  readonly journal: NoticeJournal
 }
 
 /** The notices of one task that are not done. */
@@ -36,16 +43,21 @@ export class NoticeIntake {
   readonly #options: NoticeIntakeOptions
   readonly #underWay = new Map<string, Promise<void>>()
   readonly #recent = new LRUCache<string, true>({ max: LIMITS.noticesRecentMax })
-  /** In the journal only, because there are enough under way; those before the first are begun. */
-  #backlog: KeptNotice[] = []
+  /** In a journal only, because there are enough under way; those before the first are begun. */
+  #backlog: Waiting[] = []
   #backlogFirst = 0
   #numbers = 0
   #isSlow = false
 
-  /** What the journal holds of earlier starts goes on from here. */
   constructor(options: NoticeIntakeOptions) {
     this.#options = options
-    this.#backlog = [...(options.journal?.notices ?? [])]
+  }
+
+  /** Goes on with what a task that ended has kept. Cost: O(notices of the journal). */
+  adopt(journal: NoticeJournal): void {
+    const { notices } = journal
+    if (notices.length === 0) this.#options.onEmptied(journal)
+    for (const notice of notices) this.#backlog.push({ notice, journal })
     this.#feed()
   }
 
@@ -69,7 +81,7 @@ export class NoticeIntake {
     this.#numbers++
     if (this.#underWay.size < LIMITS.noticesUnderWayMax) return await this.#safe(notice, this.#begin(notice))
     const isKept = await this.#keep(notice)
-    if (isKept) this.#backlog.push(notice)
+    if (isKept && journal !== undefined) this.#backlog.push({ notice, journal })
     return isKept
   }
 
@@ -93,7 +105,7 @@ export class NoticeIntake {
     if (await isDoneWithin(done, this.#isSlow ? 0 : LIMITS.ledgerAnswerMs)) return true
     this.#isSlow = true
     if (!(await this.#keep(notice))) return false
-    void done.then(() => this.#drop(notice.key))
+    void done.then(() => this.#drop(notice.key, journal))
     return true
   }
 
@@ -118,8 +130,9 @@ export class NoticeIntake {
   /** Half of what may be under way is left to notices that come now. */
   #feed(): void {
     while (this.#backlogFirst < this.#backlog.length && this.#underWay.size < LIMITS.noticesUnderWayMax / 2) {
-      const notice = this.#backlog[this.#backlogFirst++] as KeptNotice
-      void this.#begin(notice).then(() => this.#drop(notice.key))
+      const { notice, journal } = this.#backlog[this.#backlogFirst++] as Waiting
+      const underWay = this.#underWay.get(notice.key) ?? this.#begin(notice)
+      void underWay.then(() => this.#drop(notice.key, journal))
     }
     if (this.#backlogFirst < this.#backlog.length || this.#backlogFirst === 0) return
     this.#backlog = []
@@ -139,9 +152,11 @@ export class NoticeIntake {
   }
 
   /** What cannot be dropped now is sent again after the next start, and changes nothing. */
-  async #drop(key: string): Promise<void> {
+  async #drop(key: string, from: NoticeJournal): Promise<void> {
+    const { journal, onEmptied } = this.#options
     try {
-      await this.#options.journal?.drop(key)
+      await from.drop(key)
+      if (from !== journal && from.count === 0) onEmptied(from)
     } catch (error) {
       this.#options.onJournalFailure(error)
     }

@@ -1,5 +1,5 @@
 /** A file of JSON lines of which every one is on the disk before anyone is told so. One process writes it. */
-import { type FileHandle, open, readFile, rename } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /**
@@ -22,12 +22,16 @@ export async function readLines(path: string): Promise<unknown[]> {
 /** Appends lines: all that come while a write is under way share the next one, and its wait for the disk. */
 export class SyncedLines {
   readonly #file: FileHandle
+  readonly #path: string
+  readonly #inode: number
   #unwritten = ''
   #writing: Promise<void> | undefined
   #lines: number
 
-  private constructor(file: FileHandle, lines: number) {
+  private constructor(file: FileHandle, place: { readonly path: string; readonly inode: number }, lines: number) {
     this.#file = file
+    this.#path = place.path
+    this.#inode = place.inode
     this.#lines = lines
   }
 
@@ -42,7 +46,7 @@ export class SyncedLines {
     const folder = await open(dirname(path))
     await folder.sync()
     await folder.close()
-    return new SyncedLines(file, lines.length)
+    return new SyncedLines(file, { path, inode: (await file.stat()).ino }, lines.length)
   }
 
   /** Lines that were written or are about to be. */
@@ -50,7 +54,10 @@ export class SyncedLines {
     return this.#lines
   }
 
-  /** Resolves when the line is on the disk. @throws Error of the file system; then it may or may not be there */
+  /**
+   * Resolves when the line is on the disk, in the file that has our name: whoever took it over has read it.
+   * @throws Error of the file system; then the line may or may not be there
+   */
   async append(line: unknown): Promise<void> {
     this.#unwritten += textOf(line)
     this.#lines++
@@ -59,9 +66,13 @@ export class SyncedLines {
     await this.#writing
   }
 
-  /** Waits for what is being written and closes the file. */
+  /** Writes what has come until now and closes the file. */
   async close(): Promise<void> {
-    await this.#writing
+    while (this.#writing !== undefined || this.#unwritten !== '') {
+      this.#writing ??= this.#flush()
+      // Who waits for these lines is told.
+      await this.#writing.catch(() => {})
+    }
     await this.#file.close()
   }
 
@@ -72,6 +83,7 @@ export class SyncedLines {
       if (text !== '') {
         await this.#file.appendFile(text)
         await this.#file.datasync()
+        if ((await stat(this.#path)).ino !== this.#inode) throw new Error(`${this.#path} is another process's now`)
       }
     } finally {
       this.#writing = undefined

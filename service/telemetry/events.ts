@@ -51,10 +51,10 @@ export const EVENTS = {
   'ledger-reachable': { meaning: 'The spend ledger answers again; the journal is sent to it.' },
   journal: {
     meaning: 'Where notices are kept while the ledger is away, or that they are not.',
-    remedy: 'Set JOURNAL_DIR to a folder on a durable disk that no other task uses.',
+    remedy: 'Set JOURNAL_DIR to a folder on a durable disk.',
   },
   'journal-failed': {
-    meaning: 'The journal could not be written; notices are turned away, and exchanges send them again.',
+    meaning: 'A journal could not be read or written; notices are turned away, and exchanges send them again.',
     remedy: 'Check the disk of JOURNAL_DIR.',
   },
   'price-above': {
