@@ -59,6 +59,8 @@ const FULL_PRICE_PART = 0.1
 /** Rates are smoothed over some ten seconds of looks. */
 const SMOOTHING = 0.1
 const RETRY_MS_MAX = 60_000
+/** A lease has this many shares of a thread whose demand is not known yet. */
+const BURST_SHARES = 10
 /** What bids cost on average is held with so much more, and never less than so much of the price. */
 const HOLD_MARGIN = 1.25
 const HOLD_PART_MIN = 0.02
@@ -78,6 +80,8 @@ export class Slice {
   /** Nanos per millisecond that bids hold. */
   #demand = 0
   #stopped = false
+  /** What a thread is given beyond its demand, because it wanted more than it had. */
+  #burstNanos = 0
   /** What one bid holds, as far as is known. */
   #leastNanos: number
   /** Leases in a row that were asked for and not granted. */
@@ -135,7 +139,7 @@ export class Slice {
   share(thread: number, nowMs: number): { readonly lease: Lease; readonly nanos: number } | undefined {
     const { rules, threads } = this.#options
     const leastNanos = this.#leastNanos
-    const wantedNanos = Math.max(leastNanos, Math.ceil(this.#demand * rules.shareMs))
+    const wantedNanos = Math.max(leastNanos, Math.ceil(this.#demand * rules.shareMs), this.#burstNanos)
     for (const lease of this.#leases) {
       if (lease.endMs <= nowMs || lease.roomNanos < leastNanos) continue
       const lackNanos = wantedNanos - lease.sharedWith(thread)
@@ -156,9 +160,16 @@ export class Slice {
   }
 
   /** A thread could not hold so much for one bid: quantities make a bid cost several prices. */
-  want(nanos: number): void {
+  want(nanos: number, nowMs: number): void {
     const narrowest = Math.min(...this.#terms.accounts.map(({ limitNanos }) => limitNanos))
     this.#leastNanos = Math.max(this.#leastNanos, Math.min(nanos, narrowest))
+    // Demand is known only from what could be held: as long as that is too little, twice as much is given each time.
+    this.#burstNanos = Math.min(narrowest, Math.max(this.#leastNanos, 2 * this.#burstNanos))
+    if (!this.#hasRoom(nowMs)) this.#ask(nowMs)
+  }
+
+  #hasRoom(nowMs: number): boolean {
+    return this.#leases.some(lease => lease.endMs > nowMs && lease.roomNanos >= this.#leastNanos)
   }
 
   /** Settles what is over and asks for what is needed; some once a second. Cost: O(leases and their buckets). */
@@ -178,7 +189,7 @@ export class Slice {
         if (closed.heldNanos > 0) this.#learn(closed.bookedNanos / closed.heldNanos)
       })
     }
-    if (!this.#isAsking && !this.#stopped && nowMs >= this.#asksFromMs) this.#ask(nowMs)
+    this.#ask(nowMs)
   }
 
   /** No more leases; what is not held goes back at the next looks. */
@@ -198,15 +209,16 @@ export class Slice {
     this.#lookedMs = nowMs
     if (elapsedMs > 0) this.#demand += (this.#heldSinceLook / elapsedMs - this.#demand) * SMOOTHING
     this.#heldSinceLook = 0
+    this.#burstNanos = Math.floor(this.#burstNanos / 2)
   }
 
   #ask(nowMs: number): void {
     const { rules, newLease } = this.#options
     const { accounts, endsMs } = this.#terms
     const leastNanos = this.#leastNanos
-    if (nowMs >= endsMs) return
+    if (this.#isAsking || this.#stopped || nowMs < this.#asksFromMs || nowMs >= endsMs) return
     const share = this.#leftNanos === Number.POSITIVE_INFINITY ? 0 : Math.floor(this.#leftNanos / rules.parts)
-    const plan = Math.ceil(this.#demand * rules.leaseMsMax)
+    const plan = Math.max(Math.ceil(this.#demand * rules.leaseMsMax), BURST_SHARES * this.#burstNanos)
     const wantedNanos = Math.max(leastNanos, Math.min(plan, share))
     // A lease that ends soon does not count: the next one takes over without a gap.
     const soonMs = nowMs + rules.leaseMsMin / 2

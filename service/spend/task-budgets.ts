@@ -206,7 +206,7 @@ export class TaskBudgets {
     const there = this.#open.get(number)
     if (there !== undefined) {
       there.wantedMs = now.monotonicMs
-      there.slice.want(nanos)
+      there.slice.want(nanos, now.monotonicMs)
     }
     const place = this.#placeOf(number)
     if (there !== undefined || place === undefined) return
@@ -215,8 +215,7 @@ export class TaskBudgets {
     const slice = new Slice(terms, { ledger, rules, threads: threads.length, newLease })
     const open = { number, slice, lineItem, day, wantedMs: now.monotonicMs }
     this.#open.set(number, open)
-    slice.want(nanos)
-    slice.look(now.monotonicMs)
+    slice.want(nanos, now.monotonicMs)
   }
 
   #give(thread: number, numbers: ReadonlySet<number>, { monotonicMs }: Now): void {
