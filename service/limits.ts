@@ -116,6 +116,8 @@ export const LIMITS = {
 
   /** How often a bid thread tells what it held of its budgets, in ms: a share covers a few such times. */
   sharesReportMs: 100,
+  /** Line items that have a lease before a request asks for it: a tenth of a second of the ledger's time. */
+  leasesAtStartMax: 500,
   /** Operations on the ledger that a task can repeat for a ledger that went back in time: some 300 bytes each. */
   operationsKeptMax: 20_000,
   /** Characters of a notice's token: five ids of at most 64 and a lease's name, numbers, signature. */

@@ -3,13 +3,17 @@
  * so that the same command also runs against a real cache.
  */
 import { spawn } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 /** A tenant per folder. */
 const SAMPLES = fileURLToPath(new URL('../../test/tenants/', import.meta.url))
 const EXIT_CONFIG = 78
+const DEFAULT_PORT = '8080'
 
 const given = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ''))
 const tenantId = given.TENANT_ID ?? 'acme-outdoor'
@@ -31,7 +35,15 @@ const DEFAULTS = {
   DRAIN_S: '2',
 }
 
-const env = { ...DEFAULTS, ...given }
+/** Of a sample tenant: bills come to this process, and budgets last as long as it does. */
+const spendFolder = given.STATE_URL === undefined ? mkdtempSync(join(tmpdir(), 'bidcell-spend-')) : undefined
+const MONEY = {
+  PUBLIC_URL: `http://127.0.0.1:${given.PORT ?? DEFAULT_PORT}`,
+  NOTICE_KEYS: `start:${randomBytes(32).toString('hex')}`,
+  SPEND_URL: `file:${spendFolder}`,
+}
+
+const env = { ...DEFAULTS, ...(spendFolder === undefined ? {} : MONEY), ...given }
 const service = spawn(process.execPath, [fileURLToPath(new URL('../main.ts', import.meta.url))], {
   env,
   stdio: ['ignore', 'pipe', 'inherit'],
@@ -78,5 +90,6 @@ process.on('SIGINT', () => {
   if (!process.stdin.isTTY) service.kill('SIGINT')
 })
 service.on('exit', code => {
+  if (spendFolder !== undefined) rmSync(spendFolder, { recursive: true, force: true })
   process.exitCode = code ?? 1
 })

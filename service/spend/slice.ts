@@ -76,6 +76,8 @@ export class Slice {
   /** In the narrowest account, as the ledger last said; unknown at first. */
   #leftNanos = Number.POSITIVE_INFINITY
   #heldSinceLook = 0
+  /** When a thread last held or wanted something. */
+  #usedMs = Number.NEGATIVE_INFINITY
   #lookedMs = Number.NaN
   /** Nanos per millisecond that bids hold. */
   #demand = 0
@@ -102,6 +104,11 @@ export class Slice {
   /** Leases that are not returned. */
   get leases(): readonly Lease[] {
     return this.#leases
+  }
+
+  /** The ledger has granted or refused what was asked for. */
+  get hasAnswer(): boolean {
+    return !this.#isAsking
   }
 
   /** Has no lease and asks for none. */
@@ -161,6 +168,7 @@ export class Slice {
 
   /** A thread could not hold so much for one bid: quantities make a bid cost several prices. */
   want(nanos: number, nowMs: number): void {
+    this.#usedMs = nowMs
     const narrowest = Math.min(...this.#terms.accounts.map(({ limitNanos }) => limitNanos))
     this.#leastNanos = Math.max(this.#leastNanos, Math.min(nanos, narrowest))
     // Demand is known only from what could be held: as long as that is too little, twice as much is given each time.
@@ -189,7 +197,8 @@ export class Slice {
         if (closed.heldNanos > 0) this.#learn(closed.bookedNanos / closed.heldNanos)
       })
     }
-    this.#ask(nowMs)
+    // What nobody bids with is not leased again.
+    if (nowMs - this.#usedMs < this.#options.rules.leaseMsMax) this.#ask(nowMs)
   }
 
   /** No more leases; what is not held goes back at the next looks. */
@@ -205,6 +214,7 @@ export class Slice {
   }
 
   #measure(nowMs: number): void {
+    if (this.#heldSinceLook > 0) this.#usedMs = nowMs
     const elapsedMs = nowMs - this.#lookedMs
     this.#lookedMs = nowMs
     if (elapsedMs > 0) this.#demand += (this.#heldSinceLook / elapsedMs - this.#demand) * SMOOTHING

@@ -115,7 +115,7 @@ describe('the budgets of a task', () => {
     world.serve([lineItem('b', { total: 5 })])
     world.run(60_000)
     expect(world.state.accounts.get('l/a')?.leasedNanos).toBe(0)
-    world.run(60_000)
+    world.run(150_000)
     expect(world.budgets.openCount).toBe(0)
     expect(world.budgets.leases()).toEqual([])
   })

@@ -3,6 +3,8 @@
  * which plans let line items take part. A slice is opened when a bid thread first wants it, so that cost follows what
  * bids, not what documents hold. Synchronous; whoever drives it calls `turn` some times a second.
  */
+
+import { LIMITS } from '../limits.ts'
 import type { Day } from '../state/calendar.ts'
 import type { Catalog } from '../state/catalog.ts'
 import {
@@ -141,6 +143,16 @@ export class TaskBudgets {
     for (const [id, number] of this.#numbers)
       if (!this.#open.has(number) && !layers.some(({ ordinals }) => ordinals.has(number))) this.#numbers.delete(id)
     this.#lookedMs = Number.NEGATIVE_INFINITY
+    if (this.#open.size === 0) this.#begin(now)
+  }
+
+  /** The best line items have their first lease before a request asks for it. */
+  #begin(now: Now): void {
+    for (const layer of this.#layers)
+      for (const [number, ordinal] of layer.ordinals) {
+        if (this.#open.size >= LIMITS.leasesAtStartMax) return
+        this.#want(number, layer.catalog.columns.lineItemPriceNanos[ordinal] as number, now)
+      }
   }
 
   /**
@@ -179,7 +191,10 @@ export class TaskBudgets {
       this.#look(now)
     }
     for (const thread of this.#options.threads) this.#give(thread, this.#waiting, now)
-    this.#waiting.clear()
+    for (const number of this.#waiting) {
+      const slice = this.#open.get(number)?.slice
+      if (slice === undefined || slice.hasAnswer) this.#waiting.delete(number)
+    }
   }
 
   /** No more leases. */

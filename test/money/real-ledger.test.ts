@@ -100,6 +100,7 @@ class Market {
     const random = this.#random
     const { slice } = random.pick(this.tasks)
     const nowMs = monotonicMs()
+    slice.want(PRICE_NANOS, nowMs)
     const { lease } = slice.share(THREAD, nowMs) ?? {
       lease: slice.leases.find(each => each.endMs > nowMs && each.sharedWith(THREAD) >= PRICE_NANOS),
     }
