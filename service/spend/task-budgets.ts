@@ -318,13 +318,12 @@ export class TaskBudgets {
 
   #look(now: Now): void {
     const { monotonicMs, nowMs } = now
-    const { leaseMsMax } = this.#options.rules
     const dayBefore = this.#day
     if (this.#layers.length > 0 && this.#dayAt(nowMs) !== dayBefore) this.#newDay(now)
     for (const open of this.#open.values()) {
       open.slice.look(monotonicMs)
       this.#pace(open, nowMs)
-      if (open.slice.isIdle && monotonicMs - open.wantedMs > leaseMsMax) this.#open.delete(open.number)
+      if (this.#isDone(open, monotonicMs)) this.#open.delete(open.number)
     }
     for (const [number, { lease }] of this.#leases) {
       if (!lease.isReturned || lease.sharedNanos > 0) continue
@@ -332,6 +331,12 @@ export class TaskBudgets {
       this.#numberOf.delete(lease)
     }
     this.#recall(monotonicMs)
+  }
+
+  /** A plan goes on for as long as its line item is served: who is paced out altogether wants nothing. */
+  #isDone({ number, slice, lineItem, wantedMs }: OpenSlice, monotonicMs: number): boolean {
+    if (!slice.isIdle || monotonicMs - wantedMs <= this.#options.rules.leaseMsMax) return false
+    return lineItem.paced.length === 0 || this.#placeOf(number) === undefined
   }
 
   /** Threads give back what is left of leases that ended before they knew. */

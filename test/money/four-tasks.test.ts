@@ -167,7 +167,7 @@ async function lineItemAccounts(redis: Redis) {
   )
 }
 
-test('four tasks that are killed, and a cache that pauses: each bill counts once, and no budget is exceeded', async () => {
+test('four tasks, kills and a cache that pauses: each bill counts once, and no budget is exceeded', async () => {
   const seed = Number(process.env.SEED ?? 21)
   console.log(`seed ${seed}`)
   const random = new Random(seed)
