@@ -21,6 +21,7 @@ interface BidSetting {
   readonly seat: string | undefined
   readonly currency: string
   readonly rates: AcceptanceOptions['rates']
+  readonly markup?: AcceptanceOptions['markup']
 }
 
 /** The objects of an impression by mtype. */
@@ -41,7 +42,7 @@ export function judgeBid(request: Json, bid: Json, setting: BidSetting): readonl
     })
     return broken
   }
-  const own = verdict(report => judgeBidItself(request, bid, report))
+  const own = verdict(report => judgeBidItself(request, bid, setting, report))
   const impressions = objectsFrom(request.imp).filter(imp => textFrom(imp.id) !== undefined && imp.id === bid.impid)
   const perImpression = impressions.map(imp => verdict(report => judgeForImpression(imp, bid, setting, report)))
   perImpression.sort((a, b) => a.length - b.length)
@@ -49,14 +50,15 @@ export function judgeBid(request: Json, bid: Json, setting: BidSetting): readonl
   return [...own, ...best]
 }
 
-function judgeBidItself(request: Json, bid: Json, report: Report): void {
+function judgeBidItself(request: Json, bid: Json, setting: BidSetting, report: Report): void {
   if (textFrom(bid.id) === undefined) report('bid-id', bid.id)
   const crid = textFrom(bid.crid)
   if (crid === undefined || Buffer.byteLength(crid) > CRID_BYTES_MAX) report('crid', bid.crid)
   const price = numberFrom(bid.price)
   const inDeal = textFrom(bid.dealid) !== undefined
   if (price === undefined || price < 0 || (price === 0 && !inDeal)) report('price', bid.price)
-  if (textFrom(bid.adm) === undefined) report('markup', bid.adm)
+  const source = setting.markup === 'win-notice' ? bid.nurl : bid.adm
+  if (textFrom(source) === undefined) report('markup', source)
   // What is heard has no size; that of a native ad is up to the page.
   const sides = bid.mtype === 3 || bid.mtype === 4 ? [] : (['w', 'h'] as const)
   for (const side of sides) {
@@ -137,9 +139,12 @@ function judgeForImpression(imp: Json, bid: Json, setting: BidSetting, report: R
   for (const attribute of numbersFrom(bid.attr)) if (blocked.includes(attribute)) report('blocked-attribute', attribute)
   const apis = numbersFrom(offered.api)
   for (const api of numbersFrom(bid.apis)) if (!apis.includes(api)) report('api', api)
-  if (format === 'banner') judgeBanner(offered, bid, markup, report)
+  if (format === 'banner' && !sizeIsOffered(offered, bid)) report('size-offered', { w: bid.w, h: bid.h })
+  // What is not there is judged when it comes.
+  const isHere = setting.markup !== 'win-notice'
+  if (format === 'banner' && isHere) judgeBannerMarkup(offered, markup, report)
   if (format === 'native') judgeNative(offered, markup, report)
-  const isPlayed = format === 'video' || format === 'audio'
+  const isPlayed = isHere && (format === 'video' || format === 'audio')
   const durationS = isPlayed ? judgeVideo(offered, bid, markup, report) : numberFrom(bid.dur)
   judgeFloor(imp, bid, { ...setting, durationS }, report)
 }
@@ -175,8 +180,7 @@ function insecurePart(markup: string): string | undefined {
   return /http(:|%3a|&#(58|x3a);)[^\s"'<>]{0,60}/i.exec(loading)?.[0]
 }
 
-function judgeBanner(banner: Json, bid: Json, markup: string, report: Report): void {
-  if (!sizeIsOffered(banner, bid)) report('size-offered', { w: bid.w, h: bid.h })
+function judgeBannerMarkup(banner: Json, markup: string, report: Report): void {
   const type = bannerTypeOf(markup)
   if (numbersFrom(banner.btype).includes(type)) report('blocked-banner-type', type)
   const mimes = textsFrom(banner.mimes).map(bareMime)

@@ -26,7 +26,7 @@ export const ACCEPTANCE_RULES = {
   'format-offered': 'The impression offers the format that mtype names.',
   size: 'w and h are whole numbers above 0.',
   'size-offered': 'A banner has one of the sizes that the impression offers.',
-  markup: 'adm is set.',
+  markup: 'adm is set, or nurl where that was agreed to be answered with the markup.',
   'secure-markup': 'When secure is 1, the markup loads nothing over http.',
   'blocked-advertiser': 'No adomain is, or is below, a domain of badv.',
   'blocked-category': 'No cat is, or is below, a category of bcat; with acat, each is there.',
@@ -73,6 +73,8 @@ export interface AcceptanceOptions {
   readonly rates?: Readonly<Record<string, number>>
   /** The currency that was agreed with the exchange, for requests that name none; USD when it is not told. */
   readonly currency?: string
+  /** The markup was agreed to come as the answer to the win notice, and not in the bid. */
+  readonly markup?: 'win-notice' | 'bid' | undefined
   /** The request is malformed, or may be: 400 is a right answer to it. */
   readonly mayRefuse?: boolean
 }

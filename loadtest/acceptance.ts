@@ -98,7 +98,7 @@ function judgeResponse(request: Json, response: Json, options: AcceptanceOptions
     for (const bid of objectsFrom(seatbid.bid)) {
       if (bidIds.has(bid.id)) report('unique-bid-ids', bid.id)
       bidIds.add(bid.id)
-      broken.push(...judgeBid(request, bid, { seat, currency, rates: options.rates }))
+      broken.push(...judgeBid(request, bid, { seat, currency, rates: options.rates, markup: options.markup }))
     }
   }
 }

@@ -13,6 +13,7 @@ import { NoticeSender } from './http/notice-sender.ts'
 import { createPublicServer } from './http/public-server.ts'
 import { ServedCatalog } from './http/served-catalog.ts'
 import { Serving } from './http/serving.ts'
+import { wonMarkup } from './http/won-markup.ts'
 import { LIMITS } from './limits.ts'
 import { NoticeUrls } from './openrtb/notice-urls.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
@@ -63,6 +64,10 @@ const noticeRoute =
     prices: priceReadersOf(priceKeys),
     recorder,
     send: notice => noticeSender.send(notice),
+    markupOf: (token, tokenText, rendition) => {
+      const asked = { token, tokenText, rendition, nowMs: systemClock.nowMs(), cacheBuster: random.next() }
+      return serving && wonMarkup(asked, serving)
+    },
     nowMs: systemClock.nowMs,
     isDraining: () => draining,
   })

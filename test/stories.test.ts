@@ -78,8 +78,8 @@ function refusalOf(
   const headers = played.headers as Readonly<Record<string, string | undefined>>
   const answer = { status: played.status, headers, bodyText: played.bodyText }
   const request = parsed(bodyText)
-  const currency = documents.exchanges.find(({ id }) => id === exchange)?.currency ?? 'USD'
-  const agreed = { rates: documents.rates.rates, currency }
+  const { currency = 'USD', markup } = documents.exchanges.find(({ id }) => id === exchange) ?? {}
+  const agreed = { rates: documents.rates.rates, currency, markup }
   const faults = played.status === 200 ? schemaFaults(request, played.bodyText, agreed) : []
   return {
     rules: brokenRules(request, answer, agreed).map(({ rule }) => rule),

@@ -43,7 +43,8 @@ export const NO_BID_REASONS = {
   },
   'creative-not-approved': {
     alarm: false,
-    meaning: 'The exchange has refused each creative that remains, must approve it first, or misses a field of it.',
+    meaning:
+      'The exchange has refused all creatives that remain, must approve them first, misses a field or takes no native.',
   },
   'already-on-page': {
     alarm: false,

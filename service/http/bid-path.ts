@@ -12,7 +12,7 @@ import { LIMITS } from '../limits.ts'
 import { brokenRule, type OutgoingBid } from '../openrtb/acceptance.ts'
 import { spelledFor } from '../openrtb/auction-macros.ts'
 import { shapeMembers } from '../openrtb/banner-shape.ts'
-import { creativeIdOf } from '../openrtb/creative-fragment.ts'
+import { creativeIdOf, withoutMarkup } from '../openrtb/creative-fragment.ts'
 import { expiryS } from '../openrtb/expiry.ts'
 import { objectOf } from '../openrtb/json.ts'
 import { type Fragment, filledFragment } from '../openrtb/macro-values.ts'
@@ -214,7 +214,7 @@ export class BidPath {
     const markup = served.fragmentOf(bid.creative, lot.native)
     const token = this.#tokenOf(bid, { ...cost, id, campaignId, lot, fragment: markup.text }, asked)
     const made = { id, campaignId, token }
-    const fragment = markup.holes.length === 0 ? markup.text : this.#filled(markup, bid, made, asked)
+    const fragment = this.#fragmentFor(markup, bid, made, asked)
     return writeBid({
       id,
       impId: bid.impId,
@@ -224,7 +224,7 @@ export class BidPath {
       expiryS: cost.expiresS,
       shape: lot.banner?.asksForShape ? shapeOf(bid) : '',
       fragment: spelledFor(exchange, fragment),
-      notices: token === '' ? '' : spelledFor(exchange, this.#deps.notices?.membersOf(token, exchange) ?? ''),
+      notices: token === '' ? '' : spelledFor(exchange, this.#membersOf(token, bid, exchange)),
     })
   }
 
@@ -247,6 +247,16 @@ export class BidPath {
       nanosPerCpm: NANOS_PER_CPM * (made.lot.multiplier || 1) * (serving.header.rates.get(bid.currency) ?? Number.NaN),
       expiresS: Math.floor(nowMs / 1_000) + LIMITS.noticeLifeS,
     })
+  }
+
+  #membersOf(token: string, { catalog: { columns }, creative }: OutgoingBid, exchange: Exchange): string {
+    return this.#deps.notices?.membersOf(token, exchange, columns.creativeRendition[creative] ?? 0) ?? ''
+  }
+
+  /** What the creative says in the bid: with its markup, unless the win notice is answered with that. */
+  #fragmentFor(fragment: Fragment, bid: OutgoingBid, made: MadeBid, asked: Asked): string {
+    if (asked.exchange.markup === 'win-notice' && made.token !== '') return withoutMarkup(fragment.text)
+    return fragment.holes.length === 0 ? fragment.text : this.#filled(fragment, bid, made, asked)
   }
 
   /** Markup with macros of ours: few creatives have any, so nothing is made ready for them beforehand. */

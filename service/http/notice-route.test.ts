@@ -46,6 +46,8 @@ const route = new NoticeRoute({
     told.push(notice)
     return isKept
   },
+  markupOf: ({ creativeId }, tokenText, rendition) =>
+    rendition === 1 ? { contentType: 'text/html', body: `<b>${creativeId} ${tokenText}</b> ü` } : undefined,
   nowMs: () => nowS * 1_000,
   isDraining: () => false,
 })
@@ -91,6 +93,19 @@ describe('a notice', () => {
     isKept = false
     const { status, headers } = await get(`/acme/notice/billing/${token()}?price=1`)
     expect([status, headers['retry-after']]).toEqual([503, '10'])
+  })
+
+  test('of a win is answered with markup where its address asks for it and there is some', async () => {
+    const won = await get(`/acme/notice/win/${token()}?price=1&m=1`)
+    expect([won.status, won.headers['content-type']]).toEqual([200, 'text/html'])
+    expect(won.body.toString()).toBe(`<b>cr-1 ${token()}</b> ü`)
+    const others = ['win/T?price=1', 'win/T?m=0', 'win/T?m=x', 'win/T?m=11', 'billing/T?m=1']
+    for (const each of others) {
+      const { status, body } = await get(`/acme/notice/${each.replace('T', token())}`)
+      expect([status, body.length], each).toEqual([204, 0])
+    }
+    isKept = false
+    expect((await get(`/acme/notice/win/${token()}?m=1`)).status).toBe(503)
   })
 
   test('bills only where the bid says so', async () => {

@@ -14,9 +14,10 @@ import {
 } from '../openrtb/notice.ts'
 import type { EncryptedPrice } from '../openrtb/notice-price.ts'
 import { type NoticeToken, readToken, type TokenReader, type TokenRefusal } from '../openrtb/notice-token.ts'
-import { isLanding } from '../openrtb/notice-urls.ts'
+import { isLanding, MARKUP_PARAMETER } from '../openrtb/notice-urls.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { noticeCounter, priceCounter, refusalCounter, responseCounter } from '../telemetry/signals.ts'
+import type { Markup } from './won-markup.ts'
 
 /** What the route needs of its bid thread. */
 export interface NoticeRouteDeps {
@@ -26,6 +27,8 @@ export interface NoticeRouteDeps {
   readonly recorder: Recorder
   /** @returns whether the notice is safe */
   readonly send: (notice: Notice) => Promise<boolean>
+  /** Markup of what was won; undefined where it is served no more. */
+  readonly markupOf: (token: NoticeToken, tokenText: string, rendition: number) => Markup | undefined
   readonly nowMs: () => number
   /** From SIGTERM on: every answer asks for the connection to be closed. */
   readonly isDraining: () => boolean
@@ -41,6 +44,8 @@ const REFUSALS: Readonly<Record<TokenRefusal, number>> = {
 /** One transparent pixel, the smallest GIF that all devices take. */
 const PIXEL = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64')
 const NO_STORE = ['Cache-Control', 'no-store'] as const
+/** Of a creative; few have more than one. */
+const RENDITION = /^\d$/
 const NO_BODY = ['Content-Length', '0'] as const
 const PIXEL_HEAD = ['Content-Type', 'image/gif', 'Content-Length', String(PIXEL.length), ...NO_STORE] as const
 const TURNED_AWAY_HEAD = ['Retry-After', String(LIMITS.noticeRetryS), ...NO_BODY] as const
@@ -107,8 +112,20 @@ export class NoticeRoute {
 
   async #notice(call: Call, token: NoticeToken, res: ServerResponse): Promise<void> {
     const isKept = await this.#told(call, token)
-    if (isKept) this.#send(res, 204, [])
-    else this.#send(res, 503, TURNED_AWAY_HEAD)
+    if (!isKept) this.#send(res, 503, TURNED_AWAY_HEAD)
+    else if (call.kind !== 'win' || !this.#sendMarkup(call, token, res)) this.#send(res, 204, [])
+  }
+
+  /** @returns false when none is asked for, or none is there any more */
+  #sendMarkup({ tokenText, parameters }: Call, token: NoticeToken, res: ServerResponse): boolean {
+    const asked = parameters.get(MARKUP_PARAMETER)
+    if (asked === null || !RENDITION.test(asked)) return false
+    const markup = this.#deps.markupOf(token, tokenText, Number(asked))
+    if (markup === undefined) return false
+    const body = Buffer.from(markup.body)
+    const head = ['Content-Type', markup.contentType, 'Content-Length', String(body.length), ...NO_STORE]
+    this.#send(res, 200, head, body)
+    return true
   }
 
   /** Who shows an ad does not wait, but where money depends on it. */

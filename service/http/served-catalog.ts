@@ -10,6 +10,7 @@ import { nativeFragment } from '../openrtb/native-markup.ts'
 import { withTrackers } from '../openrtb/notice-markup.ts'
 import type { NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
+import { IdIndex } from '../state/id-index.ts'
 import { type Budgets, withoutLeases } from './budgets.ts'
 
 /** What a hole and what is said cost beside the text, as characters. */
@@ -48,6 +49,8 @@ export class ServedCatalog {
   /** Bytes of all line items' ids, to cut texts from. */
   readonly #lineItemIds: Buffer
 
+  /** Made when a win notice first asks for markup. */
+  #creativeIds: IdIndex | undefined
   readonly #notices: NoticeUrls | undefined
 
   constructor(catalog: Catalog, { below, budgets, notices }: ServedWith = {}) {
@@ -64,6 +67,16 @@ export class ServedCatalog {
     const kept = this.#keptOf(creative).fragment
     if (native === undefined || this.catalog.columns.creativeFormat[creative] !== FORMAT.native) return kept
     return fragmentWithHoles(nativeFragment(kept.text, this.catalog.columns, creative, native))
+  }
+
+  /** JSON members of a creative that is not native, by its id; undefined where there is none. */
+  renditionOf(creativeId: string, rendition: number): Fragment | undefined {
+    const { creativeIdStart, creativeIds, creativeRendition } = this.catalog.columns
+    this.#creativeIds ??= new IdIndex(creativeIdStart, creativeIds)
+    const first = this.#creativeIds.find(creativeId)
+    return first < 0 || creativeRendition[first + rendition] !== rendition
+      ? undefined
+      : this.#keptOf(first + rendition).fragment
   }
 
   /** What the bids of a creative say of it. */

@@ -1,5 +1,6 @@
 /** What one bid thread serves: made when a catalog or an overlay is announced, dropped at the next. */
 import { LayeredEngine } from '../decision/layered-engine.ts'
+import type { Fragment } from '../openrtb/macro-values.ts'
 import { dayNumber, hourOfWeek } from '../state/calendar.ts'
 import type { Catalog, CatalogHeader } from '../state/catalog.ts'
 import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
@@ -46,6 +47,11 @@ export class Serving {
   /** The one whose ordinals a bid has. */
   served(catalog: Catalog): ServedCatalog {
     return this.overlay?.catalog === catalog ? this.overlay : this.base
+  }
+
+  /** JSON members of a creative's bids as it is now; undefined where it is served no more. See ServedCatalog. */
+  renditionOf(creativeId: string, rendition: number): Fragment | undefined {
+    return this.overlay?.renditionOf(creativeId, rendition) ?? this.base.renditionOf(creativeId, rendition)
   }
 
   /** The exchange of a path name, paused ones included. */

@@ -63,10 +63,15 @@ export function creativeIdOf(fragment: string): string {
   return fragment.slice(ID_FROM, fragment.indexOf('"', ID_FROM))
 }
 
-/** What a fragment says of its creative, before its markup. Cost: parses some 300 characters. */
-export function saidBy(fragment: string): Said {
+/** A fragment's members before its markup. */
+export function withoutMarkup(fragment: string): string {
   const markup = fragment.indexOf(',"adm":')
-  return JSON.parse(`{${fragment.slice(0, markup < 0 ? fragment.indexOf(BETWEEN) : markup)}}`)
+  return fragment.slice(0, markup < 0 ? fragment.indexOf(BETWEEN) : markup)
+}
+
+/** What a fragment says of its creative. Cost: parses some 300 characters. */
+export function saidBy(fragment: string): Said {
+  return JSON.parse(`{${withoutMarkup(fragment)}}`)
 }
 
 /** HTML of a banner: its own, or an image that links to the landing page. */

@@ -19,6 +19,9 @@ export interface NoticeUrlTerms {
 // biome-ignore lint/suspicious/noTemplateCurlyInString: the exchange replaces them, not we
 const MACROS = { price: '${AUCTION_PRICE}', loss: '${AUCTION_LOSS}', minToWin: '${AUCTION_MIN_TO_WIN}' } as const
 
+/** Of a win notice that is answered with markup: which rendition of the creative. */
+export const MARKUP_PARAMETER = 'm'
+
 /** See macro-values.ts: filled with the bid's token. */
 const TOKEN_HOLE = `${HOLE_OPENS}NOTICE_TOKEN${HOLE_CLOSES}`
 
@@ -50,12 +53,16 @@ export class NoticeUrls {
     return `${this.eventOf('click')}?to=${encodeURIComponent(landingUrl)}&s=${signature}`
   }
 
-  /** JSON members of a bid, a comma before each: what the exchange is to call, by its settings. */
-  membersOf(token: string, { billing, notices }: Exchange): string {
+  /**
+   * JSON members of a bid, a comma before each: what the exchange is to call, by its settings.
+   * @param rendition of the creative, for a win notice that is answered with its markup
+   */
+  membersOf(token: string, { billing, markup, notices }: Exchange, rendition: number): string {
     const base = `${this.#base}/notice`
+    const fetches = markup === 'win-notice' ? `&${MARKUP_PARAMETER}=${rendition}` : ''
     const win =
-      billing === 'win' || notices?.includes('win') === true
-        ? `,"nurl":"${base}/win/${token}?price=${MACROS.price}"`
+      billing === 'win' || fetches !== '' || notices?.includes('win') === true
+        ? `,"nurl":"${base}/win/${token}?price=${MACROS.price}${fetches}"`
         : ''
     const burl =
       billing === undefined || billing === 'burl' ? `,"burl":"${base}/billing/${token}?price=${MACROS.price}"` : ''

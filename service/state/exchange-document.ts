@@ -66,6 +66,12 @@ export const EXCHANGE = record(
         { about: 'macros that it spells in another way', max: LIMITS.auctionMacrosMax },
       ),
     ),
+    markup: optional(
+      oneOf(
+        ['bid', 'win-notice'],
+        'where markup comes: in the bid (also without it), or as the answer to the win notice; native ads need the bid',
+      ),
+    ),
     expiryS: optional(
       number({
         about: 'seconds from a bid until its impression, at most, instead of the usual ones',
@@ -97,14 +103,16 @@ export function seatsOf({ seat: usual, otherSeats = [] }: Exchange): readonly st
   return usual === undefined ? otherSeats : [usual, ...otherSeats]
 }
 
-/** Whether an exchange takes a creative: it did not refuse it, approved it where it must, and misses no field. Pure. */
+/** Whether an exchange takes a creative: approved where it must be, with the fields and the way of its markup. Pure. */
 export function takesCreative(exchange: Exchange, creative: Creative): boolean {
   const says = creative.approvals?.[exchange.id]
   if (says === 'refused' || (exchange.creativeApproval === 'needed' && says !== 'approved')) return false
+  if (exchange.markup === 'win-notice' && creative.format === 'native') return false
   return (exchange.requiredFields ?? []).every(field => REQUIRED_FIELDS[field](creative) !== undefined)
 }
 
 /** What an exchange asks of creatives, as a text to compare; of a record that may hold anything. */
 export function asksOfCreatives(exchange: Partial<Exchange> | null | undefined): string {
-  return JSON.stringify([exchange?.creativeApproval === 'needed', exchange?.requiredFields])
+  const { creativeApproval, requiredFields, markup } = exchange ?? {}
+  return JSON.stringify([creativeApproval === 'needed', requiredFields, markup === 'win-notice'])
 }
