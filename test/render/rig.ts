@@ -1,10 +1,11 @@
 /** Everything that an ad needs to be shown: the service, an exchange, the web, and a browser. */
 import { mkdirSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Browser, Page } from 'playwright-core'
+import type { Browser, Locator, Page } from 'playwright-core'
+import type { TenantDocuments } from '../../service/state/documents.ts'
 import { sampleTenant } from '../sample-catalog.ts'
 import { runService, type ServiceRun } from '../wire/service-run.ts'
 import { agencyFile } from './agency.ts'
@@ -12,7 +13,7 @@ import { openChromium } from './chromium.ts'
 import { BALANCER_HOST, type LoopbackWeb, openLoopbackWeb, PAGE_HOST, type WebFile } from './loopback-web.ts'
 import { AGENCY_MEDIA, type MediaOrder, mediaOf, silentMp3 } from './media.ts'
 import type { Stage } from './page/stage.ts'
-import type { Studio } from './page/studio.ts'
+import type { Box, Colours, Studio } from './page/studio.ts'
 
 /** The tenants that come with the repository. */
 export const TENANTS = ['acme-outdoor', 'bluebird-games', 'cinema-now'] as const
@@ -50,11 +51,12 @@ export interface Rig {
   told(count: number): Promise<readonly string[]>
   /** Calls an address of a bid as its exchange does, from its servers. @returns the status */
   notify(tenant: Tenant, url: string | undefined): Promise<number>
-  /** Distinct colours and the share of the most frequent one in a PNG. */
-  colours(png: Buffer): ReturnType<Studio['colours']>
+  /** What is to be seen in the elements of a page, which is saved whole as a screenshot. */
+  seen(page: Page, name: string, elements: Locator): Promise<readonly Colours[]>
   close(): Promise<void>
 }
 
+const SAMPLES = fileURLToPath(new URL('../tenants/', import.meta.url))
 const SCREENSHOTS = new URL('../../reports/render/', import.meta.url)
 
 /** Where a screenshot goes; git ignores the folder. */
@@ -63,8 +65,11 @@ export function screenshot(name: string): string {
   return fileURLToPath(new URL(`${name}.png`, SCREENSHOTS))
 }
 
-/** Starts a service process per sample tenant, a browser, and what the browser takes for the web. Costs 3 s. */
-export async function openRig(): Promise<Rig> {
+/**
+ * Starts a service process per sample tenant, a browser, and what the browser takes for the web. Costs 3 s.
+ * @param change makes other documents of a tenant's
+ */
+export async function openRig(change?: (documents: TenantDocuments) => TenantDocuments): Promise<Rig> {
   const orders = new Map([...AGENCY_MEDIA, ...TENANTS.flatMap(tenant => [...mediaOf(sampleTenant(tenant))])])
   const made = new Map<string, Promise<WebFile>>()
   const files = async (address: string): Promise<WebFile | undefined> => {
@@ -78,7 +83,11 @@ export async function openRig(): Promise<Rig> {
   const web = await openLoopbackWeb({ files, servicePort: tenant => services.get(tenant)?.port })
   const browser = await openChromium(web.port)
   const scratch = await mkdtemp(join(tmpdir(), 'bidcell-render-'))
-  for (const tenant of TENANTS) services.set(tenant, await openService(tenant, scratch))
+  for (const tenant of TENANTS) {
+    const directory = change === undefined ? SAMPLES + tenant : join(scratch, `${tenant}-changed`)
+    if (change !== undefined) await writeDocuments(directory, change(sampleTenant(tenant)))
+    services.set(tenant, await openService(tenant, directory, join(scratch, tenant)))
+  }
   const context = await browser.newContext({ ignoreHTTPSErrors: true })
   const studio = await context.newPage()
   await studio.goto(`https://${PAGE_HOST}/studio.html`)
@@ -95,11 +104,7 @@ export async function openRig(): Promise<Rig> {
       const { pathname, search } = new URL(url)
       return (await fetch(`http://127.0.0.1:${services.get(tenant)!.port}${pathname}${search}`)).status
     },
-    colours: async png =>
-      await studio.evaluate(
-        async text => await (globalThis as unknown as { studio: Studio }).studio.colours(text),
-        png.toString('base64'),
-      ),
+    seen: async (page, name, elements) => await seen(studio, page, { name, elements }),
     close: async () => {
       await browser.close()
       web.close()
@@ -110,11 +115,17 @@ export async function openRig(): Promise<Rig> {
   }
 }
 
-async function openService(tenant: Tenant, scratch: string): Promise<ServiceRun> {
+async function writeDocuments(directory: string, documents: TenantDocuments): Promise<void> {
+  await mkdir(directory)
+  for (const [kind, records] of Object.entries(documents))
+    await writeFile(join(directory, `${kind}.json`), JSON.stringify(records))
+}
+
+async function openService(tenant: Tenant, directory: string, spendDirectory: string): Promise<ServiceRun> {
   const service = await runService({
     TENANT_ID: tenant,
-    STATE_URL: `file:${fileURLToPath(new URL(`../tenants/${tenant}`, import.meta.url))}`,
-    SPEND_URL: `file:${join(scratch, tenant)}`,
+    STATE_URL: `file:${directory}`,
+    SPEND_URL: `file:${spendDirectory}`,
     PUBLIC_URL: `https://${BALANCER_HOST}`,
     NOTICE_KEYS: `k1:${'render-test-secret-of-32-letters-'}`,
     BID_THREADS: '1',
@@ -133,12 +144,30 @@ async function openPage(browser: Browser, size = { width: 1_100, height: 820 }):
   return page
 }
 
+async function seen(
+  studio: Page,
+  page: Page,
+  { name, elements }: { name: string; elements: Locator },
+): Promise<readonly Colours[]> {
+  await drawn(page)
+  const boxes: Box[] = []
+  for (const element of await elements.all()) boxes.push((await element.boundingBox())!)
+  const png = (await page.screenshot({ path: screenshot(name), fullPage: true })).toString('base64')
+  return await studio.evaluate(
+    async args => await (globalThis as unknown as { studio: Studio }).studio.colours(...args),
+    [png, boxes] as const,
+  )
+}
+
+/** A frame that is out of view is never painted, so only the page is asked for that. */
 async function drawn(page: Page): Promise<void> {
   for (const frame of page.frames())
     await frame.evaluate(async () => {
       await Promise.all([...document.images].map(image => image.decode().catch(() => {})))
-      for (let count = 0; count < 2; count++) await new Promise(requestAnimationFrame)
     })
+  await page.evaluate(async () => {
+    for (let count = 0; count < 2; count++) await new Promise(requestAnimationFrame)
+  })
 }
 
 /** The stage of a page, as functions of ours. */
@@ -151,6 +180,8 @@ export function stageOf(page: Page) {
         width,
         height,
       ] as const),
+    hang: async (...[html, width, height]: Parameters<Stage['hang']>) =>
+      await page.evaluate(args => (globalThis as unknown as Held).stage.hang(...args), [html, width, height] as const),
     native: async (...[adm, wanted]: Parameters<Stage['native']>) =>
       await page.evaluate(args => (globalThis as unknown as Held).stage.native(...args), [adm, wanted] as const),
     vast: async (...[xml, playing]: Parameters<Stage['vast']>) =>

@@ -57,10 +57,8 @@ describe('a video in VAST', () => {
     const bid = await rig.bid('cinema-now', { video: { ...PLACE, mimes: WEBM, protocols: [15] } })
     const page = await playing(bid, 1)
     await page.waitForTimeout(1_500)
-    await rig.drawn(page)
-    await page.screenshot({ path: screenshot('video-playing') })
-    const { distinct } = await rig.colours(await page.locator('#place .media').screenshot())
-    expect(distinct).toBeGreaterThan(60)
+    const [seen] = await rig.seen(page, 'video-playing', page.locator('#place .media'))
+    expect(seen?.distinct).toBeGreaterThan(60)
     const picture = page.locator('#beside img').first()
     expect(await picture.evaluate(each => each instanceof HTMLImageElement && each.naturalWidth)).toBe(300)
     expect(await page.locator('#beside').locator('iframe').first().boundingBox()).toMatchObject({

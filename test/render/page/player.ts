@@ -146,11 +146,18 @@ export function showCompanions(beside: HTMLElement, companions: readonly Compani
   )
 }
 
-/** Markup in a frame that may run scripts and open windows, and nothing else of its page. */
+/** Markup in a frame without margins that may run scripts and open windows, and nothing else of its page. */
 export function frameOf(html: string, width: number, height: number): HTMLIFrameElement {
   const frame = document.createElement('iframe')
   frame.setAttribute('sandbox', 'allow-scripts allow-popups allow-popups-to-escape-sandbox')
-  Object.assign(frame, { width: String(width), height: String(height), srcdoc: html, scrolling: 'no' })
+  Object.assign(frame, {
+    width: String(width),
+    height: String(height),
+    srcdoc: html,
+    scrolling: 'no',
+    marginWidth: '0',
+    marginHeight: '0',
+  })
   return frame
 }
 

@@ -5,6 +5,8 @@ import { AdError, adOf } from './vast.ts'
 
 /** What the tests call in this page. */
 export interface Stage {
+  /** One more banner beside those that are there. */
+  hang(html: string, width: number, height: number): void
   banner(html: string, width: number, height: number): void
   native(adm: string, wanted: readonly WantedAsset[]): void
   /** @returns 'playing', or what went wrong, after the ad's error trackers were called */
@@ -21,6 +23,11 @@ function placeOf(layout: string): HTMLElement {
 
 function banner(html: string, width: number, height: number): void {
   placeOf(width >= 468 ? 'top' : 'side').append(frameOf(html, width, height))
+}
+
+function hang(html: string, width: number, height: number): void {
+  const place = document.body.dataset.layout === 'gallery' ? one(document, '#place') : placeOf('gallery')
+  place.append(frameOf(html, width, height))
 }
 
 async function vast(xml: string, playing: Playing): Promise<string> {
@@ -42,6 +49,7 @@ async function vast(xml: string, playing: Playing): Promise<string> {
 }
 
 const stage: Stage = {
+  hang,
   banner,
   native: (adm, wanted) => showNative(placeOf('feed'), adm, wanted),
   vast,

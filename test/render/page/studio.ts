@@ -17,8 +17,22 @@ export interface Artwork {
 export interface Studio {
   picture(artwork: Artwork, mime: string, width: number, height: number): Promise<string>
   film(artwork: Artwork, mime: string, size: { width: number; height: number; durationS: number }): Promise<string>
-  /** Distinct colours, of 4,096, and the share of the most frequent one, in a PNG. */
-  colours(png: string): Promise<{ distinct: number; most: number }>
+  /** Distinct colours, of 4,096, and the share of the most frequent one, in each part of a PNG. */
+  colours(png: string, parts: readonly Box[]): Promise<readonly Colours[]>
+}
+
+/** A part of a picture, in its pixels. */
+export interface Box {
+  readonly x: number
+  readonly y: number
+  readonly width: number
+  readonly height: number
+}
+
+/** How much there is to be seen: nothing has one colour. */
+export interface Colours {
+  readonly distinct: number
+  readonly most: number
 }
 
 const FRAMES_PER_S = 5
@@ -39,18 +53,19 @@ function cover(context: CanvasRenderingContext2D, image: HTMLImageElement, zoom:
 }
 
 /** Brand, line and button in the lower left, over a shadow that keeps them readable. */
-function letter(context: CanvasRenderingContext2D, artwork: Artwork, shown: number): void {
-  const { width, height } = context.canvas
+function letter(context: CanvasRenderingContext2D, artwork: Artwork, shown: number, lift = 0): void {
+  const { width, height: whole } = context.canvas
+  const height = whole - lift
   const { brand, line = '', call } = artwork
   if (brand === undefined) return
-  const isStrip = width / height > 4
-  const unit = isStrip ? height / 5 : Math.min(height / 14, width / 15)
-  const pad = isStrip ? height / 5 : unit * 1.2
-  const shade = isStrip ? context.createLinearGradient(0, 0, width, 0) : context.createLinearGradient(0, height, 0, 0)
+  const isStrip = width / height > 2.8
+  const unit = isStrip ? Math.min(height / 5, width / 24) : Math.min(height / 14, width / 15)
+  const pad = unit * (isStrip ? 1 : 1.2)
+  const shade = isStrip ? context.createLinearGradient(0, 0, width, 0) : context.createLinearGradient(0, whole, 0, 0)
   shade.addColorStop(0, '#000b')
   shade.addColorStop(isStrip ? 0.75 : 0.55, '#0000')
   context.fillStyle = shade
-  context.fillRect(0, 0, width, height)
+  context.fillRect(0, 0, width, whole)
   const font = (weight: number, size: number) => `${weight} ${size}px "Liberation Sans", Arial, sans-serif`
   context.globalAlpha = Math.min(1, shown * 3)
   context.fillStyle = '#fff'
@@ -59,7 +74,7 @@ function letter(context: CanvasRenderingContext2D, artwork: Artwork, shown: numb
   context.fillText(brand.toUpperCase(), pad, lineAt - unit * 1.9)
   context.font = font(700, isStrip ? unit * 1.5 : unit * 1.25)
   context.fillText(line, pad, lineAt, width - pad * (isStrip ? 9 : 2))
-  if (call !== undefined) button(context, call, font(700, unit * 0.9), { unit, pad, isStrip })
+  if (call !== undefined) button(context, call, font(700, unit * 0.9), { unit, pad, isStrip, height })
   context.globalAlpha = 1
 }
 
@@ -67,9 +82,9 @@ function button(
   context: CanvasRenderingContext2D,
   call: string,
   font: string,
-  { unit, pad, isStrip }: { unit: number; pad: number; isStrip: boolean },
+  { unit, pad, isStrip, height }: { unit: number; pad: number; isStrip: boolean; height: number },
 ): void {
-  const { width, height } = context.canvas
+  const { width } = context.canvas
   context.font = font
   const across = context.measureText(call).width + unit * 1.8
   const down = unit * 2
@@ -125,7 +140,8 @@ async function film(
   const count = durationS * FRAMES_PER_S
   for (let index = 0; index < count; index++) {
     cover(context, image, 1 + (0.25 * index) / count)
-    letter(context, artwork, (index * 2) / count)
+    // Above a player's bar.
+    letter(context, artwork, (index * 2) / count, height / 9)
     const frame = new VideoFrame(context.canvas, { timestamp: (index * 1_000_000) / FRAMES_PER_S })
     encoder.encode(frame, { keyFrame: index % (FRAMES_PER_S * 2) === 0 })
     frame.close()
@@ -142,13 +158,16 @@ async function film(
   return base64(isMp4 ? mp4Of(made) : webmOf(made))
 }
 
-async function colours(png: string): Promise<{ distinct: number; most: number }> {
+async function colours(png: string, parts: readonly Box[]): Promise<readonly Colours[]> {
   const image = new Image()
   image.src = `data:image/png;base64,${png}`
   await image.decode()
   const context = canvasOf(image.width, image.height)
   context.drawImage(image, 0, 0)
-  const { data } = context.getImageData(0, 0, image.width, image.height)
+  return parts.map(({ x, y, width, height }) => coloursOf(context.getImageData(x, y, width, height).data))
+}
+
+function coloursOf(data: Uint8ClampedArray): Colours {
   const counts = new Map<number, number>()
   for (let at = 0; at < data.length; at += 4) {
     const colour = ((data[at] ?? 0) >> 4) * 256 + ((data[at + 1] ?? 0) >> 4) * 16 + ((data[at + 2] ?? 0) >> 4)
