@@ -130,8 +130,23 @@ describe('an ad that is played', () => {
   })
 })
 
+describe('an exchange that takes markup with the win', () => {
+  test('gets it there, and it is shown as usual', async () => {
+    const request = { site: undefined, app: { bundle: 'com.wordloom.daily' }, device: { ...PIXEL_PHONE } }
+    const bid = await rig.bid('bluebird-games', { banner: { w: 320, h: 480 }, instl: 1 }, request, 'arcade')
+    expect(bid.crid).toBe('bg-320x480')
+    expect(bid.nurl).toContain(`price=${bid.price}`)
+    const page = await rig.page(PHONE)
+    rig.web.forget()
+    await stageOf(page).banner(bid.adm, 320, 480)
+    await page.frameLocator('#place iframe').getByText('Skyforge Islands').waitFor()
+    expect(await rig.told(1)).toEqual(['impression 200'])
+    await page.close()
+  })
+})
+
 describe('notices of the exchange', () => {
-  test('are taken: a win where it sends them, and what is billed', async () => {
+  test('are taken, one more time, too, and only by the tenant whose bid it was', async () => {
     const banner = await rig.bid('acme-outdoor', { banner: { w: 300, h: 250 } })
     expect(await rig.notify('acme-outdoor', banner.burl)).toBe(204)
     expect(await rig.notify('acme-outdoor', banner.burl)).toBe(204)

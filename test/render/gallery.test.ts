@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BannerCreative, Creative } from '../../service/state/creative-document.ts'
 import type { TenantDocuments } from '../../service/state/documents.ts'
 import { sampleTenant } from '../sample-catalog.ts'
-import { type Bid, openRig, type Rig, screenshot, stageOf, TENANTS, type Tenant } from './rig.ts'
+import type { Bid } from './exchange.ts'
+import { openRig, type Rig, screenshot, stageOf, TENANTS, type Tenant } from './rig.ts'
 
 /** Every creative can be had by a deal of its own. */
 function byDeals(documents: TenantDocuments): TenantDocuments {

@@ -10,6 +10,7 @@ import { sampleTenant } from '../sample-catalog.ts'
 import { runService, type ServiceRun } from '../wire/service-run.ts'
 import { agencyFile } from './agency.ts'
 import { openChromium } from './chromium.ts'
+import { auction, type Bid } from './exchange.ts'
 import { BALANCER_HOST, type LoopbackWeb, openLoopbackWeb, PAGE_HOST, type WebFile } from './loopback-web.ts'
 import { AGENCY_MEDIA, type MediaOrder, mediaOf, silentMp3 } from './media.ts'
 import type { Stage } from './page/stage.ts'
@@ -20,29 +21,11 @@ export const TENANTS = ['acme-outdoor', 'bluebird-games', 'cinema-now'] as const
 /** The name of one. */
 export type Tenant = (typeof TENANTS)[number]
 
-/** A bid as the tests look at it. */
-export interface Bid {
-  readonly id: string
-  readonly impid: string
-  readonly price: number
-  readonly adm: string
-  readonly crid: string
-  readonly adomain: readonly string[]
-  readonly mtype: number
-  readonly w?: number
-  readonly h?: number
-  readonly protocol?: number
-  /** Where the exchange tells of a win, of a bill and of a loss. */
-  readonly nurl?: string
-  readonly burl?: string
-  readonly lurl?: string
-}
-
 /** See openRig. */
 export interface Rig {
   readonly web: LoopbackWeb
   /** The bid for a request with one impression, as the exchange passes its markup on. Fails when there is none. */
-  bid(tenant: Tenant, imp: object, request?: object): Promise<Bid>
+  bid(tenant: Tenant, imp: object, request?: object, exchange?: string): Promise<Bid>
   /** A fresh publisher's page. Errors on it fail the test that closes it. */
   page(size?: { width: number; height: number }): Promise<Page>
   /** Waits until all images are there and two frames were painted. */
@@ -93,7 +76,11 @@ export async function openRig(change?: (documents: TenantDocuments) => TenantDoc
   await studio.goto(`https://${PAGE_HOST}/studio.html`)
   return {
     web,
-    bid: async (tenant, imp, request = {}) => await askFor(services.get(tenant)!.port, tenant, { imp, request }),
+    bid: async (tenant, imp, request = {}, exchange = 'adx') =>
+      await auction(`http://127.0.0.1:${services.get(tenant)!.port}`, `/${tenant}/openrtb2/${exchange}`, {
+        imp,
+        request,
+      }),
     page: async size => await openPage(browser, size),
     drawn,
     told: async count => {
@@ -213,41 +200,4 @@ async function make(studio: Page, order: MediaOrder): Promise<WebFile> {
           order.size,
         ] as const)
   return { mime, body: Buffer.from(text, 'base64') }
-}
-
-async function askFor(port: number, tenant: Tenant, { imp, request }: { imp: object; request: object }): Promise<Bid> {
-  const body = JSON.stringify({ ...REQUEST, ...request, imp: [{ id: '1', secure: 1, ...imp }] })
-  const url = `http://127.0.0.1:${port}/${tenant}/openrtb2/adx`
-  const response = await fetch(url, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })
-  const text = await response.text()
-  if (response.status !== 200) throw new Error(`${tenant} answers ${response.status} ${text} to ${body}`)
-  const answer = JSON.parse(text) as { id: string; seatbid: { bid: Bid[]; seat: string }[]; cur: string }
-  const bid = answer.seatbid[0]!.bid[0]!
-  const fill = (text: string) => passedOn(text, { ...answer, bid, seat: answer.seatbid[0]!.seat })
-  const notices = Object.entries(bid).filter(([name]) => ['nurl', 'burl', 'lurl'].includes(name))
-  return { ...bid, ...Object.fromEntries(notices.map(([name, url]) => [name, fill(String(url))])), adm: fill(bid.adm) }
-}
-
-const REQUEST = {
-  id: '8f2c1d5e-auction',
-  at: 1,
-  tmax: 500,
-  site: { domain: 'ridgepost.example', page: 'https://www.ridgepost.example/' },
-  device: { ua: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36', devicetype: 2 },
-}
-
-/** The exchange fills its macros in markup and notices. OpenRTB 2.6, section 4.4. */
-function passedOn(
-  adm: string,
-  of: { readonly id: string; readonly bid: Bid; readonly seat: string; readonly cur: string },
-): string {
-  const values: Readonly<Record<string, string>> = {
-    AUCTION_ID: of.id,
-    AUCTION_BID_ID: of.bid.id,
-    AUCTION_IMP_ID: of.bid.impid,
-    AUCTION_SEAT_ID: of.seat,
-    AUCTION_PRICE: String(of.bid.price),
-    AUCTION_CURRENCY: of.cur,
-  }
-  return adm.replaceAll(/\$\{([A-Z_]+)(?::[A-Z0-9]+)?\}/g, (_, name: string) => values[name] ?? '')
 }

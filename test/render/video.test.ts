@@ -1,8 +1,9 @@
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { VAST_PROTOCOLS, VAST_WRAPPER_PROTOCOLS } from '../../service/state/creative-document.ts'
+import type { Bid } from './exchange.ts'
 import type { Hit } from './loopback-web.ts'
-import { type Bid, openRig, type Rig, screenshot, stageOf } from './rig.ts'
+import { openRig, type Rig, screenshot, stageOf } from './rig.ts'
 
 let rig: Rig
 beforeAll(async () => {
