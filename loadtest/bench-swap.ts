@@ -1,44 +1,28 @@
 /**
  * `npm run bench:swap`: what loading a new version costs the bids that go on meanwhile, and whether memory stays flat.
- * A real Redis, the real service with one bid thread, an open loop at a fixed modest rate; a window in which a version
- * is loaded and swapped alternates with a quiet one of the same length. Bid thread and generator have one core;
- * everything else has the other, as in a task whose BID_THREADS leave the control thread a core. On a core that both
- * share, a wake-up waits for the end of the other's slice (3 ms on Linux), whatever the two do.
+ * A window in which a version is loaded and swapped alternates with a quiet one of the same length; live-stage.ts says
+ * on what.
  */
-import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { bad, EXIT, newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
 import { VersionCompiler } from '../service/compiled-chunks.ts'
 import { stateKeys } from '../service/remote-cache/layout.ts'
 import { publishTenant } from '../service/remote-cache/publisher.ts'
-import { DOCUMENT_KIND_NAMES, type LineItem, type TenantDocuments } from '../service/state/documents.ts'
-import { startRedis } from '../test/redis-server.ts'
+import type { LineItem, TenantDocuments } from '../service/state/documents.ts'
 import { median } from './bench-engine.ts'
-import { benchDocuments, benchTraffic } from './bench-workload.ts'
-import { canPin } from './cpu.ts'
-import { GeneratorProcess } from './generator-process.ts'
+import { benchDocuments } from './bench-workload.ts'
+import type { GeneratorProcess } from './generator-process.ts'
 import { Histogram, summaryOf } from './histogram.ts'
+import { LOAD_TIMEOUT_MS, P99_RATIO_MAX, recordsOf, SEED, startLiveStage, TENANT } from './live-stage.ts'
 import { ms } from './report.ts'
-import { type ServiceProcess, startService } from './service-process.ts'
-import { ratesOf } from './tenant-records.ts'
+import type { ServiceProcess } from './service-process.ts'
 
-const TENANT = 'bench-tenant'
-const SEED = 20_261_121
-const REQUESTS = 2_000
-/** Of the bid thread and the generator; and of the control thread, what helps it, and Redis. */
-const BID_CORE = '0'
-const OTHER_CORE = '1'
 const WARM_UP_S = 5
-const LOAD_TIMEOUT_MS = 120_000
 /** Swaps before memory counts: both slabs and all heaps have had their first catalog. */
 const SETTLING_SWAPS = 2
 const RSS_GROWTH_MAX = 0.05
-const P99_RATIO_MAX = 1.2
 /** One line item in so many differs between the two versions. */
 const CHANGED_EVERY = 97
 
@@ -53,13 +37,6 @@ interface Options {
 interface Swap {
   readonly loadMs: number
   readonly rssMib: number
-}
-
-function* recordsOf(documents: TenantDocuments) {
-  for (const kind of DOCUMENT_KIND_NAMES) {
-    const values: readonly unknown[] = [documents[kind]].flat()
-    for (const [record, value] of values.entries()) yield { kind, value, where: { file: kind, record } }
-  }
 }
 
 /** Two versions that differ a little; announcing them in turn makes the service load one completely each time. */
@@ -96,40 +73,14 @@ function rssMibOf(pid: number): number {
   return Math.round(Number(kib ?? 0) / 1024)
 }
 
-/** The bid thread is the only worker of a service that does not load. Does nothing where threads cannot be pinned. */
-function pinThreads(pid: number): void {
-  if (!canPin(BID_CORE) || !canPin(OTHER_CORE)) return
-  for (const tid of readdirSync(`/proc/${pid}/task`)) {
-    const isWorker = readFileSync(`/proc/${pid}/task/${tid}/comm`, 'utf8').trim() === 'WorkerThread'
-    spawnSync('taskset', ['-pc', isWorker ? BID_CORE : OTHER_CORE, tid], { stdio: 'ignore' })
-  }
-}
-
 async function benchSwap(options: Options): Promise<void> {
-  // What it starts, Redis above all, stays on its core.
-  if (canPin(OTHER_CORE)) spawnSync('taskset', ['-apc', OTHER_CORE, String(process.pid)], { stdio: 'ignore' })
   const documents = benchDocuments(Number(options.lineItems), SEED)
-  const folder = await mkdtemp(join(tmpdir(), 'bidcell-swap-'))
-  const server = await startRedis()
-  const redis = new Redis(server.url)
-  const generator = new GeneratorProcess({ cpus: BID_CORE, precedence: 'urgent' })
+  const stage = await startLiveStage(documents, Number(options.rate))
+  const { redis } = stage
   try {
     const versions = await publishBoth(redis, documents)
-    const exchange = documents.exchanges[0]?.id ?? ''
-    const file = join(folder, 'requests.ndjson')
-    const drawn = benchTraffic(documents, REQUESTS, SEED).filter(request => request.exchange === exchange)
-    await writeFile(file, drawn.map(({ body }) => `${body.toString()}\n`).join(''))
-    await generator.load({ kind: 'recorded', file, exchange })
-    const service = await startService({
-      env: { TENANT_ID: TENANT, STATE_URL: server.url, BID_THREADS: '1', NODE_ENV: 'production' },
-      readyTimeoutMs: LOAD_TIMEOUT_MS,
-    })
-    pinThreads(service.pid)
-    const load = (durationS: number, seed: number) =>
-      generator.openLoop({
-        ...{ url: service.url, arrivals: 'poisson', ratePerS: Number(options.rate), durationS, seed },
-        ...{ connectionsMax: 64, timeoutMs: 5_000, check: { judgeEvery: 1_000, rates: ratesOf(documents) } },
-      })
+    const service = await stage.startService()
+    const load = (durationS: number, seed: number) => stage.load(service, durationS, seed)
     await load(WARM_UP_S, 0)
     // The first swap tells how long a window has to be.
     const first = await swapTo(redis, service, versions[0] as string)
@@ -138,10 +89,7 @@ async function benchSwap(options: Options): Promise<void> {
     await service.stop()
     report(found, options)
   } finally {
-    generator.stop()
-    redis.disconnect()
-    await server.stop()
-    await rm(folder, { recursive: true, force: true })
+    await stage.close()
   }
 }
 

@@ -109,8 +109,8 @@ export const LIMITS = {
   /** Deltas of one version, and their characters together: what comes after them is published as a version. */
   deltasMax: 10_000,
   deltasCharsMax: 64 * MIB,
-  /** Line items in an overlay, which is built anew with each delta: some 10 µs each. */
-  overlayLineItemsMax: 5_000,
+  /** Line items in an overlay, which is built anew with each look that finds deltas: some 60 µs each. */
+  overlayLineItemsMax: 3_000,
   /** Bad records that are kept with their reasons; more are only counted. */
   problemsKeptMax: 1_000,
 

@@ -56,9 +56,14 @@ const SETTINGS = record(
   'the tenant itself',
 )
 
+/** Settings are judged again with each delta, and a zone costs 50 µs. */
+let lastTimeZone = ''
+
 function isTimeZone(zone: string): boolean {
+  if (zone === lastTimeZone) return true
   try {
     new Intl.DateTimeFormat('en', { timeZone: zone })
+    lastTimeZone = zone
     return true
   } catch {
     return false
