@@ -19,6 +19,7 @@ interface Container {
   readonly portMappings: readonly { containerPort: number }[]
   readonly environment: readonly NameValue[]
   readonly secrets: readonly { name: string; valueFrom: string }[]
+  readonly mountPoints: readonly { sourceVolume: string; containerPath: string }[]
   readonly healthCheck: { command: string[]; interval: number; timeout: number; retries: number; startPeriod: number }
   readonly stopTimeout: number
   readonly logConfiguration: { logDriver: string; options: Record<string, string> }
@@ -31,6 +32,10 @@ interface TaskDefinition {
   readonly cpu: string
   readonly memory: string
   readonly containerDefinitions: readonly Container[]
+  readonly volumes: readonly {
+    name: string
+    efsVolumeConfiguration: { transitEncryption: string; authorizationConfig: { accessPointId: string } }
+  }[]
 }
 
 interface ComposeService {
@@ -76,9 +81,19 @@ describe('the task definition', () => {
     const filled = Object.fromEntries(
       Object.entries(environment).map(([name, value]) => [name, FILLED[value] ?? value]),
     )
-    const config = readConfig({ ...filled, REGION: 'eu-west-1', STATE_URL: 'rediss://tenant:secret@cache:6379' })
+    const secrets = { STATE_URL: 'rediss://tenant:secret@cache:6379', NOTICE_KEYS: `k1:${'s'.repeat(32)}` }
+    const config = readConfig({ ...filled, REGION: 'eu-west-1', ...secrets })
     expect(config).not.toHaveProperty('problems')
     expect(config).toMatchObject({ tenantId: 'acme-outdoor', tierId: 'standard', region: 'eu-west-1' })
+  })
+
+  test('keeps notices on a disk that outlives the task, and mounts it where the service writes', () => {
+    expect(container.mountPoints.map(({ containerPath }) => containerPath)).toEqual([environment.JOURNAL_DIR])
+    const [volume] = task.volumes
+    expect(volume?.name).toBe(container.mountPoints[0]?.sourceVolume)
+    expect(volume?.efsVolumeConfiguration).toMatchObject({ transitEncryption: 'ENABLED' })
+    // Each tenant has an access point of its own: it sees no other's folder.
+    expect(volume?.efsVolumeConfiguration.authorizationConfig.accessPointId).toContain('TENANT')
   })
 
   test('keeps secrets out of the plain environment', () => {
