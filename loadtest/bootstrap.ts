@@ -1,7 +1,7 @@
 import type { Random } from '../service/foundation/random.ts'
 import { Histogram } from './histogram.ts'
 
-/** A difference with its 95 % confidence interval, in µs. */
+/** A difference in µs, or a ratio, with its 95 % confidence interval. */
 export interface Difference {
   readonly estimate: number
   readonly low: number
@@ -22,15 +22,23 @@ const RESAMPLES = 1_000
  * Cost: RESAMPLES × rounds.
  */
 export function percentileDifference(rounds: readonly Round[], percent: number, random: Random): Difference {
-  const estimate = differenceOf(rounds, percent)
+  return bootstrapped(rounds, sample => differenceOf(sample, percent), random)
+}
+
+/** Geometric mean of ratios, one per round, with its interval by a bootstrap over them. */
+export function meanRatio(ratios: readonly number[], random: Random): Difference {
+  const logs = ratios.map(Math.log)
+  return bootstrapped(logs, sample => Math.exp(sample.reduce((sum, each) => sum + each, 0) / sample.length), random)
+}
+
+function bootstrapped<T>(
+  rounds: readonly T[],
+  statistic: (sample: readonly T[]) => number,
+  random: Random,
+): Difference {
+  const estimate = statistic(rounds)
   const resampled: number[] = []
-  for (let i = 0; i < RESAMPLES; i++)
-    resampled.push(
-      differenceOf(
-        Array.from(rounds, () => random.pick(rounds)),
-        percent,
-      ),
-    )
+  for (let i = 0; i < RESAMPLES; i++) resampled.push(statistic(Array.from(rounds, () => random.pick(rounds))))
   resampled.sort((a, b) => a - b)
   const at = (share: number) => resampled[Math.min(RESAMPLES - 1, Math.floor(share * RESAMPLES))] ?? estimate
   return { estimate, low: at(0.025), high: at(0.975) }

@@ -77,6 +77,16 @@ export function cpuSecondsOf(pid: number): number | undefined {
   }
 }
 
+/** Resident memory of a process in bytes, or undefined where /proc does not tell. */
+export function residentBytes(pid: number): number | undefined {
+  try {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    return kib === undefined ? undefined : Number(kib) * 1024
+  } catch {
+    return undefined
+  }
+}
+
 /** Seconds that a processor was not idle since the machine started, or undefined where /proc does not tell. */
 function busySecondsOf(core: number): number | undefined {
   try {

@@ -43,6 +43,9 @@ describe('npm run loadtest', () => {
     ['another machine', ['--target', 'http://192.0.2.1:80/acme'], 'not on this machine'],
     ['an unknown scenario', ['weather'], 'Allowed choices'],
     ['a rate that is none', ['--rate', 'fast'], 'whole number'],
+    ['one URL to compare', ['compare', 'http://127.0.0.1:1/acme'], 'takes 2 URLs'],
+    ['a URL that nothing takes', ['latency', 'http://127.0.0.1:1/acme'], 'takes 0 URLs'],
+    ['another machine to compare', ['compare', 'http://127.0.0.1:1/a', 'http://192.0.2.1/b'], 'not on this machine'],
     ['a target for isolation', ['isolation', '--target', 'http://127.0.0.1:1/acme'], 'its own services'],
   ])('exits 2 for %s', async (_, args, words) => {
     const { code, output } = await run(...args)

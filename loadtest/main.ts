@@ -63,7 +63,8 @@ function showVerdict({ objectives, invalid, examples }: Report): boolean {
   return invalid.length === 0 && objectives.every(each => each.held)
 }
 
-async function loadtest(scenario: ScenarioName, options: Options): Promise<void> {
+async function loadtest(scenario: ScenarioName, urls: readonly string[], given: Omit<Options, 'urls'>): Promise<void> {
+  const options = { ...given, urls }
   const stage = new Stage(what => console.error(styled('dim', what)))
   const end = () => void stage.close().finally(() => process.exit(EXIT.bad))
   process.once('SIGINT', end).once('SIGTERM', end)
@@ -83,6 +84,7 @@ async function loadtest(scenario: ScenarioName, options: Options): Promise<void>
 
 const command = newCommand('loadtest', 'Loads a service on this machine and judges it by the promised figures.')
   .addArgument(new Argument('[scenario]', 'what to show').choices(Object.keys(SCENARIOS)).default('canonical'))
+  .argument('[urls...]', 'of running services, for compare')
   .option('--target <url>', "a running service, with the tenant's path: http://127.0.0.1:8080/acme", loopback)
   .option('--tenant-dir <dir>', 'tenant documents to load and to draw traffic from; else the sample tenant')
   .option('--line-items <count>', 'load a generated tenant of so many line items', wholeFrom(1, 200_000))

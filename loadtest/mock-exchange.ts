@@ -43,6 +43,16 @@ const HABITS: BillingHabits = { late: 0.03, lateMs: 3_000, twice: 0.03, never: 0
 /** Between the auction and the impression. */
 const RENDER_MS = 150
 const EXAMPLES_MAX = 5
+/** In markup of any kind: the token and the price need no escape in any of them. */
+const IMPRESSION = /https?:\/\/[\w.:-]+\/[\w-]+\/event\/impression\/[\w~.:-]+(\?price=[\w.%-]*)?/
+
+/** An answer that takes part in an auction. */
+interface Auctioned {
+  readonly exchange: string
+  readonly request: Json
+  readonly response: Json
+  readonly bodyText: string
+}
 
 /** One exchange in one run. Its work per answer is some 0.1 ms: for hundreds of requests per second, not thousands. */
 export class MockExchange {
@@ -51,6 +61,8 @@ export class MockExchange {
   readonly #random: Random
   readonly #calls: NoticeCalls
   readonly #rates: Readonly<Record<string, number>>
+  /** By what each exchange bills, as agreed in its document. */
+  readonly #billing: ReadonlyMap<string, 'burl' | 'win' | 'impression'>
   /** Line item by creative, undefined where several have it. */
   readonly #lineItems = new Map<string, string | undefined>()
   readonly #broken: Record<string, number> = {}
@@ -63,12 +75,13 @@ export class MockExchange {
     this.#random = new Random(options.seed)
     this.#calls = new NoticeCalls(options.url)
     this.#rates = ratesOf(options.records)
+    this.#billing = new Map(options.records.exchanges.map(({ id, billing }) => [id, billing ?? 'burl']))
     for (const { id, creativeIds } of options.records.lineItems)
       for (const creative of creativeIds) this.#lineItems.set(creative, this.#lineItems.has(creative) ? undefined : id)
   }
 
   /** Takes one answer. */
-  look(response: HttpResponse, { body, malformed, source }: WorkloadRequest): void {
+  look(response: HttpResponse, { body, malformed, source, exchange }: WorkloadRequest): void {
     const request = parsed(body)
     const bodyText = response.body.toString('utf8')
     const answer = { status: response.status, headers: headersOf(response.head), bodyText }
@@ -79,7 +92,7 @@ export class MockExchange {
     }
     // What breaks a rule takes no part in the auction, nor does what an exchange would not have sent.
     if (response.status === 200 && broken.length === 0 && !malformed)
-      this.#auction(objectFrom(request), objectFrom(parsed(response.body)), bodyText)
+      this.#auction({ exchange, request: objectFrom(request), response: objectFrom(parsed(response.body)), bodyText })
   }
 
   /** Waits for the last notice. */
@@ -89,17 +102,18 @@ export class MockExchange {
     return { ...counts, brokenRules: this.#broken, notices, examples: this.#examples }
   }
 
-  #auction(request: Json, response: Json, bodyText: string): void {
+  #auction({ exchange, request, response, bodyText }: Auctioned): void {
     const own = bidsOf(bodyText)
     const seats = new Map(own.map(({ bid, seat }) => [bid, seat]))
     this.#bids += own.length
     for (const outcome of holdAuction(request, [...seats.keys()], this.#random)) {
       const values = macroValues(outcome, request, response, seats.get(outcome.bid))
-      const told = (name: 'nurl' | 'burl' | 'lurl') => {
-        const address = textFrom(outcome.bid[name])
-        return address === undefined ? undefined : expanded(address, values)
+      const told = (name: 'nurl' | 'burl' | 'lurl' | 'adm') => {
+        const text = textFrom(outcome.bid[name])
+        return text === undefined ? undefined : expanded(text, values)
       }
-      if (outcome.won) this.#won(outcome, { request, currency: values.AUCTION_CURRENCY ?? '' }, told)
+      const sale = { exchange, request, currency: values.AUCTION_CURRENCY ?? '' }
+      if (outcome.won) this.#won(outcome, sale, told)
       else {
         const loss = told('lurl')
         if (loss !== undefined) this.#calls.tell(loss, 0)
@@ -109,8 +123,8 @@ export class MockExchange {
 
   #won(
     { bid, clearingPrice }: Outcome,
-    { request, currency }: { readonly request: Json; readonly currency: string },
-    told: (name: 'nurl' | 'burl') => string | undefined,
+    { exchange, request, currency }: { readonly exchange: string; readonly request: Json; readonly currency: string },
+    told: (name: 'nurl' | 'burl' | 'adm') => string | undefined,
   ): void {
     this.#wins++
     const bidId = textFrom(bid.id) ?? ''
@@ -122,12 +136,17 @@ export class MockExchange {
       amount: (clearingPrice / 1_000) * (this.#rates[currency] ?? Number.NaN),
       soldAtMs: Date.now(),
     })
+    const mode = this.#billing.get(exchange) ?? 'burl'
     const win = told('nurl')
-    if (win !== undefined) this.#calls.tell(win, 0)
-    const bill = told('burl')
     const habit = this.#habit()
-    if (bill === undefined || habit === 'never') return
     const delayMs = habit === 'late' ? this.#habits.lateMs : this.#random.unit() * RENDER_MS
+    if (win !== undefined && mode !== 'win') this.#calls.tell(win, 0)
+    if (habit === 'never' && mode !== 'win') return
+    const shown = IMPRESSION.exec(told('adm') ?? '')?.[0]
+    const bill = mode === 'win' ? win : mode === 'impression' ? shown : told('burl')
+    // What is shown calls its own address, whoever bills.
+    if (shown !== undefined && shown !== bill && habit !== 'never') this.#calls.tell(shown, delayMs)
+    if (bill === undefined) return
     for (const laterMs of habit === 'twice' ? [0, RENDER_MS] : [0])
       this.#calls.tell(bill, delayMs + laterMs, () => this.books.acknowledge(bidId))
     this.books.bill(bidId, Date.now() + delayMs)

@@ -1,14 +1,20 @@
 /** The scenarios by name: what each shows, and how the options of the command line become its own. */
 import { resolve } from 'node:path'
 import { CommandProblem } from '../service/commands/terminal.ts'
+import { runColdstart } from './coldstart.ts'
+import { runCompare } from './compare.ts'
+import { runFaults } from './faults.ts'
 import { runIsolation } from './isolation.ts'
 import { runLatency } from './latency.ts'
 import { runOverload } from './overload.ts'
 import type { Report } from './report.ts'
+import { runSoak } from './soak.ts'
 import { SAMPLE_TENANT, type Stage } from './stage.ts'
 
 /** Options of the command line, those that were given. */
 export interface ScenarioOptions {
+  /** Of services that run, as arguments. */
+  readonly urls: readonly string[]
   readonly target?: string
   readonly tenantDir?: string
   readonly lineItems?: number
@@ -26,13 +32,22 @@ export interface Scenario {
   /** What it shows, for the help. */
   readonly shows: string
   /** Whether it can load a service that runs already; the others start their own. */
-  readonly takesTarget: boolean
+  readonly takesTarget?: boolean
+  /** How many URLs of running services it needs as arguments. */
+  readonly urls?: number
   readonly run: (options: ScenarioOptions, stage: Stage) => Promise<Report>
 }
 
 const SHARES = [0.25, 0.5, 0.75]
 const VICTIM_RATE_PER_S = 500
 const OVERLOAD_LINE_ITEMS = 10_000
+const COLDSTART_LINE_ITEMS = 100_000
+const COLDSTART_RATE_PER_S = 300
+const FAULTS_RATE_PER_S = 200
+const FAULTS_PHASE_S = 8
+const SOAK_RATE_PER_S = 500
+const SOAK_S = 3_600
+const COMPARE_WINDOW_S = 4
 const SECOND_TENANT = resolve(SAMPLE_TENANT, '../bluebird-games')
 
 /** All scenarios. */
@@ -49,12 +64,38 @@ export const SCENARIOS = {
   },
   isolation: {
     shows: "that a neighbour does not move a tenant's latency",
-    takesTarget: false,
     run: isolation,
+  },
+  compare: {
+    shows: 'two running services, by the same workload: compare URL URL',
+    urls: 2,
+    run: compare,
+  },
+  coldstart: {
+    shows: 'how soon a started task is ready, and its first requests',
+    run: async (options, stage) => {
+      const wished = { ...options, lineItems: options.lineItems ?? COLDSTART_LINE_ITEMS }
+      const tenantDirectory = await documents(options.tenantDir === undefined ? wished : options, stage)
+      const { rate: ratePerS = COLDSTART_RATE_PER_S, seed } = options
+      return runColdstart({ tenantDirectory, ratePerS, rounds: options.rounds, seed }, stage)
+    },
+  },
+  faults: {
+    shows: 'bids and money while the cache hangs and dies and the task is killed',
+    run: async (options, stage) => {
+      const { rate: ratePerS = FAULTS_RATE_PER_S, duration: phaseS = FAULTS_PHASE_S, seed } = options
+      return runFaults({ tenantDirectory: await documents(options, stage), ratePerS, phaseS, seed }, stage)
+    },
+  },
+  soak: {
+    shows: 'drift of memory and latency, over an hour if nothing else is asked',
+    run: async (options, stage) => {
+      const { rate: ratePerS = SOAK_RATE_PER_S, duration: durationS = SOAK_S, seed } = options
+      return runSoak({ tenantDirectory: await documents(options, stage), ratePerS, durationS, seed }, stage)
+    },
   },
   overload: {
     shows: 'bids in time at up to ten times the capacity, and recovery',
-    takesTarget: false,
     run: overload,
   },
 } as const satisfies Record<string, Scenario>
@@ -93,6 +134,13 @@ async function isolation(options: ScenarioOptions, stage: Stage): Promise<Report
   return runIsolation({ ...directories, ...rates, rounds, sendLagP99UsMax: lagMsMax * 1e3, seed }, stage)
 }
 
+async function compare(options: ScenarioOptions, stage: Stage): Promise<Report> {
+  const { urls, rate, duration: windowS = COMPARE_WINDOW_S, rounds, seed } = options
+  const tenantDirectory = await documents(options, stage)
+  const rates = rate === undefined ? {} : { ratePerS: rate }
+  return runCompare({ urls: urls as [string, string], tenantDirectory, rounds, windowS, seed, ...rates }, stage)
+}
+
 async function overload(options: ScenarioOptions, stage: Stage): Promise<Report> {
   const { tenantDir, lineItems, seed, duration } = options
   const heavy = { lineItems: lineItems ?? OVERLOAD_LINE_ITEMS, seed, targeting: 'everything' } as const
@@ -103,7 +151,10 @@ async function overload(options: ScenarioOptions, stage: Stage): Promise<Report>
 /** @throws CommandProblem for options that this scenario cannot honour */
 export function playScenario(name: ScenarioName, options: ScenarioOptions, stage: Stage): Promise<Report> {
   const scenario: Scenario = SCENARIOS[name]
-  if (options.target !== undefined && !scenario.takesTarget)
+  const { urls: wanted = 0 } = scenario
+  if (options.urls.length !== wanted)
+    throw new CommandProblem(`${name} takes ${wanted} URLs as arguments, got ${options.urls.length}`)
+  if (options.target !== undefined && scenario.takesTarget !== true)
     throw new CommandProblem(`${name} starts its own services; leave --target out`)
   return scenario.run(options, stage)
 }

@@ -40,7 +40,8 @@ const MAIN = fileURLToPath(new URL('../service/main.ts', import.meta.url))
  * @throws ServiceFailure with its last log lines when it ends before, or is not ready in time.
  */
 export async function startService(options: ServiceOptions): Promise<ServiceProcess> {
-  const [port, adminPort] = await Promise.all([freePort(), freePort()])
+  const asked = Number(options.env.PORT ?? 0)
+  const [port, adminPort] = await Promise.all([asked > 0 ? asked : freePort(), freePort()])
   const env: Record<string, string> = {
     ...{ PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: String(port), ADMIN_PORT: String(adminPort) },
     ...{ TIER_ID: 'standard', REGION: 'local', METRICS_SINK: 'none' },

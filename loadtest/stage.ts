@@ -99,6 +99,12 @@ export class Stage {
     await completed([file, directory, '--to', redis.urlOf(tenantId, 'publisher'), '--tenant', tenantId], placement)
   }
 
+  /** Runs a command of the service on a tenant in a cache. @returns what it printed; rejects when it fails */
+  command(script: string, args: readonly string[], on: { readonly url: string; readonly tenantId: string }) {
+    const file = fileURLToPath(new URL(`../service/commands/${script}`, import.meta.url))
+    return completed([file, ...args, '--to', on.url, '--tenant', on.tenantId])
+  }
+
   /** A generator; it needs its workload. */
   generator(placement: Placement): GeneratorProcess {
     const generator = new GeneratorProcess(placement)
@@ -117,8 +123,8 @@ export class Stage {
   }
 }
 
-/** Runs a script of this project to its end; rejects with its output when it fails. */
-async function completed(args: readonly string[], placement: Placement = {}): Promise<void> {
+/** Runs a script of this project to its end. @returns what it printed; rejects with that when it fails */
+async function completed(args: readonly string[], placement: Placement = {}): Promise<string> {
   const [command, ...rest] = placed([process.execPath, ...args], placement)
   const child = spawn(command ?? process.execPath, rest, { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
@@ -128,4 +134,5 @@ async function completed(args: readonly string[], placement: Placement = {}): Pr
     })
   const code = await new Promise(done => child.once('close', done))
   if (code !== 0) throw new Error(`${args[0]} ended with ${String(code)}:\n${output.slice(-2_000)}`)
+  return output
 }
