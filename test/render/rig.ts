@@ -36,6 +36,7 @@ export interface Rig {
   notify(tenant: Tenant, url: string | undefined): Promise<number>
   /** What is to be seen in the elements of a page, which is saved whole as a screenshot. */
   seen(page: Page, name: string, elements: Locator): Promise<readonly Colours[]>
+  /** Ends all. @throws Error when a service told of a defect in between */
   close(): Promise<void>
 }
 
@@ -98,8 +99,14 @@ export async function openRig(change?: (documents: TenantDocuments) => TenantDoc
       for (const service of services.values()) service.kill('SIGTERM')
       await Promise.all([...services.values()].map(service => service.ended))
       await rm(scratch, { recursive: true })
+      const defects = [...services.values()].flatMap(({ lines, errors }) => [...lines.filter(isDefect), ...errors])
+      if (defects.length > 0) throw new Error(`the services say:\n${defects.join('\n')}`)
     },
   }
+}
+
+function isDefect(line: string): boolean {
+  return /"code":"(bid-refused|internal-error|crash|thread-lost|record-refused)"/.test(line)
 }
 
 async function writeDocuments(directory: string, documents: TenantDocuments): Promise<void> {
