@@ -103,14 +103,15 @@ function measureScan(documents: TenantDocuments, asks: readonly Ask[], nowMs: nu
     const opportunity = opportunities[0]
     if (opportunity === undefined) continue
     const startMs = performance.now()
-    scan(tables, { facts, opportunity, nowMs, onPage: NOTHING, spent: NOTHING })
+    scan(tables, { facts, opportunity, nowMs, ...NOBODY })
     times.push((performance.now() - startMs) * 1e6)
-    eligible.push(eligibleCount(tables, { facts, opportunity, nowMs, onPage: NOTHING, spent: NOTHING }))
+    eligible.push(eligibleCount(tables, { facts, opportunity, nowMs, ...NOBODY }))
   }
   return { scanNs: Math.round(median(times)), eligibleMedian: median(eligible) }
 }
 
 const NOTHING: ReadonlySet<string> = new Set()
+const NOBODY = { onPage: NOTHING, spent: NOTHING, cappedLineItems: NOTHING, cappedCreatives: NOTHING }
 
 function eligibleCount(tables: ReturnType<typeof scanTables>, asked: Asked): number {
   const passes = tables.documents.lineItems.filter(lineItem => {

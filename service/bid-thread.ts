@@ -3,6 +3,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
+import { hashText } from './foundation/hash.ts'
 import { Random } from './foundation/random.ts'
 import { BidPath } from './http/bid-path.ts'
 import { BidRoute } from './http/bid-route.ts'
@@ -17,13 +18,17 @@ import { wonMarkup } from './http/won-markup.ts'
 import { LIMITS } from './limits.ts'
 import { NoticeUrls } from './openrtb/notice-urls.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
+import { CapBoard } from './spend/cap-board.ts'
+import { CapLog } from './spend/cap-log.ts'
+import { CapTable } from './spend/cap-table.ts'
 import { Shares } from './spend/shares.ts'
 import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import { ThreadBudgets } from './spend/thread-budgets.ts'
-import { openCatalog } from './state/catalog.ts'
+import { CapAsker, ThreadCaps } from './spend/thread-caps.ts'
+import { type Catalog, openCatalog } from './state/catalog.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
-import { logLossCounter } from './telemetry/signals.ts'
+import { COUNTER, logLossCounter } from './telemetry/signals.ts'
 import { ThreadLog } from './telemetry/thread-log.ts'
 import { startThreadWatch } from './telemetry/thread-watch.ts'
 import type { BidThreadData, FromBidThread, PlacedCatalog, PlacedState, ToBidThread } from './thread-messages.ts'
@@ -44,6 +49,17 @@ const log = new ThreadLog({
 })
 
 const shares = new Shares()
+/** Bids of capped line items that the control thread has not been told of. */
+const counted = new CapLog(LIMITS.capEventsWaitingMax)
+const capAsker =
+  data.caps &&
+  new CapAsker({
+    table: new CapTable(data.caps.counts),
+    board: new CapBoard(data.caps.board),
+    log: counted,
+    onUntold: () => recorder.count(COUNTER.capEventsLost),
+    onElsewhere: () => recorder.count(COUNTER.capsElsewhere),
+  })
 let serving: Serving | undefined
 /** Where the base lies. */
 let servedSlot: 0 | 1 | undefined
@@ -73,6 +89,7 @@ const noticeRoute =
   })
 
 const bidPath = new BidPath({
+  identitySalt: hashText(data.tenantId, 0),
   monotonicMs: systemClock.monotonicMs,
   recorder,
   notices,
@@ -145,22 +162,31 @@ function servedBase({ header, slot, shares: ofCatalog }: PlacedCatalog): ServedC
   const served = serving?.base
   if (served?.catalog.header.announcement === header.announcement && servedSlot === slot) return served
   servedSlot = slot
-  return new ServedCatalog(openCatalog(header, data.slabs[slot]), { notices, budgets: budgetsOf(ofCatalog) })
+  const catalog = openCatalog(header, data.slabs[slot])
+  return new ServedCatalog(catalog, { notices, budgets: budgetsOf(ofCatalog), caps: capsOf(catalog) })
 }
 
 function servedOverlay({ header, slot, shares: ofCatalog }: PlacedCatalog, { catalog }: ServedCatalog): ServedCatalog {
   const overlay = openCatalog(header, data.overlaySlabs[slot])
-  return new ServedCatalog(overlay, { below: catalog, notices, budgets: budgetsOf(ofCatalog) })
+  return new ServedCatalog(overlay, {
+    ...{ below: catalog, notices },
+    ...{ budgets: budgetsOf(ofCatalog), caps: capsOf(overlay) },
+  })
 }
 
 function budgetsOf(ofCatalog: CatalogShares | undefined): ThreadBudgets | undefined {
   return ofCatalog && new ThreadBudgets(shares, ofCatalog)
 }
 
+function capsOf(catalog: Catalog): ThreadCaps | undefined {
+  return capAsker && new ThreadCaps(capAsker, catalog)
+}
+
 /** What was held since the last time is told; the control thread leases and settles by it. */
 function tellHeld(nowMs: number): void {
   const report = shares.report(nowMs)
   if (report !== undefined) post({ kind: 'held', report })
+  if (counted.count > 0) post({ kind: 'counted', events: counted.takeAll() })
 }
 
 function takeShares({ shares: given, recalled }: SharesMessage): void {

@@ -10,7 +10,14 @@ import { ArenaPool } from './state/arena.ts'
 import type { Catalog } from './state/catalog.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
-import type { BidThreadData, FromBidThread, NoticeSettings, PlacedState, ToBidThread } from './thread-messages.ts'
+import type {
+  BidThreadData,
+  CapMemory,
+  FromBidThread,
+  NoticeSettings,
+  PlacedState,
+  ToBidThread,
+} from './thread-messages.ts'
 
 /** What the control thread decides about its bid threads, once. */
 export interface BidThreadsOptions {
@@ -30,6 +37,8 @@ export interface BidThreadsOptions {
   readonly onNotice: (notice: Notice) => Promise<boolean>
   /** Without them no line item that has a budget bids. */
   readonly budgets: ThreadsBudgets | undefined
+  /** Frequency caps; without them nothing that has one bids. */
+  readonly caps: ThreadsCaps | undefined
   readonly onLog: (thread: number, message: ThreadLogMessage) => void
   /** A thread ended unasked; another is being started. */
   readonly onLost: (thread: number, error: Error) => void
@@ -44,6 +53,13 @@ export interface ThreadsBudgets {
   report(thread: number, report: SharesReport): void
   /** Nothing more will be heard of it. */
   threadLost(thread: number): void
+}
+
+/** Frequency caps, as the threads hold to them. */
+export interface ThreadsCaps {
+  readonly memory: CapMemory
+  /** What a thread has counted, see CapLog. */
+  counted(events: Uint32Array): void
 }
 
 /** How a thread took a state. */
@@ -203,7 +219,7 @@ export class BidThreads {
 
   /** @returns the port it listens on. */
   #startThread(thread: number, port: number): Promise<number> {
-    const { tenantId, host, threads, keepAliveMs, notices, recorderBlocks } = this.#options
+    const { tenantId, host, threads, keepAliveMs, notices, recorderBlocks, caps } = this.#options
     const recorderBlock = recorderBlocks[thread - 1]
     assert(recorderBlock !== undefined, 'every bid thread has a recorder block')
     const workerData: BidThreadData = {
@@ -214,6 +230,7 @@ export class BidThreads {
       reusePort: threads > 1,
       keepAliveMs,
       notices,
+      caps: caps?.memory,
       slabs: this.#arena.slabs,
       overlaySlabs: this.#overlayArena.slabs,
       recorderBlock,
@@ -251,6 +268,7 @@ export class BidThreads {
   #heard(thread: number, message: FromBidThread): void {
     if (message.kind === 'log') this.#options.onLog(thread, message)
     if (message.kind === 'held') this.#options.budgets?.report(thread, message.report)
+    if (message.kind === 'counted') this.#options.caps?.counted(message.events)
     if (message.kind !== 'serving') return
     if (message.problem === '') {
       this.#arena.acknowledge(thread, message.slot)

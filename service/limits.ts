@@ -79,6 +79,16 @@ export const LIMITS = {
   expressionPartsMax: 256,
   expressionValuesMax: 1_000,
   creativesPerLineItemMax: 50,
+  /** Frequency caps of one record; those of tenant, advertiser, campaign, line item and creative hold together. */
+  capsPerRecordMax: 4,
+  /** Impressions that a cap allows: who may see something more often needs none. Counted in bytes. */
+  capImpressionsMax: 200,
+  /** Counts of frequency caps: 64 bytes each, so 4 million of them. Pages that no count touches cost nothing. */
+  capTableBytesMax: 256 * MIB,
+  /** Tasks of one tenant that share the users of strict caps. */
+  capTasksMax: 64,
+  /** Bids and impressions of capped line items that other tasks do not know of yet: 16 bytes each; minutes of them. */
+  capEventsWaitingMax: 500_000,
   dealsPerLineItemMax: 1_000,
   markupCharsMax: 64 * KIB,
   /** Parts of a native creative, in several lengths and sizes. */
@@ -120,8 +130,8 @@ export const LIMITS = {
   leasesAtStartMax: 500,
   /** Operations on the ledger that a task can repeat for a ledger that went back in time: some 300 bytes each. */
   operationsKeptMax: 20_000,
-  /** Characters of a notice's token: five ids of at most 64 and a lease's name, numbers, signature. */
-  noticeTokenCharsMax: 512,
+  /** Characters of a notice's token: five ids of at most 64, a lease's name, numbers, signature; and 286 of 20 caps. */
+  noticeTokenCharsMax: 800,
   /**
    * Seconds for which a bid can be billed: holds last an hour at most, exchanges repeat a notice within minutes. The
    * ledger remembers a billed key for as long, in some 120 bytes: 130 MB at 50 a second.

@@ -7,6 +7,7 @@ import { CatalogLoad } from './catalog-load.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
 import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
+import { openFrequency } from './frequency.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
 import { type Money, openMoney } from './money.ts'
@@ -89,6 +90,12 @@ const threadCount = bidThreadCount(config)
 for (let i = 0; i < threadCount; i++) recorderBlocks.push(createRecorderBlock())
 startThreadWatch(recorder)
 
+/** Without a public address nobody tells what was seen, so nothing can be counted. */
+const frequency =
+  config.noticeKeys.length === 0 || config.publicUrl === undefined
+    ? undefined
+    : openFrequency({ clock: systemClock, recorder, memoryBytes: limit.bytes })
+
 /** Without keys no notice can come, so there is nothing to book. */
 const money =
   config.noticeKeys.length === 0
@@ -96,6 +103,7 @@ const money =
     : await openMoney({
         ...{ config, clock: systemClock, log, recorder, threads: threadCount },
         share: (thread, message) => threads.share(thread, message),
+        counts: frequency,
       })
 
 const threads: BidThreads = new BidThreads({
@@ -107,6 +115,7 @@ const threads: BidThreads = new BidThreads({
   notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   budgets: money?.threadsBudgets,
+  caps: frequency,
   slabBytes: Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2)),
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
@@ -186,6 +195,7 @@ function gauges(): TaskGauges {
     liveThreads: threads.liveCount,
     cacheReachable: unreachableSinceMs === undefined ? 1 : 0,
     ...(money === undefined ? {} : moneyGauges(money.view)),
+    ...(frequency === undefined ? {} : { capEvictions: frequency.evictions }),
   }
 }
 

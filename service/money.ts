@@ -35,6 +35,20 @@ export interface MoneyOptions {
   readonly threads: number
   /** Gives a thread what it may hold. */
   readonly share: (thread: number, message: SharesMessage) => void
+  /** What notices say of frequency caps goes there. */
+  readonly counts: NoticeCounts | undefined
+}
+
+/** Counts impressions of bids whose token says what they count for. Each is counted once, however often it is told. */
+export interface NoticeCounts {
+  /** A notice by which a bid is billed has come. */
+  billed(bidId: string, counted: string): void
+  /** The ledger has booked it, or had before. */
+  booked(bidId: string, isRepeated: boolean): void
+  /** It is in the journal, and will be booked later. */
+  kept(bidId: string): void
+  /** The bid was lost. */
+  lost(bidId: string, counted: string): void
 }
 
 /** Times by which leases are made; see ARCHITECTURE.md, Money. */
@@ -219,8 +233,12 @@ export class Money {
       const fields = { exchange: token.exchangeId, line_item: token.lineItemId, bid: token.bidId }
       log.error('price-above', 'a bill is above what was bid', { fields })
     }
+    const { counts } = this.#options
     const arrived = arrivedNotice(notice)
+    if (arrived.booking !== undefined) counts?.billed(token.bidId, token.counted)
+    if (notice.kind === 'loss') counts?.lost(token.bidId, token.counted)
     const isSafe = await this.#intake.take(arrived)
+    if (isSafe) counts?.kept(token.bidId)
     if (!isSafe) recorder.count(arrived.comesAgain ? COUNTER.noticesTurnedAway : COUNTER.eventsLost)
     return isSafe
   }
@@ -272,6 +290,7 @@ export class Money {
     return new Promise(resolve => {
       this.ledger.add(operation, answer => {
         const late = answer?.nanos ?? 0
+        this.#options.counts?.booked(operation.key, late < 0)
         recorder.count(bookingCounter(late < 0 ? 'repeated' : late > 0 ? 'late' : 'booked'))
         if (late >= 0) recorder.add(COUNTER.spend, operation.amountNanos / NANOS)
         resolve()

@@ -19,6 +19,12 @@ export interface NoticeSettings {
   readonly priceKeys: readonly PriceKeys[]
 }
 
+/** Counts that all threads of a task share, see CapTable and CapBoard. */
+export interface CapMemory {
+  readonly counts: SharedArrayBuffer
+  readonly board: SharedArrayBuffer
+}
+
 /** Given to a bid thread when it starts. */
 export interface BidThreadData {
   /** 1, 2, … */
@@ -31,6 +37,8 @@ export interface BidThreadData {
   readonly reusePort: boolean
   readonly keepAliveMs: number
   readonly notices: NoticeSettings
+  /** Without them nothing that has a frequency cap bids. */
+  readonly caps: CapMemory | undefined
   readonly slabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
   /** For overlays, which change far more often. */
   readonly overlaySlabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
@@ -72,6 +80,7 @@ export type FromBidThread =
     }
   | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
   | { readonly kind: 'held'; readonly report: SharesReport }
+  | { readonly kind: 'counted'; readonly events: Uint32Array }
   | ThreadLogMessage
 
 /** Given to a loader thread when it starts. */

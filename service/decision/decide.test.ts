@@ -12,6 +12,7 @@ import { Engine } from './decide.ts'
 import { scan, scanTables } from './scan.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
+const NOBODY = { cappedLineItems: new Set<string>(), cappedCreatives: new Set<string>() }
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
 
 function compile(documents: TenantDocuments): Catalog {
@@ -47,7 +48,7 @@ describe('the engine', () => {
         const onPage = new Set<string>()
         for (let impression = 0; impression < 2; impression++) {
           const opportunity = randomOpportunity(random)
-          const expected = scan(tables, { facts, opportunity, nowMs: NOW_MS, onPage, spent })
+          const expected = scan(tables, { facts, opportunity, nowMs: NOW_MS, onPage, spent, ...NOBODY })
           const decision = engine.decide(opportunity, NOW_MS, random.pickIndex)
           const context = `SEED=${SEED} round=${round} ask=${ask}.${impression}`
           if (expected.kind === 'no-bid') {

@@ -9,6 +9,7 @@ import { Blocking } from './blocking.ts'
 import { CHOICE_FIRST, CreativeChoice } from './creative-choice.ts'
 import { creativeFits, hasFrameworks, isTransparent } from './creative-fit.ts'
 import { dealFor, lowestFloor, NOT_THIS_ADVERTISER, OPEN_AUCTION } from './deal-choice.ts'
+import { type Frequency, withoutCounting } from './frequency.ts'
 import { lengthFloor } from './length-floors.ts'
 import { Matcher } from './matcher.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
@@ -53,6 +54,7 @@ export const STAGES = [
   'creative-not-allowed',
   'creative-not-approved',
   'already-on-page',
+  'frequency-capped',
   'paced-out',
   'no-budget',
 ] as const satisfies readonly NoBidReason[]
@@ -67,6 +69,7 @@ const TRANSPARENT = STAGES.indexOf('transparency-required')
 const CREATIVE = STAGES.indexOf('creative-not-allowed')
 const APPROVAL = STAGES.indexOf('creative-not-approved')
 const ON_PAGE = STAGES.indexOf('already-on-page')
+const CAPPED = STAGES.indexOf('frequency-capped')
 const PACED = STAGES.indexOf('paced-out')
 const BUDGET = STAGES.indexOf('no-budget')
 const PASSED = STAGES.length
@@ -78,6 +81,7 @@ export class Engine {
   readonly catalog: Catalog
   readonly #matcher: Matcher
   readonly #allowance: Allowance
+  readonly #frequency: Frequency
   readonly #blocking: Blocking
   readonly #page: Page
   readonly #choice = new CreativeChoice()
@@ -104,9 +108,15 @@ export class Engine {
   #deal = -1
 
   /** @param below where the catalog is an overlay: the one below it */
-  constructor(catalog: Catalog, allowance: Allowance = unlimited(catalog), below?: Catalog) {
+  constructor(
+    catalog: Catalog,
+    allowance: Allowance = unlimited(catalog),
+    frequency: Frequency = withoutCounting(catalog),
+    below?: Catalog,
+  ) {
     this.catalog = catalog
     this.#allowance = allowance
+    this.#frequency = frequency
     this.#matcher = new Matcher(catalog, below)
     this.#needsFrameworks = catalog.header.needsFrameworks
     if (catalog.header.choosesCreatives) this.#turns = new Uint32Array(catalog.header.lineItems)
@@ -272,8 +282,9 @@ export class Engine {
     if (columns.lineItemPriceNanos[ordinal]! < floorNanos) return FLOOR
     if (this.#blocking.blocksAdvertiser(columns.lineItemAdvertiser[ordinal]!)) return ADVERTISER
     const stage = this.#chooseCreative(ordinal, opportunity, pickIndex)
-    if (stage !== PASSED) return stage
+    if (stage !== PASSED && stage !== CAPPED) return stage
     if (this.#page.hasAdvertiser(columns.lineItemAdvertiser[ordinal]!)) return ON_PAGE
+    if (stage === CAPPED || !this.#frequency.allowsLineItem(ordinal)) return CAPPED
     if (!paceFirst && this.#isPacedOut(ordinal, pickIndex)) {
       this.#reachedPacing = true
       return PACED
@@ -350,6 +361,7 @@ export class Engine {
     if (!this.#paysForLength(ordinal, creative, opportunity)) return CREATIVE
     if (this.#exchange >= 0 && this.#isBarred(creative)) return APPROVAL
     if (this.#page.hasCreative(this.firstRendition(creative))) return ON_PAGE
+    if (!this.#frequency.allowsCreative(creative)) return CAPPED
     return PASSED
   }
 }

@@ -15,6 +15,7 @@ import { scan, scanTables } from './scan.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
+const NOBODY = { spent: new Set<string>(), cappedLineItems: new Set<string>(), cappedCreatives: new Set<string>() }
 const SLAB_BYTES = 4 * 1024 * 1024
 const CHANGED_KINDS = ['settings', 'exchanges', 'advertisers', 'campaigns', 'creatives', 'lineItems'] as const
 
@@ -74,7 +75,10 @@ interface Layers {
 
 /** Asks the layered engine and the oracle the same. @returns how many bids there were, by layer */
 function compare(layers: Layers, documents: TenantDocuments, random: Random, context: string) {
-  const engine = new LayeredEngine(new Engine(layers.base), new Engine(layers.overlay, undefined, layers.base))
+  const engine = new LayeredEngine(
+    new Engine(layers.base),
+    new Engine(layers.overlay, undefined, undefined, layers.base),
+  )
   const tables = scanTables(documents)
   const counts = { base: 0, overlay: 0, reasons: new Set<string>() }
   for (let ask = 0; ask < 6; ask++) {
@@ -83,7 +87,7 @@ function compare(layers: Layers, documents: TenantDocuments, random: Random, con
     const onPage = new Set<string>()
     for (let impression = 0; impression < 3; impression++) {
       const opportunity = randomOpportunity(random)
-      const expected = scan(tables, { facts, opportunity, nowMs: NOW_MS, onPage, spent: new Set() })
+      const expected = scan(tables, { facts, opportunity, nowMs: NOW_MS, onPage, ...NOBODY })
       const decision = engine.decide(opportunity, NOW_MS, random.pickIndex)
       const where = `${context} ask=${ask}.${impression}`
       if (expected.kind === 'no-bid') {

@@ -50,6 +50,10 @@ export const NO_BID_REASONS = {
     alarm: false,
     meaning: 'All that remain have a bid for an earlier impression of the page, and may be there once.',
   },
+  'frequency-capped': {
+    alarm: false,
+    meaning: 'Whoever would see it has seen all that remain as often as their caps allow, or cannot be told apart.',
+  },
   'paced-out': { alarm: false, meaning: 'Chance, at the pass-through rate, left out all that remain.' },
   'no-budget': {
     alarm: false,

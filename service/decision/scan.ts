@@ -32,6 +32,9 @@ export interface Asked {
   readonly nowMs: number
   /** Ids of advertisers, or of creatives where settings.onPage says so, with a bid for an earlier impression. */
   readonly onPage: ReadonlySet<string>
+  /** Ids of line items and creatives whose caps whoever asks has reached. */
+  readonly cappedLineItems: ReadonlySet<string>
+  readonly cappedCreatives: ReadonlySet<string>
   /** Ids of line items whose budget holds no bid. */
   readonly spent: ReadonlySet<string>
 }
@@ -86,7 +89,8 @@ function better(winners: LineItem[], next: LineItem): LineItem[] {
 }
 
 /** The position in STAGES of the first check that fails, STAGES.length when none does. */
-function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, nowMs, onPage, spent }: Asked): number {
+function stageOf(tables: ScanTables, lineItem: LineItem, asked: Asked): number {
+  const { facts, opportunity, nowMs, onPage, spent, cappedLineItems, cappedCreatives } = asked
   const campaign = tables.campaigns.get(lineItem.campaignId)
   const advertiser = tables.advertisers.get(campaign?.advertiserId ?? '')
   if (campaign?.status !== 'active' || lineItem.status !== 'active' || advertiser === undefined) return 0
@@ -150,6 +154,8 @@ function stageOf(tables: ScanTables, lineItem: LineItem, { facts, opportunity, n
   })
   if (approved.length === 0) return STAGES.indexOf('creative-not-approved')
   if (onPage.has(advertiser.id) || approved.every(({ id }) => onPage.has(id))) return STAGES.indexOf('already-on-page')
+  const free = approved.filter(({ id }) => !onPage.has(id) && !cappedCreatives.has(id))
+  if (free.length === 0 || cappedLineItems.has(lineItem.id)) return STAGES.indexOf('frequency-capped')
   if (lineItem.passThroughRate === 0) return STAGES.indexOf('paced-out')
   return spent.has(lineItem.id) ? STAGES.indexOf('no-budget') : STAGES.length
 }

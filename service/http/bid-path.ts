@@ -44,6 +44,8 @@ export interface BidPathDeps {
   /** Distinct for every thread of every task, in characters that need no escape. */
   readonly bidIdPrefix: string
   readonly monotonicMs: () => number
+  /** See ReadTerms: without it nobody is told apart. */
+  readonly identitySalt?: number
   /** Without it bids carry no notice addresses. */
   readonly notices?: NoticeUrls | undefined
   /** Told of what must not happen: a broken assertion, a bid that an exchange would refuse. */
@@ -77,6 +79,8 @@ interface PricedBid extends BidCost {
 interface BidCost {
   readonly amountNanos: number
   readonly hold: Hold
+  /** What it counts for, see Caps. */
+  readonly counted: string
   /** Seconds from now. */
   readonly expiresS: number
 }
@@ -128,7 +132,8 @@ export class BidPath {
     const { targeted, slotsKnown, needsFrameworks, rates, daypart } = serving
     const readAgent = this.#readAgent
     const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, nowMs, waitedMs, daypart, readAgent }
-    const read = readRequest(body, terms)
+    const identitySalt = serving.hasCaps ? this.#deps.identitySalt : undefined
+    const read = readRequest(body, { ...terms, identitySalt })
     if (read.kind === 'malformed') return MALFORMED
     this.#deps.recorder.count(COUNTER.bidRequests)
     this.#deps.recorder.add(COUNTER.impressions, read.impressions.length)
@@ -144,6 +149,7 @@ export class BidPath {
     const { impressions } = read
     this.#bids.clear()
     this.#bidsChars = 0
+    if (serving.hasCaps) serving.identify(read.identities, this.#deps.monotonicMs())
     serving.engine.prepare(read.facts)
     for (let i = 0; i < impressions.length; i++)
       if (!this.#bidsFor(impressions[i] as Impression, asked)) this.#noBid(this.#reason)
@@ -189,15 +195,21 @@ export class BidPath {
     }
     const { amountNanos } = decision
     const expiresS = expiryS(asked.exchange, read.request, outgoing.imp)
-    const { budgets } = serving.served(outgoing.catalog)
+    const { budgets, caps } = serving.served(outgoing.catalog)
     const hold = budgets.hold(outgoing.lineItem, amountNanos, this.#deps.monotonicMs(), expiresS * 1_000)
     if (hold === undefined) {
       this.#reason = 'no-budget'
       return
     }
+    const counted = caps.take(outgoing.lineItem, outgoing.creative, expiresS)
+    if (counted === undefined) {
+      // Another thread was faster. What is held comes back when it expires.
+      this.#reason = 'frequency-capped'
+      return
+    }
     this.#made.push(decision)
     recorder.count(COUNTER.bids)
-    this.#add(outgoing.seat, this.#write(outgoing, lot, { amountNanos, hold, expiresS }, asked))
+    this.#add(outgoing.seat, this.#write(outgoing, lot, { amountNanos, hold, expiresS, counted }, asked))
   }
 
   #add(seat: string, bid: string): void {
@@ -242,6 +254,7 @@ export class BidPath {
       billedBy: billedBy(exchange, format === FORMAT.video || format === FORMAT.audio),
       day: made.hold.day ?? serving.day,
       lease: made.hold.lease,
+      counted: made.counted,
       bucket: made.hold.bucket,
       amountNanosMax: made.amountNanos,
       nanosPerCpm: NANOS_PER_CPM * (made.lot.multiplier || 1) * (serving.header.rates.get(bid.currency) ?? Number.NaN),

@@ -22,7 +22,15 @@ const reader = { tenantId: 'acme', sign, same: sameSignature }
 const urls = new NoticeUrls({ publicUrl: 'https://ads.example.com', tenantId: 'acme', keyId: 'k1', sign })
 const NOW_S = 1_795_000_000
 const TOKEN: NoticeToken = {
-  ...{ bidId: 'b-1', exchangeId: 'adx', campaignId: 'c-1', lineItemId: 'li-1', creativeId: 'cr-1', lease: '' },
+  ...{
+    bidId: 'b-1',
+    exchangeId: 'adx',
+    campaignId: 'c-1',
+    lineItemId: 'li-1',
+    creativeId: 'cr-1',
+    lease: '',
+    counted: '',
+  },
   ...{ billedBy: 'billing', day: 20_778, bucket: 0, amountNanosMax: 2_500_000, nanosPerCpm: 1e6 },
   expiresS: NOW_S + 3_600,
 }

@@ -12,6 +12,7 @@ import type { NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 import { IdIndex } from '../state/id-index.ts'
 import { type Budgets, withoutLeases } from './budgets.ts'
+import { type Caps, withoutCounts } from './caps.ts'
 
 /** What a hole and what is said cost beside the text, as characters. */
 const HOLE_CHARS = 128
@@ -32,6 +33,8 @@ export interface ServedWith {
   readonly notices?: NoticeUrls | undefined
   /** Without them no line item that has a budget bids. */
   readonly budgets?: Budgets | undefined
+  /** Without them nothing that has a frequency cap bids. */
+  readonly caps?: Caps | undefined
 }
 
 /** A catalog with its engine and kept markup. Used by one thread; its making costs O(values that block). */
@@ -39,6 +42,7 @@ export class ServedCatalog {
   readonly catalog: Catalog
   readonly engine: Engine
   readonly budgets: Budgets
+  readonly caps: Caps
   /** Markup lives in the arena as bytes; what wins often is kept as text. */
   readonly #fragments = new LRUCache<number, Kept>({
     maxSize: LIMITS.fragmentCacheCharsMax,
@@ -53,12 +57,13 @@ export class ServedCatalog {
   #creativeIds: IdIndex | undefined
   readonly #notices: NoticeUrls | undefined
 
-  constructor(catalog: Catalog, { below, budgets, notices }: ServedWith = {}) {
+  constructor(catalog: Catalog, { below, budgets, caps, notices }: ServedWith = {}) {
     this.catalog = catalog
     this.#notices = notices
     const { lineItemIds: ids } = catalog.columns
     this.budgets = budgets ?? withoutLeases(catalog)
-    this.engine = new Engine(catalog, this.budgets, below)
+    this.caps = caps ?? withoutCounts(catalog)
+    this.engine = new Engine(catalog, this.budgets, this.caps, below)
     this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
   }
 

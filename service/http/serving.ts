@@ -2,6 +2,7 @@
 import { LayeredEngine } from '../decision/layered-engine.ts'
 import type { Fragment } from '../openrtb/macro-values.ts'
 import { dayNumber, hourOfWeek } from '../state/calendar.ts'
+import { capWords, type Identities } from '../state/cap-fields.ts'
 import type { Catalog, CatalogHeader } from '../state/catalog.ts'
 import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/exchange-document.ts'
@@ -18,6 +19,9 @@ export class Serving {
   readonly targeted: readonly DimensionName[]
   readonly slotsKnown: ReadonlyMap<number, unknown>
   readonly needsFrameworks: boolean
+  /** Whether any cap asks who a request is about. */
+  readonly hasCaps: boolean
+  readonly #tenantCaps: readonly number[]
   readonly #exchanges: ReadonlyMap<string, Exchange>
   readonly #ownRate: ReadonlyMap<string, number>
   #daypart = ''
@@ -34,6 +38,8 @@ export class Serving {
     this.targeted = joinedNames(below.targeted, this.header.targeted)
     this.slotsKnown = joinedSlots(below.slotValues, this.header.slotValues)
     this.needsFrameworks = below.needsFrameworks || this.header.needsFrameworks
+    this.#tenantCaps = capWords('tenant', '', this.header.settings.frequencyCaps)
+    this.hasCaps = this.#tenantCaps.length > 0 || hasAnyCap(base) || hasAnyCap(overlay)
     this.#exchanges = new Map(this.header.exchanges.map(exchange => [exchange.id, exchange]))
     this.#ownRate = new Map([[this.header.settings.currency, 1]])
     this.turnClock(nowMs)
@@ -42,6 +48,12 @@ export class Serving {
   /** Serves again, after another one was made of the same base and not taken. */
   resume(): void {
     this.engine.mask()
+  }
+
+  /** Takes in who a request is about. */
+  identify(identities: Identities, monotonicMs: number): void {
+    this.base.caps.begin(identities, monotonicMs, this.#tenantCaps)
+    this.overlay?.caps.begin(identities, monotonicMs, this.#tenantCaps)
   }
 
   /** The one whose ordinals a bid has. */
@@ -80,6 +92,11 @@ export class Serving {
     this.#day = dayNumber(nowMs, this.header.settings.timeZone)
     this.#ratesAreOld = nowMs >= this.header.ratesEndMs
   }
+}
+
+function hasAnyCap(served: ServedCatalog | undefined): boolean {
+  const columns = served?.catalog.columns
+  return columns !== undefined && columns.lineItemCaps.length + columns.creativeCaps.length > 0
 }
 
 /** The very list of the base where it has all: readers of requests are made once per list. */

@@ -19,6 +19,7 @@ const NBR: Readonly<Record<NoBidReason, number>> = {
   'creative-not-allowed': 0,
   'creative-not-approved': 0,
   'already-on-page': 0,
+  'frequency-capped': 9,
   'paced-out': 0,
   'no-budget': 0,
   'answer-full': 0,

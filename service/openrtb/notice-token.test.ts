@@ -18,6 +18,7 @@ const token: NoticeToken = {
   billedBy: 'billing-or-impression',
   day: 20_778,
   lease: 'task-7-9',
+  counted: '0k2m9x0abcdefg',
   bucket: 3,
   amountNanosMax: 2_500_000,
   nanosPerCpm: 1_086_956.5217391304,

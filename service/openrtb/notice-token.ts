@@ -20,6 +20,8 @@ export interface NoticeToken {
   readonly day: number
   /** '' where the line item has no budget. */
   readonly lease: string
+  /** What it counts for where it has frequency caps, as letters and digits; else ''. */
+  readonly counted: string
   /** Expiry bucket of the hold; 0 without a lease. */
   readonly bucket: number
   /** The most that can be billed: the bid's price at the frozen rate and multiplier. */
@@ -56,16 +58,16 @@ export interface TokenReader {
   readonly same: SameText
 }
 
-/** Six ids. */
-const WORDS = /^[A-Za-z0-9._:-]*(~[A-Za-z0-9._:-]*){5}$/
+/** Six ids, and what it counts for. */
+const WORDS = /^[A-Za-z0-9._:-]*(~[A-Za-z0-9._:-]*){6}$/
 const KEY_ID = /^[A-Za-z0-9]{1,8}$/
 const WHOLE = /^[0-9a-z]{1,11}$/
-const FIELDS = 14
+const FIELDS = 15
 
 /** A token as text. @throws AssertionFailure for a field that is not URL-safe or a number that is not whole */
 export function writeToken(token: NoticeToken, keyId: string, { tenantId, sign }: Omit<TokenReader, 'same'>): string {
-  const { bidId, exchangeId, campaignId, lineItemId, creativeId, lease } = token
-  const words = `${bidId}~${exchangeId}~${campaignId}~${lineItemId}~${creativeId}~${lease}`
+  const { bidId, exchangeId, campaignId, lineItemId, creativeId, lease, counted } = token
+  const words = `${bidId}~${exchangeId}~${campaignId}~${lineItemId}~${creativeId}~${lease}~${counted}`
   assert(WORDS.test(words), 'ids in a token need no escape', { words })
   const { bucket, day, amountNanosMax, expiresS, nanosPerCpm } = token
   const numbers = `${whole(bucket)}~${whole(day)}~${whole(amountNanosMax)}~${whole(expiresS)}`
@@ -105,8 +107,8 @@ export function readToken(
 }
 
 function tokenOf(fields: readonly string[]): NoticeToken | undefined {
-  const [, bidId, exchangeId, campaignId, lineItemId, creativeId, lease, by, ...numbers] = fields as [
-    ...[string, string, string, string, string, string, string, string],
+  const [, bidId, exchangeId, campaignId, lineItemId, creativeId, lease, counted, by, ...numbers] = fields as [
+    ...[string, string, string, string, string, string, string, string, string],
     ...string[],
   ]
   const billedBy = BILLED_BY[Number(by)]
@@ -116,6 +118,6 @@ function tokenOf(fields: readonly string[]): NoticeToken | undefined {
   const [bucket, day, amountNanosMax, expiresS] = wholes.map(number => Number.parseInt(number, 36)) as [
     ...[number, number, number, number],
   ]
-  const words = { bidId, exchangeId, campaignId, lineItemId, creativeId, lease, billedBy }
+  const words = { bidId, exchangeId, campaignId, lineItemId, creativeId, lease, counted, billedBy }
   return { ...words, bucket, day, amountNanosMax, nanosPerCpm, expiresS }
 }

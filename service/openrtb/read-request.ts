@@ -2,8 +2,10 @@
 import type { Facts, Opportunity } from '../decision/opportunity.ts'
 import type { NoBidReason } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
+import { type Identities, NO_IDENTITIES } from '../state/cap-fields.ts'
 import type { DimensionName } from '../state/dimensions.ts'
 import { type Exchange, seatsOf } from '../state/exchange-document.ts'
+import { readIdentities } from './identities.ts'
 import { isObject, isOne, type Json, numberOf, textOf, textsOf } from './json.ts'
 import { userDataAllowed } from './privacy.ts'
 import { blocksKnownCategories, readFacts } from './read-facts.ts'
@@ -25,6 +27,8 @@ export interface ReadTerms {
   /** The dimensions that any line item restricts: only these are read. */
   readonly targeted: readonly DimensionName[]
   readonly readAgent: ReadAgent
+  /** Salt of identities; without it nobody asks who a request is about. */
+  readonly identitySalt?: number | undefined
   /** Time since the request's head came, and that it lay behind other work of this thread before. */
   readonly waitedMs: number
 }
@@ -51,6 +55,8 @@ export interface BidRequest {
   /** Why no impression is bid on at all. */
   readonly reason: NoBidReason | undefined
   readonly facts: Facts
+  /** See ReadTerms.identitySalt. */
+  readonly identities: Identities
   readonly impressions: readonly Impression[]
   /** False = only the context may be used. */
   readonly userDataAllowed: boolean
@@ -90,6 +96,10 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
       targeted: terms.targeted,
       readAgent: terms.readAgent,
     }),
+    identities:
+      personal && terms.identitySalt !== undefined
+        ? readIdentities(body, terms.exchange.id, terms.identitySalt)
+        : NO_IDENTITIES,
     impressions: readImpressions(body.imp, {
       rates: terms.rates,
       slotsKnown: terms.slotsKnown,

@@ -1,6 +1,7 @@
 /** Collects validated documents on one thread and hands them over in parts, from which one thread builds a catalog. */
 import { assert } from '../foundation/assert.ts'
 import { limitNanos, pacingText } from './budget-fields.ts'
+import { capWords } from './cap-fields.ts'
 import { SPACE } from './catalog.ts'
 import type { Dictionary } from './conditions.ts'
 import { CreativeColumns, type CreativesPart } from './creative-columns.ts'
@@ -133,7 +134,11 @@ export class PartCollector {
     const advertiser = this.#advertisers.get(document.advertiserId)
     assert(advertiser !== undefined, 'a campaign comes after its advertiser', { id: document.id })
     const ordinal = this.campaignIdStart.length
-    this.#campaigns.set(document.id, { document, ordinal, advertiser: advertiser.index })
+    const caps = [
+      ...capWords('advertiser', document.advertiserId, advertiser.document.frequencyCaps),
+      ...capWords('campaign', document.id, document.frequencyCaps),
+    ]
+    this.#campaigns.set(document.id, { document, ordinal, advertiser: advertiser.index, caps })
     this.campaignIdStart.push(this.campaignIds.length)
     this.campaignIds.push(document.id)
     const { budget, flight } = document

@@ -44,6 +44,9 @@ const LINE_ITEM_COLUMNS = {
   /** CSR of deal values; none = serves in the open auction. */
   lineItemDealStart: 'u32',
   lineItemDeals: 'u32',
+  /** CSR of caps, CAP_WORDS each: its advertiser's, its campaign's and its own. */
+  lineItemCapStart: 'u32',
+  lineItemCaps: 'u32',
 } as const satisfies ColumnKinds
 
 const CREATIVE_COLUMNS = {
@@ -81,6 +84,9 @@ const CREATIVE_COLUMNS = {
   /** CSR of assetWords; only native creatives have any. */
   creativeAssetStart: 'u32',
   creativeAssets: 'u32',
+  /** As those of line items, and its own only. */
+  creativeCapStart: 'u32',
+  creativeCaps: 'u32',
   /** CSR of ids, ASCII, see idAt. Renditions of one creative have the same. */
   creativeIdStart: 'u32',
   creativeIds: 'u8',

@@ -1,6 +1,7 @@
 /** Collects creatives, one at a time, and writes them into a catalog's columns. */
 import type { Column } from './arena.ts'
 import { bannerTypesOf } from './banner-types.ts'
+import { capWords } from './cap-fields.ts'
 import {
   AUDIO_SLOT,
   bannerSlot,
@@ -30,6 +31,8 @@ export interface CreativesPart {
   readonly categories: Uint32Array
   readonly assetStart: Uint32Array
   readonly assets: Uint32Array
+  readonly capStart: Uint32Array
+  readonly caps: Uint32Array
 }
 
 /** What a creative is beside its document. */
@@ -70,6 +73,8 @@ export class CreativeColumns {
   readonly #categories = growingU32()
   readonly #assetStart = growingU32()
   readonly #assets = growingU32()
+  readonly #capStart = growingU32()
+  readonly #caps = growingU32()
 
   /** How many there are. */
   get count(): number {
@@ -103,6 +108,8 @@ export class CreativeColumns {
     for (const exchange of barred) this.#barred.push(exchange)
     this.#assetStart.push(this.#assets.length)
     if (document.format === 'native') for (const word of assetWords(document)) this.#assets.push(word)
+    this.#capStart.push(this.#caps.length)
+    for (const word of capWords('creative', document.id, document.frequencyCaps)) this.#caps.push(word)
     this.#categoryStart.push(this.#categories.length)
     const own = new Set([...(document.categories ?? []), ...advertiser.categories])
     const categories = new Set([...own, ...[...own].flatMap(categoryWithParents)])
@@ -131,6 +138,8 @@ export class CreativeColumns {
       categories: this.#categories.take(),
       assetStart: this.#assetStart.take(),
       assets: this.#assets.take(),
+      capStart: this.#capStart.take(),
+      caps: this.#caps.take(),
     }
   }
 
@@ -144,6 +153,8 @@ export class CreativeColumns {
     this.#categories.appendMapped(part.categories, numberOf)
     this.#assetStart.append(part.assetStart, this.#assets.length)
     this.#assets.append(part.assets)
+    this.#capStart.append(part.capStart, this.#caps.length)
+    this.#caps.append(part.caps)
     mapColumns(this.numbers, (column, name) => column.append(part.numbers[name]))
   }
 
@@ -170,6 +181,8 @@ export class CreativeColumns {
       creativeRendition: creatives,
       creativeAssetStart: creatives + 1,
       creativeAssets: this.#assets.length,
+      creativeCapStart: creatives + 1,
+      creativeCaps: this.#caps.length,
       creativeLanguage: creatives,
       creativeOwnCategories: creatives,
       creativeFrameworks: creatives,
@@ -203,6 +216,8 @@ export class CreativeColumns {
     columns.creativeCategories.set(this.#categories.view())
     writeStarts(columns.creativeAssetStart, this.#assetStart.view(), this.#assets.length)
     columns.creativeAssets.set(this.#assets.view())
+    writeStarts(columns.creativeCapStart, this.#capStart.view(), this.#caps.length)
+    columns.creativeCaps.set(this.#caps.view())
   }
 }
 

@@ -1,5 +1,6 @@
 /** The records of creatives: what is shown, played or heard. */
 import { LIMITS } from '../limits.ts'
+import { FREQUENCY_CAPS } from './cap-fields.ts'
 import { DIMENSIONS } from './dimensions.ts'
 import { flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text, variant } from './fields.ts'
 import { CATEGORY, HTTPS_URL, pixels, RECORD_NAME, recordId, STATUS } from './record-fields.ts'
@@ -31,6 +32,7 @@ const creativeBase = {
   ),
   previewUrl: optional(HTTPS_URL),
   rendersTransparency: optional(flag("whether it shows itself what its advertiser's transparency tells")),
+  frequencyCaps: FREQUENCY_CAPS,
   approvals: optional(
     mapOf(
       { about: 'path name of an exchange', max: 31, pattern: /^[a-z][a-z0-9-]*$/, like: 'an exchange, like "adx"' },

@@ -1,6 +1,7 @@
 /** A tenant's documents: what ad operations write, what the cache holds, what the catalog is compiled from. */
 import { LIMITS } from '../limits.ts'
 import { BUDGET, PACING } from './budget-fields.ts'
+import { FREQUENCY_CAPS } from './cap-fields.ts'
 import { CREATIVE, type Creative } from './creative-document.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
 import { EXCHANGE, type Exchange } from './exchange-document.ts'
@@ -52,6 +53,7 @@ const SETTINGS = record(
         'what may stand on one page more than once; without it no advertiser, and so no creative',
       ),
     ),
+    frequencyCaps: FREQUENCY_CAPS,
   },
   'the tenant itself',
 )
@@ -92,6 +94,7 @@ const ADVERTISER = record(
     domain,
     categories: list(CATEGORY, { max: 20 }),
     transparency: optional(TRANSPARENCY),
+    frequencyCaps: FREQUENCY_CAPS,
   },
   'who is advertised',
 )
@@ -106,6 +109,7 @@ const CAMPAIGN = record(
     flight: optional(flight),
     budget: optional(BUDGET),
     pacing: optional(PACING),
+    frequencyCaps: FREQUENCY_CAPS,
   },
   'line items with one purpose',
 )
@@ -173,6 +177,7 @@ const LINE_ITEM = record(
     flight: optional(flight),
     budget: optional(BUDGET),
     pacing: optional(PACING),
+    frequencyCaps: FREQUENCY_CAPS,
     passThroughRate: optional(
       number({ about: 'share of its eligible opportunities that it takes part in', min: 0, max: 1, part: true }),
     ),

@@ -2,6 +2,7 @@
 import { nanosFromCpm } from '../foundation/units.ts'
 import type { Column, ElementKind } from './arena.ts'
 import { budgetKind, limitNanos, pacingText } from './budget-fields.ts'
+import { capWords } from './cap-fields.ts'
 import { type CatalogColumns, SPACE } from './catalog.ts'
 import type { Dictionary } from './conditions.ts'
 import { type Campaign, CREATIVE_CHOICES, type LineItem } from './documents.ts'
@@ -18,6 +19,8 @@ export interface ActiveCampaign {
   readonly document: Campaign
   readonly ordinal: number
   readonly advertiser: number
+  /** See capWords: its advertiser's and its own. */
+  readonly caps: readonly number[]
 }
 
 /** An active creative, as line items refer to it. */
@@ -49,6 +52,8 @@ export interface LineItemsPart {
   readonly creativeWeights: Uint32Array
   readonly dealStart: Uint32Array
   readonly deals: Uint32Array
+  readonly capStart: Uint32Array
+  readonly caps: Uint32Array
   readonly targeting: TargetingPart
 }
 
@@ -77,6 +82,8 @@ export class LineItemColumns {
   readonly #creativeWeights = growingU32()
   readonly #dealStart = growingU32()
   readonly #deals = growingU32()
+  readonly #capStart = growingU32()
+  readonly #caps = growingU32()
   readonly targeting = new TargetingColumns()
 
   /** Takes one active line item with its active creatives, at least one. Cost: O(what it targets). */
@@ -110,6 +117,9 @@ export class LineItemColumns {
       }
     this.#dealStart.push(this.#deals.length)
     for (const deal of document.deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
+    this.#capStart.push(this.#caps.length)
+    for (const word of campaign.caps) this.#caps.push(word)
+    for (const word of capWords('line-item', document.id, document.frequencyCaps)) this.#caps.push(word)
     this.targeting.add(
       document.targeting,
       { slots: creatives.map(each => each.slot), deals: document.deals },
@@ -135,6 +145,8 @@ export class LineItemColumns {
       creativeWeights: this.#creativeWeights.take(),
       dealStart: this.#dealStart.take(),
       deals: this.#deals.take(),
+      capStart: this.#capStart.take(),
+      caps: this.#caps.take(),
       targeting: this.targeting.take(),
     }
   }
@@ -151,6 +163,8 @@ export class LineItemColumns {
     this.#creativeWeights.append(part.creativeWeights)
     this.#dealStart.append(part.dealStart, this.#deals.length)
     this.#deals.appendMapped(part.deals, numberOf)
+    this.#capStart.append(part.capStart, this.#caps.length)
+    this.#caps.append(part.caps)
     this.targeting.append(part.targeting, numberOf)
   }
 
@@ -188,6 +202,8 @@ export class LineItemColumns {
       lineItemCreativeChoice: lineItems,
       lineItemDealStart: lineItems + 1,
       lineItemDeals: this.#deals.length,
+      lineItemCapStart: lineItems + 1,
+      lineItemCaps: this.#caps.length,
     }
   }
 
@@ -223,6 +239,11 @@ export class LineItemColumns {
     permuteLists(
       { start: columns.lineItemDealStart, items: columns.lineItemDeals },
       { start: this.#dealStart.view(), items: this.#deals.view() },
+      order,
+    )
+    permuteLists(
+      { start: columns.lineItemCapStart, items: columns.lineItemCaps },
+      { start: this.#capStart.view(), items: this.#caps.view() },
       order,
     )
     this.#writeEnds(columns, order)

@@ -142,6 +142,16 @@ export const COUNTERS = {
     unit: 'count',
     meaning: 'Operations on the spend ledger or the event stream that failed or took too long; they are sent again.',
   },
+  capsElsewhere: {
+    name: 'caps_elsewhere',
+    unit: 'count',
+    meaning: 'Times that a line item did not bid, because another task owns whoever its strict cap counts.',
+  },
+  capEventsLost: {
+    name: 'cap_events_lost',
+    unit: 'count',
+    meaning: 'Bids and impressions of capped line items of which other tasks were not told: too many waited.',
+  },
   stateLoads: { name: 'state_loads', unit: 'count', meaning: 'Versions that were loaded and swapped in.' },
   deltas: { name: 'deltas_taken', unit: 'count', meaning: 'Changes of single records that were taken and serve.' },
   stateDivergences: {
@@ -216,6 +226,11 @@ export const TASK_GAUGES = {
   memoryLevel: { name: 'memory_level', unit: 'none', meaning: '0 ok, 1 warn, 2 critical.' },
   liveThreads: { name: 'live_threads', unit: 'count', meaning: 'Bid threads that serve.' },
   ledgerReachable: { name: 'ledger_reachable', unit: 'none', meaning: '1 while the spend ledger answers, else 0.' },
+  capEvictions: {
+    name: 'cap_evictions',
+    unit: 'count',
+    meaning: 'Counts of frequency caps that were forgotten early, because their table was full.',
+  },
   noticesWaiting: {
     name: 'notices_waiting',
     unit: 'count',

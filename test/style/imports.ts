@@ -22,6 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const WIRING: readonly string[] = [
   'main.ts',
   'money.ts',
+  'frequency.ts',
   'bid-threads.ts',
   'bid-thread.ts',
   'state-events.ts',

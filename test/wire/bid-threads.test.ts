@@ -30,6 +30,7 @@ const threads = new BidThreads({
   notices: { publicUrl: undefined, keys: [], priceKeys: [] },
   onNotice: async () => false,
   budgets: undefined,
+  caps: undefined,
   recorderBlocks: blocks,
   onLog: (_, message) => logged.push(JSON.stringify(message)),
   onLost: (thread, error) => lost.push(`${thread}: ${error.message}`),
