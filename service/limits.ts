@@ -157,8 +157,11 @@ export const LIMITS = {
   eventsPerAppendMax: 500,
   /** Events in the tenant's stream: some 300 bytes each, so 60 MB; who reads it must not be further behind. */
   eventsKeptMax: 200_000,
-  /** Notices in a task's journal: hours at 50 a second while the cache is away. Some 700 bytes each. */
-  journalNoticesMax: 300_000,
+  /**
+   * Notices in a task's journal: an hour at 40 a second while the cache is away. Kept in memory, too, some 1 KB each
+   * (measured), so 150 MB.
+   */
+  journalNoticesMax: 150_000,
 
   /** Markup of often winning creatives as text, per bid thread: one byte per character. */
   fragmentCacheCharsMax: 16 * MIB,

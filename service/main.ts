@@ -63,6 +63,12 @@ function leaveAtOnce(): never {
 
 for (const signal of STOP_SIGNALS) process.on(signal, leaveAtOnce)
 
+/** A ledger that another process has, or a folder that cannot be written: for a person to repair, as other settings. */
+function leaveUnopened(error: unknown): never {
+  logConfigProblems(log, [`SPEND_URL or JOURNAL_DIR cannot be used: ${String(error)}`])
+  process.exit(EXIT_CONFIG)
+}
+
 /** Threads that bid: as set, else all cores but the control thread's; one where a port cannot be shared. */
 function bidThreadCount({ bidThreads }: Config): number {
   if (process.platform !== 'linux') return 1
@@ -104,7 +110,7 @@ const money =
         ...{ config, clock: systemClock, log, recorder, threads: threadCount },
         share: (thread, message) => threads.share(thread, message),
         counts: frequency,
-      })
+      }).catch(leaveUnopened)
 
 const threads: BidThreads = new BidThreads({
   tenantId: config.tenantId,

@@ -76,3 +76,20 @@ test('SIGKILL at any moment loses nothing that was answered', async () => {
   expect(answered).toBeGreaterThan(200)
   await ledger.close()
 })
+
+test('two processes never have one file', async () => {
+  const path = join(folder, 'twice')
+  const program = `
+    import { FileLedger } from ${JSON.stringify(new URL('./file-ledger.ts', import.meta.url).href)}
+    await FileLedger.open(${JSON.stringify(path)}, { nowMs: Date.now, monotonicMs: Date.now })
+    process.stdout.write('open')
+    setInterval(() => {}, 1_000)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await once(child.stdout, 'data')
+  await expect(FileLedger.open(path, systemClock)).rejects.toThrow(/is the ledger of another process that runs/)
+  child.kill('SIGKILL')
+  await once(child, 'close')
+  await (await FileLedger.open(path, systemClock)).close()
+})

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import type { Clock } from '../foundation/clock.ts'
 import type { Caller, Done, Ledger, Operation, Refused, Witness } from '../spend/ledger.ts'
 import { type Account, applyToLedger, emptyLedger, type LedgerState, rebuildLedger } from '../spend/ledger-memory.ts'
+import { ownerOf, signFolder } from './folder-owner.ts'
 import { readLines, SyncedLines } from './synced-lines.ts'
 
 /** One line of the file: the whole memory (the first line), or what was asked and when. */
@@ -35,6 +36,15 @@ type StoredWitness = Omit<Witness, 'spent' | 'keys'> & {
 
 const FILE = 'ledger.ndjson'
 
+/** Two processes with one file would each spend the whole budget. */
+export class LedgerInUse extends Error {
+  override readonly name = 'LedgerInUse'
+
+  constructor(folder: string) {
+    super(`${folder} is the ledger of another process that runs; tasks share a ledger in a cache (SPEND_URL=redis://…)`)
+  }
+}
+
 /** A ledger in a folder that no other process uses. An answer is given when what was asked is on the disk. */
 export class FileLedger implements Ledger {
   readonly #clock: Clock
@@ -49,10 +59,13 @@ export class FileLedger implements Ledger {
 
   /**
    * Reads the folder's ledger, or begins one; the file shrinks to what is remembered.
-   * @throws Error of the file system, or when a line other than the last is not one of ours. Cost: O(bytes).
+   * @throws LedgerInUse when another process has it open; Error of the file system, or when a line other than the last
+   *   is not one of ours. Cost: O(bytes).
    */
   static async open(folder: string, clock: Clock): Promise<FileLedger> {
     await mkdir(folder, { recursive: true })
+    if ((await ownerOf(folder)) === 'alive') throw new LedgerInUse(folder)
+    await signFolder(folder)
     const path = join(folder, FILE)
     const state = stateOf((await readLines(path)) as Line[])
     const memory: Line = { kind: 'memory', state: stored(state) }

@@ -3,13 +3,11 @@
  * the folder of a task that ended takes it over by renaming it, which one of several can. An owner's sign of life is
  * the age of a file by the disk's own clock, so that no machine's clock matters.
  */
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { LIMITS } from '../limits.ts'
+import { OWNER_FILE, ownerOf, signFolder } from './folder-owner.ts'
 import { NoticeJournal } from './notice-journal.ts'
-
-const OWNER = 'owner.json'
 
 /** The journals that are in the hands of one task. */
 export class JournalFolders {
@@ -37,7 +35,7 @@ export class JournalFolders {
   static async open(place: { root: string; tenantId: string; task: string }): Promise<JournalFolders> {
     const folder = join(place.root, place.task)
     await mkdir(folder, { recursive: true })
-    await sign(folder)
+    await signFolder(folder)
     return new JournalFolders(place, await NoticeJournal.open(folder), folder)
   }
 
@@ -45,7 +43,7 @@ export class JournalFolders {
   async beat(): Promise<void> {
     const now = new Date()
     // A folder that is gone has another owner: its journal finds that out before it keeps anything.
-    await Promise.allSettled([...this.#folders.values()].map(folder => utimes(join(folder, OWNER), now, now)))
+    await Promise.allSettled([...this.#folders.values()].map(folder => utimes(join(folder, OWNER_FILE), now, now)))
   }
 
   /**
@@ -95,7 +93,7 @@ export class JournalFolders {
       if ((error as { code?: unknown }).code === 'ENOENT') return undefined
       throw error
     }
-    await sign(folder)
+    await signFolder(folder)
     try {
       const journal = await NoticeJournal.open(folder)
       this.#folders.set(journal, folder)
@@ -108,31 +106,15 @@ export class JournalFolders {
   }
 }
 
-async function sign(folder: string): Promise<void> {
-  await writeFile(join(folder, OWNER), JSON.stringify({ host: hostname(), pid: process.pid }))
-}
-
 /** Whether a folder's owner has ended: its process is gone from this machine, or it has long said nothing. */
 async function isAbandoned(folder: string, nowMs: number): Promise<boolean> {
+  if ((await ownerOf(folder)) === 'ended') return true
   try {
-    const { mtimeMs } = await stat(join(folder, OWNER))
-    if (nowMs - mtimeMs > LIMITS.journalOwnerMs) return true
-    const { host, pid } = JSON.parse(await readFile(join(folder, OWNER), 'utf8')) as { host: string; pid: number }
-    return host === hostname() && !isAlive(pid)
-  } catch {
-    // No owner, or half of one: a task that is starting, or that ended while it did.
-    const { mtimeMs } = await stat(folder).catch(() => ({ mtimeMs: nowMs }))
+    // Without a signature: a task that is starting, or that ended while it did.
+    const { mtimeMs } = await stat(join(folder, OWNER_FILE)).catch(() => stat(folder))
     return nowMs - mtimeMs > LIMITS.journalOwnerMs
-  }
-}
-
-function isAlive(pid: number): boolean {
-  // In containers all tasks may have the same number: an earlier one with ours has ended.
-  if (pid === process.pid) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as { code?: unknown }).code === 'EPERM'
+  } catch {
+    // Another task has taken it.
+    return false
   }
 }

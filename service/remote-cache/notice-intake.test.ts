@@ -105,6 +105,19 @@ describe('the intake of notices', () => {
     expect(numbers.at(-1)).toBe(LIMITS.noticesUnderWayMax + 1)
   })
 
+  test('leaves half of its places to bills, however many events there are', async () => {
+    const bench = new Bench()
+    bench.away()
+    const event = { comesAgain: false, booking: undefined }
+    const events = Array.from({ length: LIMITS.noticesUnderWayMax }, (_, i) =>
+      bench.intake.take(arrived(`e${i}`, event)),
+    )
+    const bills = Array.from({ length: LIMITS.noticesUnderWayMax / 2 }, (_, i) => bench.intake.take(arrived(`b${i}`)))
+    bench.back()
+    expect((await Promise.all(events)).filter(isSafe => isSafe).length).toBe(LIMITS.noticesUnderWayMax / 2)
+    expect((await Promise.all(bills)).every(isSafe => isSafe)).toBe(true)
+  })
+
   test('has no more under way than it may, though a journal holds many times more', async () => {
     const many = LIMITS.noticesUnderWayMax * 2
     const path = join(folder, 'many')

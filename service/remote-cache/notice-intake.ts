@@ -72,7 +72,7 @@ export class NoticeIntake {
     const { key } = event
     if (this.#recent.has(key) || journal?.has(key) === true) return true
     const underWay = this.#underWay.get(key)
-    if (underWay === undefined && this.#isFull) {
+    if (underWay === undefined && this.#isFull(comesAgain)) {
       if (!comesAgain) this.#numbers++
       return false
     }
@@ -91,10 +91,12 @@ export class NoticeIntake {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay.values())
   }
 
-  get #isFull(): boolean {
+  /** Events of devices, of which there are many for each bill, have half of the places. */
+  #isFull(comesAgain: boolean): boolean {
     const { journal } = this.#options
-    const isBusy = this.#underWay.size >= LIMITS.noticesUnderWayMax
-    return journal === undefined ? isBusy : isBusy && journal.count >= LIMITS.journalNoticesMax
+    const part = comesAgain ? 1 : 0.5
+    if (this.#underWay.size < LIMITS.noticesUnderWayMax * part) return false
+    return journal === undefined || journal.count >= LIMITS.journalNoticesMax * part
   }
 
   /** @param done resolves when the ledger and the stream have the notice */

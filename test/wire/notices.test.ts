@@ -160,6 +160,23 @@ describe('notices while the ledger comes and goes', () => {
   })
 })
 
+test('a ledger in files is of one process: a second one ends with 78 and says why', async () => {
+  const SPEND_URL = `file:${await folder()}`
+  const first = await start({ SPEND_URL })
+  const second = await runService({ ...SETTINGS, STATE_URL: `file:${DIRECTORY}`, SPEND_URL })
+  cleanups.push(() => second.kill('SIGKILL'))
+  expect(await second.ended).toBe(78)
+  expect(second.lines.join()).toMatch(/SPEND_URL or JOURNAL_DIR cannot be used: .*is the ledger of another process/)
+  const sent = await bid(first)
+  expect((await call(first, sent.burl, '1')).status).toBe(204)
+  first.kill('SIGTERM')
+  expect(await first.ended).toBe(0)
+  const third = await start({ SPEND_URL })
+  // What was booked before is known: the same notice changes nothing.
+  expect((await call(third, sent.burl, '1')).status).toBe(204)
+  expect(await metric(third, 'bookings_total', '"repeated"')).toBe(1)
+})
+
 async function until(holds: () => Promise<boolean>): Promise<void> {
   for (const untilMs = performance.now() + 10_000; !(await holds()); await sleep(50))
     if (performance.now() > untilMs) throw new Error('it did not come to hold in time')
