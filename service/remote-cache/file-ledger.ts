@@ -37,7 +37,7 @@ type StoredWitness = Omit<Witness, 'spent' | 'keys'> & {
 const FILE = 'ledger.ndjson'
 
 /** Two processes with one file would each spend the whole budget. */
-export class LedgerInUse extends Error {
+class LedgerInUse extends Error {
   override readonly name = 'LedgerInUse'
 
   constructor(folder: string) {
