@@ -51,6 +51,23 @@ describe('the page of a run', () => {
     expect(page).not.toMatch(/NaN|Infinity|undefined/)
   })
 
+  test('plots what a scenario measured beside latency, and names no directory of the machine', async () => {
+    const lines = [{ name: 'the service', points: [0, 60, 120].map(second => [second, 200 + second] as const) }]
+    const plots = [{ title: 'Resident <memory>', label: 'MiB', lines }]
+    const directory = await mkdtemp(join(tmpdir(), 'report-'))
+    try {
+      const settings = { seed: SEED, tenantDirectory: '/home/somebody/tenant' }
+      const files = await writeReport(directory, report({ plots, settings }))
+      const [json = '', page = ''] = await Promise.all(files.map(file => readFile(file, 'utf8')))
+      expect(page).toContain('Resident &#60;memory&#62;')
+      expect(page.match(/<polyline points="[\d., ]+"\/><\/g>/g)?.length).toBe(6)
+      for (const text of [json, page]) expect(text).not.toContain('somebody')
+      expect(JSON.parse(json).settings).toEqual({ seed: SEED })
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+
   test('says missed and invalid where a reader looks first', () => {
     const missed = { name: 'p99', promised: '≤ 2 ms', observed: '9 ms', held: false }
     expect(htmlReport(report({ objectives: [missed] }), RUN)).toMatch(/<h1>latency <span[^>]*>1 missed/)

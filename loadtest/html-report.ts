@@ -1,6 +1,6 @@
 /** A run as one page without any other file: verdicts, plots, tables, and how to repeat it. */
 import type { Histogram } from './histogram.ts'
-import type { Measurement, Report } from './report.ts'
+import type { Measurement, Plot, Report } from './report.ts'
 import { PAGE_STYLE } from './report-style.ts'
 import {
   escaped,
@@ -18,7 +18,7 @@ export type RunFacts = Readonly<Record<string, unknown>>
 
 /** Writes the page. Cost: O(measurements × (seconds + percentiles)). */
 export function htmlReport(report: Report, run: RunFacts): string {
-  const { scenario, invalid, examples, table, sections = [], measurements = [] } = report
+  const { scenario, invalid, examples, table, plots = [], sections = [], measurements = [] } = report
   const plotted = measurements.slice(0, LINES_MAX)
   const origin = `${String(run.at ?? '')} · commit ${String(run.commit ?? '').slice(0, 12)}`
   const body = [
@@ -30,6 +30,7 @@ export function htmlReport(report: Report, run: RunFacts): string {
     '<h2>Figures</h2>',
     htmlTable(table),
     plotted.length === 0 ? '' : `<h2>Latency by percentile</h2>${percentileChart(plotted)}`,
+    ...plots.map(plotted => `<h2>${escaped(plotted.title)}</h2>${plotChart(plotted)}`),
     overTime(plotted),
     measurements.length > LINES_MAX ? `<p>Plotted are the first ${LINES_MAX} of ${measurements.length}.</p>` : '',
     ...sections.map(
@@ -136,6 +137,22 @@ function least(values: readonly number[], otherwise: number): number {
 
 function greatest(values: readonly number[], otherwise: number): number {
   return values.reduce((max, each) => Math.max(max, each), values[0] ?? otherwise)
+}
+
+function plotChart({ title, label, lines }: Plot): string {
+  const points = lines.flatMap(line => line.points)
+  const seconds = greatest(
+    points.map(([second]) => second),
+    1,
+  )
+  const y = linearScale(
+    label,
+    greatest(
+      points.map(([, value]) => value),
+      1,
+    ),
+  )
+  return svgChart({ title, x: secondsScale(seconds), y, lines: lines.map((line, colour) => ({ ...line, colour })) })
 }
 
 type Point = NonNullable<Measurement['series']>[number]

@@ -234,7 +234,10 @@ function moveText({ estimate, low, high }: Difference): string {
 
 /** The windows of an arm, one after the other: what lay between them is left out. */
 function seriesOf(rounds: Found['rounds'], arm: Arm): readonly SeriesPoint[] {
-  const points = rounds.flatMap(round => round.filter(each => each.arm === arm).flatMap(each => each.victim.series))
+  const points = rounds
+    .flatMap(round => round.filter(each => each.arm === arm).flatMap(each => each.victim.series))
+    // The last answers of a window come after its last request: no second of their own.
+    .filter(({ sent }) => sent > 0)
   return points.map((point, second) => ({ ...point, second }))
 }
 

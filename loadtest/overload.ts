@@ -133,11 +133,22 @@ function reportOf(options: OverloadOptions, found: Found): Report {
       { name: 'all answers', latencyUs: run.latencyUs, series: run.series },
       ...steps.map(({ name, bidLatencyUs }) => ({ name: `bids at ${name}`, latencyUs: bidLatencyUs })),
     ],
+    plots: [
+      {
+        title: 'Requests that got a bid in time',
+        label: 'share, %',
+        lines: [{ name: 'of what was sent in each tenth of a second', points: sharePoints(goodput) }],
+      },
+    ],
     table: [
       ['', 'sent/s', 'bids in time/s', 'late bids', 'no bid', 'p50 ms', 'p99 ms', 'generator CPU'],
       ...steps.map(tableRow),
     ],
   }
+}
+
+function sharePoints({ slices }: Goodput<Histogram>): readonly (readonly [number, number])[] {
+  return slices.flatMap((share, slice) => (share === undefined ? [] : [[slice * SLICE_S, share * 100] as const]))
 }
 
 function tableRow(step: FactorStep): readonly string[] {

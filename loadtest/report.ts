@@ -23,6 +23,17 @@ export interface Measurement {
   readonly series?: readonly SeriesPoint[]
 }
 
+/** Something else over time, from 0 up. */
+export interface Plot {
+  readonly title: string
+  /** What the values are, with their unit. */
+  readonly label: string
+  readonly lines: readonly {
+    readonly name: string
+    readonly points: readonly (readonly [second: number, value: number])[]
+  }[]
+}
+
 /** A table with a heading of its own, for what does not fit the main one. */
 export interface Section {
   readonly title: string
@@ -47,6 +58,7 @@ export interface Report {
   readonly table: readonly (readonly string[])[]
   /** In the order of the legend; the first eight are plotted. */
   readonly measurements?: readonly Measurement[]
+  readonly plots?: readonly Plot[]
   readonly sections?: readonly Section[]
 }
 
@@ -86,11 +98,20 @@ export async function writeReport(directory: string, report: Report): Promise<re
     ...each,
     percentilesMs: percentilePoints(latencyUs),
   }))
+  const shown = { ...report, settings: withoutDirectories(report.settings) }
   const json = join(directory, `${report.scenario}.json`)
   const html = join(directory, 'report.html')
-  await writeFile(json, `${JSON.stringify({ ...rest, measurements: plotted, run }, undefined, 2)}\n`)
-  await writeFile(html, htmlReport(report, run))
+  await writeFile(
+    json,
+    `${JSON.stringify({ ...rest, settings: shown.settings, measurements: plotted, run }, undefined, 2)}\n`,
+  )
+  await writeFile(html, htmlReport(shown, run))
   return [json, html]
+}
+
+/** The command says whose documents they were; where a run kept them is nobody's business. */
+function withoutDirectories(settings: Report['settings']): Report['settings'] {
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !name.endsWith('Directory')))
 }
 
 /** Microseconds as milliseconds for a person. */

@@ -93,6 +93,13 @@ function reportOf(options: SoakOptions, windows: readonly Window[]): Report {
       windows: windows.map(({ atS, residentMib, run }) => ({ atS, residentMib, p99Us: run.latencyUs.percentile(99) })),
     },
     measurements: [{ name: 'all windows', latencyUs: pooled, series: seriesOf(windows) }],
+    plots: [
+      {
+        title: 'Resident memory',
+        label: 'MiB',
+        lines: [{ name: 'the service', points: windows.map(({ atS, residentMib }) => [atS, residentMib]) }],
+      },
+    ],
     table: [
       ['', 'requests', 'p50 ms', 'p99 ms', 'max ms', 'resident MiB'],
       ...windows.map(({ atS, run, residentMib }) => {
@@ -104,7 +111,8 @@ function reportOf(options: SoakOptions, windows: readonly Window[]): Report {
 }
 
 function seriesOf(windows: readonly Window[]): readonly SeriesPoint[] {
-  return windows.flatMap(({ run }) => run.series).map((point, second) => ({ ...point, second }))
+  const points = windows.flatMap(({ run }) => run.series).filter(({ sent }) => sent > 0)
+  return points.map((point, second) => ({ ...point, second }))
 }
 
 function objectivesOf(windows: readonly Window[], memory: Line, latency: Line): readonly Objective[] {
