@@ -52,6 +52,8 @@ export const LIMITS = {
   agentsKeptMax: 2_000,
   /** Impressions that one showing on a screen is billed as: some thousand people at most; keeps amounts below 2^53. */
   multiplierMax: 100_000,
+  /** Roadblocks that are tried for one page: each is a decision per impression. */
+  roadblocksTriedMax: 8,
   /** Deals of one impression that are looked at. */
   dealOffersMax: 100,
   responseBytesMax: 1 * MIB,

@@ -22,3 +22,11 @@ export function lotsOf(opportunity: Opportunity, catalogs: readonly Catalog[]): 
   if (!privateAuction || lots.length === 0) lots.push({ ...opportunity, deals: NO_DEALS })
   return lots
 }
+
+/** The impression as only the line items of a roadblock may bid for it. Pure. */
+export function roadblockLot(opportunity: Opportunity, roadblock: string): Opportunity {
+  const { floorNanos, video, audio } = opportunity
+  const { lengthFloors } = video ?? audio ?? {}
+  const deal = { id: roadblock, seat: '', floorNanos, lengthFloors, isFixedPrice: false, advertiserDomains: [] }
+  return { ...opportunity, deals: [deal], privateAuction: true }
+}

@@ -98,9 +98,11 @@ function stageOf(tables: ScanTables, lineItem: LineItem, asked: Asked): number {
     .map(id => tables.creatives.get(id))
     .filter(creative => creative?.status === 'active')
     .filter(creative => creative !== undefined && opportunity.slots.includes(slotOf(creative))) as Creative[]
-  const deals = opportunity.deals.filter(deal => lineItem.deals?.includes(deal.id))
+  // Written out once more: see roadblocks.ts.
+  const ownDeals = lineItem.roadblock === true ? [`\u0001${lineItem.campaignId}`] : lineItem.deals
+  const deals = opportunity.deals.filter(deal => ownDeals?.includes(deal.id))
   if (creatives.length === 0 || !targets(lineItem.targeting, { facts, opportunity, lists: tables.lists })) return 0
-  if (lineItem.deals === undefined ? opportunity.privateAuction : deals.length === 0) return 0
+  if (ownDeals === undefined ? opportunity.privateAuction : deals.length === 0) return 0
   for (const flight of [campaign.flight, lineItem.flight]) {
     if (flight?.start !== undefined && nowMs < Date.parse(flight.start)) return STAGES.indexOf('outside-flight')
     if (flight?.end !== undefined && nowMs >= Date.parse(flight.end)) return STAGES.indexOf('outside-flight')
@@ -113,7 +115,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, asked: Asked): number {
     ...(opportunity.privateAuction ? [] : [opportunity.floorNanos]),
     ...opportunity.deals.map(deal => deal.floorNanos),
   )
-  const floors = lineItem.deals === undefined ? [opportunity.floorNanos] : inviting.map(deal => deal.floorNanos)
+  const floors = ownDeals === undefined ? [opportunity.floorNanos] : inviting.map(deal => deal.floorNanos)
   const isInvited = floors.length > 0
   const floor = isInvited ? Math.min(...floors) : floorMin
   if (Math.round(lineItem.price.cpm * 1e6) < floor) return STAGES.indexOf('below-floor')
@@ -133,7 +135,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, asked: Asked): number {
   const cheapest = inviting.reduce((a, b) => (a !== undefined && a.floorNanos <= b.floorNanos ? a : b), inviting[0])
   const pays = (creative: Creative) => {
     if (!isVast(creative)) return true
-    const floors = lineItem.deals === undefined ? opportunity[creative.format]?.lengthFloors : cheapest?.lengthFloors
+    const floors = ownDeals === undefined ? opportunity[creative.format]?.lengthFloors : cheapest?.lengthFloors
     return floors === undefined || Math.round(lineItem.price.cpm * 1e6) >= lengthFloor(floors, creative.durationS)
   }
   const speaks = (creative: Creative) =>

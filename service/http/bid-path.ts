@@ -2,8 +2,8 @@
  * One bid request from text to text: read, decide, check, write, count. No await, no I/O, no log line, and no object
  * for a line item that does not win.
  */
-import type { Bid } from '../decision/decide.ts'
-import { lotsOf } from '../decision/lots.ts'
+import type { Bid, Decision } from '../decision/decide.ts'
+import { lotsOf, roadblockLot } from '../decision/lots.ts'
 import type { Opportunity } from '../decision/opportunity.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
 import type { PickIndex } from '../foundation/random.ts'
@@ -22,6 +22,7 @@ import { type BidRequest, type Impression, readRequest } from '../openrtb/read-r
 import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
 import { FORMAT } from '../state/catalog.ts'
 import type { Exchange } from '../state/exchange-document.ts'
+import { isRoadblock } from '../state/roadblocks.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
 import { keepingAgents } from './agents.ts'
@@ -151,10 +152,37 @@ export class BidPath {
     this.#bidsChars = 0
     if (serving.hasCaps) serving.identify(read.identities, this.#deps.monotonicMs())
     serving.engine.prepare(read.facts)
+    if (serving.roadblocks.length > 0 && this.#roadblocked(asked))
+      return { status: 200, body: writeResponse(read.id, this.#bids, read.currency, true) }
     for (let i = 0; i < impressions.length; i++)
       if (!this.#bidsFor(impressions[i] as Impression, asked)) this.#noBid(this.#reason)
-    if (this.#bids.size > 0) return { status: 200, body: writeResponse(read.id, this.#bids, read.currency) }
+    if (this.#bids.size > 0) return { status: 200, body: writeResponse(read.id, this.#bids, read.currency, false) }
     return noBidAnswer(read.id, this.#reason, exchange)
+  }
+
+  /** Whether one roadblock bids for every impression of a whole page. Few tenants have any. */
+  #roadblocked(asked: Asked): boolean {
+    const { impressions, isWholePage } = asked.read
+    const isOpen = impressions.every(({ opportunity }) => opportunity?.privateAuction === false)
+    if (!isWholePage || impressions.length < 2 || !isOpen) return false
+    const tried = Math.min(asked.serving.roadblocks.length, LIMITS.roadblocksTriedMax)
+    for (let i = 0; i < tried; i++) if (this.#bidsForAll(asked.serving.roadblocks[i] as string, asked)) return true
+    return false
+  }
+
+  #bidsForAll(roadblock: string, asked: Asked): boolean {
+    const { impressions } = asked.read
+    const lots = impressions.map(({ opportunity }) => roadblockLot(opportunity as Opportunity, roadblock))
+    const decisions = lots.map(lot => this.#decide(lot, asked))
+    if (decisions.some(({ kind }) => kind === 'no-bid')) return false
+    for (let i = 0; i < lots.length; i++)
+      this.#accept(decisions[i] as Bid, impressions[i] as Impression, lots[i] as Opportunity, asked)
+    if (this.#made.length === impressions.length) return this.#takeMade(asked.serving)
+    // What is held for some of them is free again when it expires.
+    this.#bids.clear()
+    this.#bidsChars = 0
+    this.#made.length = 0
+    return false
   }
 
   /** Makes all bids for one impression. @returns whether there is any; otherwise #reason says why */
@@ -165,9 +193,15 @@ export class BidPath {
     if (opportunity === undefined) return false
     const lots = exchange.bidsPerImpression === 'many' ? lotsOf(opportunity, serving.engine.catalogs) : undefined
     for (let i = 0; i < (lots?.length ?? 1); i++) this.#bidFor(impression, lots?.[i] ?? opportunity, asked)
-    const bids = this.#made.length
     // Bids for one impression are alternatives: only later impressions are on a page with them.
-    for (let i = 0; i < bids; i++) serving.engine.take(this.#made[i] as Bid)
+    return this.#takeMade(serving)
+  }
+
+  /** Counts the bids at hand, and tells the engine of them. @returns whether there are any */
+  #takeMade({ engine }: Serving): boolean {
+    const bids = this.#made.length
+    for (let i = 0; i < bids; i++) engine.take(this.#made[i] as Bid)
+    this.#deps.recorder.add(COUNTER.bids, bids)
     this.#made.length = 0
     return bids > 0
   }
@@ -177,15 +211,22 @@ export class BidPath {
       this.#reason = 'answer-full'
       return
     }
-    const { read, serving, nowMs } = asked
-    const { recorder, pickIndex, alarm } = this.#deps
+    const decision = this.#decide(lot, asked)
+    if (decision.kind === 'no-bid') this.#reason = decision.reason
+    else this.#accept(decision, impression, lot, asked)
+  }
+
+  #decide(lot: Opportunity, { serving, nowMs }: Asked): Decision {
     const startedMs = performance.now()
-    const decision = serving.engine.decide(lot, nowMs, pickIndex)
-    recorder.time(HISTOGRAM.decideTime, (performance.now() - startedMs) * 1e6)
-    if (decision.kind === 'no-bid') {
-      this.#reason = decision.reason
-      return
-    }
+    const decision = serving.engine.decide(lot, nowMs, this.#deps.pickIndex)
+    this.#deps.recorder.time(HISTOGRAM.decideTime, (performance.now() - startedMs) * 1e6)
+    return decision
+  }
+
+  /** Looks at a decision once more, holds its money and writes it; otherwise #reason says why not. */
+  #accept(decision: Bid, impression: Impression, lot: Opportunity, asked: Asked): void {
+    const { read, serving } = asked
+    const { alarm } = this.#deps
     const outgoing = outgoingBid(decision, lot, impression, asked)
     const broken = brokenRule(outgoing, read.request, serving.served(outgoing.catalog))
     if (broken !== undefined) {
@@ -208,7 +249,6 @@ export class BidPath {
       return
     }
     this.#made.push(decision)
-    recorder.count(COUNTER.bids)
     this.#add(outgoing.seat, this.#write(outgoing, lot, { amountNanos, hold, expiresS, counted }, asked))
   }
 
@@ -318,8 +358,8 @@ function outgoingBid(decision: Bid, lot: Opportunity, impression: Impression, { 
     creative: decision.creative,
     price: bidPrice(decision.priceNanos, rate),
     currency: read.currency,
-    dealId: deal?.id ?? '',
-    seat: deal === undefined ? read.seat : deal.seat,
+    dealId: deal === undefined || isRoadblock(deal.id) ? '' : deal.id,
+    seat: deal === undefined || isRoadblock(deal.id) ? read.seat : deal.seat,
     catalog: decision.catalog,
     rates,
   }

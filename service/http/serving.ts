@@ -22,6 +22,7 @@ export class Serving {
   /** Whether any cap asks who a request is about. */
   readonly hasCaps: boolean
   readonly #tenantCaps: readonly number[]
+  readonly roadblocks: readonly string[]
   readonly #exchanges: ReadonlyMap<string, Exchange>
   readonly #ownRate: ReadonlyMap<string, number>
   #daypart = ''
@@ -40,6 +41,7 @@ export class Serving {
     this.needsFrameworks = below.needsFrameworks || this.header.needsFrameworks
     this.#tenantCaps = capWords('tenant', '', this.header.settings.frequencyCaps)
     this.hasCaps = this.#tenantCaps.length > 0 || hasAnyCap(base) || hasAnyCap(overlay)
+    this.roadblocks = [...new Set([...below.roadblocks, ...this.header.roadblocks])]
     this.#exchanges = new Map(this.header.exchanges.map(exchange => [exchange.id, exchange]))
     this.#ownRate = new Map([[this.header.settings.currency, 1]])
     this.turnClock(nowMs)

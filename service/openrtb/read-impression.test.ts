@@ -207,7 +207,7 @@ describe('deals', () => {
   })
 
   test('for other seats, unknown currencies or without an id are left out', () => {
-    const left = [{ wseat: ['x'] }, { bidfloor: 1, bidfloorcur: 'CHF' }, { id: '' }]
+    const left = [{ wseat: ['x'] }, { bidfloor: 1, bidfloorcur: 'CHF' }, { id: '' }, { id: '\u0001ca-1' }]
     expect(deals([...left.map((deal, index) => ({ id: `d${index}`, ...deal })), null, 'x'])).toEqual([])
     expect(deals([{ id: 'ours', wseat: ['x', 'seat-2'] }, { id: 'all' }])).toMatchObject([
       { id: 'ours', seat: 'seat-2' },

@@ -5,6 +5,7 @@ import { NANOS_PER_CPM, type Nanos, nanosFromCpm } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
 import { AUDIO_SLOT, bannerSizeOf, bannerSlot, NATIVE_SLOT, VIDEO_SLOT } from '../state/catalog.ts'
 import type { DimensionName } from '../state/dimensions.ts'
+import { isRoadblock } from '../state/roadblocks.ts'
 import { hasShape } from './banner-shape.ts'
 import { impressionValues } from './impression-readers.ts'
 import { isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
@@ -178,7 +179,7 @@ function readDeals(pmp: Json, impression: ImpressionFloors, terms: FloorTerms): 
     const hasFloor = Number.isFinite(deal.bidfloor)
     const floorNanos = hasFloor ? floorOf(deal.bidfloor, deal.bidfloorcur, terms) : impression.floorNanos
     // An id that comes twice stands for its first deal, as it does for whoever looks the bid's deal up.
-    if (id === '' || seen.has(id)) continue
+    if (id === '' || isRoadblock(id) || seen.has(id)) continue
     seen.add(id)
     if (floorNanos === undefined) continue
     const seat = seats.length === 0 ? terms.seats[0] : terms.seats.find(ours => seats.includes(ours))

@@ -58,6 +58,8 @@ export interface BidRequest {
   /** See ReadTerms.identitySalt. */
   readonly identities: Identities
   readonly impressions: readonly Impression[]
+  /** These are all impressions of the page. */
+  readonly isWholePage: boolean
   /** False = only the context may be used. */
   readonly userDataAllowed: boolean
 }
@@ -81,6 +83,15 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
   const currency = currencyOf(body, terms)
   const seats = allowedSeats(body, terms.exchange)
   const personal = userDataAllowed(body)
+  const impressions = readImpressions(body.imp, {
+    rates: terms.rates,
+    slotsKnown: terms.slotsKnown,
+    targeted: terms.targeted,
+    frameworks: terms.needsFrameworks,
+    isTest: isOne(body.test),
+    currency,
+    seats: seats ?? [],
+  })
   return {
     kind: 'request',
     id,
@@ -100,15 +111,8 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
       personal && terms.identitySalt !== undefined
         ? readIdentities(body, terms.exchange.id, terms.identitySalt)
         : NO_IDENTITIES,
-    impressions: readImpressions(body.imp, {
-      rates: terms.rates,
-      slotsKnown: terms.slotsKnown,
-      targeted: terms.targeted,
-      frameworks: terms.needsFrameworks,
-      isTest: isOne(body.test),
-      currency,
-      seats: seats ?? [],
-    }),
+    impressions,
+    isWholePage: isOne(body.allimps) && impressions.length === body.imp.length,
     userDataAllowed: personal,
   }
 }

@@ -27,6 +27,7 @@ describe('a response', () => {
         ['other', writeBid(bid)],
       ]),
       'EUR',
+      false,
     )
     expect(/^[ -~]*$/.test(text)).toBe(true)
     const one = { id: 'b1', impid: AWKWARD, price: 1.25, cid: AWKWARD, dealid: AWKWARD, exp: 60, crid: 'c' }
@@ -40,8 +41,11 @@ describe('a response', () => {
   })
 
   test('has no deal and no seat where there is none', () => {
-    const [seatbid] = JSON.parse(writeResponse('r', new Map([['', writeBid({ ...bid, dealId: '' })]]), 'USD')).seatbid
+    const [seatbid] = JSON.parse(
+      writeResponse('r', new Map([['', writeBid({ ...bid, dealId: '' })]]), 'USD', true),
+    ).seatbid
     expect(seatbid).not.toHaveProperty('seat')
+    expect(seatbid.group).toBe(1)
     expect(seatbid.bid[0]).not.toHaveProperty('dealid')
   })
 

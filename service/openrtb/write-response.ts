@@ -42,12 +42,18 @@ export function writeBid(bid: {
 /**
  * The response around its bids. OpenRTB 2.6 section 4.2.1.
  * @param bidsBySeat for each seat, '' = none, what writeBid made, comma between
+ * @param isGroup the bids are to win together or not at all (seatbid.group)
  */
-export function writeResponse(requestId: string, bidsBySeat: ReadonlyMap<string, string>, currency: string): string {
+export function writeResponse(
+  requestId: string,
+  bidsBySeat: ReadonlyMap<string, string>,
+  currency: string,
+  isGroup: boolean,
+): string {
   let seatbids = ''
   for (const [seat, bids] of bidsBySeat) {
     const seatPart = seat === '' ? '' : `,"seat":${jsonAscii(seat)}`
-    seatbids += `${seatbids === '' ? '' : ','}{"bid":[${bids}]${seatPart}}`
+    seatbids += `${seatbids === '' ? '' : ','}{"bid":[${bids}]${seatPart}${isGroup ? ',"group":1' : ''}}`
   }
   return `{"id":${jsonAscii(requestId)},"seatbid":[${seatbids}],"cur":"${currency}"}`
 }

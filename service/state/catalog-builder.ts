@@ -12,6 +12,7 @@ import { buildIndex, indexSizes, planRows } from './index-builder.ts'
 import { LineItemColumns } from './line-item-columns.ts'
 import { ListMembers } from './list-members.ts'
 import { linkSizes, type OverlayLinks, writeLinks } from './overlay-links.ts'
+import { isRoadblock } from './roadblocks.ts'
 import { programSizes, writePrograms } from './targeting-columns.ts'
 import { TextTableBuilder } from './text-table.ts'
 import type { GoodDocument } from './validate.ts'
@@ -161,6 +162,7 @@ export class CatalogBuilder {
         lineItems: order.length,
         choosesCreatives: this.#lineItems.choosesCreatives(),
         needsFrameworks: this.#creatives.needsFrameworks(),
+        roadblocks: this.#texts.textsOf(SPACE.deal).flatMap(([deal]) => (isRoadblock(deal) ? [deal] : [])),
         words: plan.words,
         pacingPlans: new Map(this.#texts.textsOf(SPACE.pacing).map(([text, number]) => [number, text])),
         ...index,

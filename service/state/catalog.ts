@@ -271,6 +271,8 @@ export interface CatalogHeader {
   readonly lineItems: number
   /** Whether any line item chooses between its creatives in another way than by order. */
   readonly choosesCreatives: boolean
+  /** Ids of the deals that stand for roadblocks, see roadblocks.ts. */
+  readonly roadblocks: readonly string[]
   /** Whether any creative needs a framework: else no request is asked which ones it has. */
   readonly needsFrameworks: boolean
   /** 32-bit words of one row. */

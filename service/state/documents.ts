@@ -6,7 +6,7 @@ import { CREATIVE, type Creative } from './creative-document.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
 import { EXCHANGE, type Exchange } from './exchange-document.ts'
 import { EXPRESSION } from './expressions.ts'
-import { type Field, list, mapOf, number, oneOf, optional, record, type TypeOf, text } from './fields.ts'
+import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text } from './fields.ts'
 import { LIST, LIST_PART, type ListPart, type ValueList } from './lists.ts'
 import { CATEGORY, CURRENCY, RECORD_NAME, recordId, STATUS } from './record-fields.ts'
 import { USER_SPLIT } from './user-split.ts'
@@ -188,6 +188,7 @@ const LINE_ITEM = record(
         max: LIMITS.dealsPerLineItemMax,
       }),
     ),
+    roadblock: optional(flag('bids for all impressions of a page, with others of its campaign, or for none')),
     creativeIds: list(id('a creative'), { min: 1, max: LIMITS.creativesPerLineItemMax }),
     creativeChoice: optional(
       oneOf(CREATIVE_CHOICES, 'which of the creatives that fit: the first (also without it), by weight, or in turn'),

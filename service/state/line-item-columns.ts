@@ -7,6 +7,7 @@ import { type CatalogColumns, SPACE } from './catalog.ts'
 import type { Dictionary } from './conditions.ts'
 import { type Campaign, CREATIVE_CHOICES, type LineItem } from './documents.ts'
 import { type Growing, GrowingText, growingF64, growingU32, mapColumns } from './growing.ts'
+import { dealsOf } from './roadblocks.ts'
 import { TargetingColumns, type TargetingPart } from './targeting-columns.ts'
 
 /** Start of a flight that names none. */
@@ -116,15 +117,12 @@ export class LineItemColumns {
         this.#creativeWeights.push(document.creativeWeights?.[id] ?? 1)
       }
     this.#dealStart.push(this.#deals.length)
-    for (const deal of document.deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
+    const deals = dealsOf(document)
+    for (const deal of deals ?? []) this.#deals.push(texts.add(SPACE.deal, deal))
     this.#capStart.push(this.#caps.length)
     for (const word of campaign.caps) this.#caps.push(word)
     for (const word of capWords('line-item', document.id, document.frequencyCaps)) this.#caps.push(word)
-    this.targeting.add(
-      document.targeting,
-      { slots: creatives.map(each => each.slot), deals: document.deals },
-      dictionary,
-    )
+    this.targeting.add(document.targeting, { slots: creatives.map(each => each.slot), deals }, dictionary)
   }
 
   /** Whether any line item chooses between its creatives in another way than by order. Cost: O(line items). */

@@ -172,6 +172,10 @@ function checkLineItem(lineItem: LineItem, known: KnownRecords, found: Problem[]
   if (flight !== undefined) checkFlight(flight, found)
   checkBudget(lineItem, flight, found)
   if (lineItem.creativeWeights !== undefined) checkWeights(lineItem, found)
+  if (lineItem.roadblock === true && lineItem.deals !== undefined)
+    found.push(
+      problem('roadblock', true, 'must be left out of a line item with deals: a roadblock is of the open auction'),
+    )
   checkTargeting(targeting, known, found)
   const campaignIsThere = checkReference({ kind: 'campaigns', id: campaignId, path: 'campaignId' }, known, found)
   const advertiserId = known.good.campaigns.get(campaignId)

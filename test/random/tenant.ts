@@ -137,7 +137,7 @@ function randomLineItem(random: Random, index: number, creatives: readonly Creat
     ...(!alike && random.chance(0.3) ? { flight: random.pick(flights) } : {}),
     ...(!alike && random.chance(0.2) ? { passThroughRate: random.pickIndex(2) } : {}),
     targeting: alike ? {} : randomTargeting(random),
-    ...(!alike && random.chance(0.3) ? { deals: some(random, DEALS, 2) } : {}),
+    ...(alike ? {} : random.chance(0.3) ? { deals: some(random, DEALS, 2) } : { roadblock: random.chance(0.08) }),
     creativeIds: (alike ? own : some(random, own, 4)).map(creative => creative.id),
   }
 }
@@ -232,7 +232,7 @@ export function randomOpportunity(random: Random): Opportunity {
     audio: withAudio ? randomMediaOffer(random, AUDIO_MIMES) : undefined,
     secure: random.chance(0.4),
     floorNanos: floor(),
-    deals: random.chance(0.4) ? some(random, [...DEALS, 'deal-9'], 3).map(randomDeal) : [],
+    deals: random.chance(0.4) ? some(random, [...DEALS, 'deal-9', '\u0001ca-0', '\u0001ca-1'], 3).map(randomDeal) : [],
     privateAuction: random.chance(0.1),
     multiplier: random.pick([1, 1, 1, 12.5, 0]),
   }
