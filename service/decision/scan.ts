@@ -13,6 +13,7 @@ import {
   VAST_WRAPPER_PROTOCOLS,
 } from '../state/creative-document.ts'
 import type { Advertiser, Campaign, LineItem, TenantDocuments } from '../state/documents.ts'
+import type { Exchange } from '../state/exchange-document.ts'
 import { languageCode, mimeBit } from '../state/vocabulary.ts'
 import { STAGES } from './decide.ts'
 import { lengthFloor } from './length-floors.ts'
@@ -98,8 +99,7 @@ function stageOf(tables: ScanTables, lineItem: LineItem, asked: Asked): number {
     .map(id => tables.creatives.get(id))
     .filter(creative => creative?.status === 'active')
     .filter(creative => creative !== undefined && opportunity.slots.includes(slotOf(creative))) as Creative[]
-  // Written out once more: see roadblocks.ts.
-  const ownDeals = lineItem.roadblock === true ? [`\u0001${lineItem.campaignId}`] : lineItem.deals
+  const ownDeals = dealsOf(lineItem)
   const deals = opportunity.deals.filter(deal => ownDeals?.includes(deal.id))
   if (creatives.length === 0 || !targets(lineItem.targeting, { facts, opportunity, lists: tables.lists })) return 0
   if (ownDeals === undefined ? opportunity.privateAuction : deals.length === 0) return 0
@@ -148,18 +148,25 @@ function stageOf(tables: ScanTables, lineItem: LineItem, asked: Asked): number {
     creative => fits(creative, opportunity) && runs(creative) && speaks(creative) && pays(creative),
   )
   if (fitting.length === 0) return STAGES.indexOf('creative-not-allowed')
-  const approved = fitting.filter(({ approvals, language }) => {
-    const says = approvals?.[facts.exchangeId]
-    const asker = tables.documents.exchanges.find(({ id }) => id === facts.exchangeId)
-    if (asker?.requiredFields?.includes('language') && language === undefined) return false
-    return says !== 'refused' && (asker?.creativeApproval !== 'needed' || says === 'approved')
-  })
+  const asker = tables.documents.exchanges.find(({ id }) => id === facts.exchangeId)
+  const approved = fitting.filter(creative => isApproved(creative, facts.exchangeId, asker))
   if (approved.length === 0) return STAGES.indexOf('creative-not-approved')
   if (onPage.has(advertiser.id) || approved.every(({ id }) => onPage.has(id))) return STAGES.indexOf('already-on-page')
   const free = approved.filter(({ id }) => !onPage.has(id) && !cappedCreatives.has(id))
   if (free.length === 0 || cappedLineItems.has(lineItem.id)) return STAGES.indexOf('frequency-capped')
   if (lineItem.passThroughRate === 0) return STAGES.indexOf('paced-out')
   return spent.has(lineItem.id) ? STAGES.indexOf('no-budget') : STAGES.length
+}
+
+function isApproved({ approvals, language }: Creative, exchangeId: string, asker: Exchange | undefined): boolean {
+  const says = approvals?.[exchangeId]
+  if (asker?.requiredFields?.includes('language') && language === undefined) return false
+  return says !== 'refused' && (asker?.creativeApproval !== 'needed' || says === 'approved')
+}
+
+/** Written out once more: see state/roadblocks.ts. */
+function dealsOf({ roadblock, campaignId, deals }: LineItem): LineItem['deals'] {
+  return roadblock === true ? [`\u0001${campaignId}`] : deals
 }
 
 function isTransparent({ rendersTransparency }: Creative, { transparency }: Advertiser, asked: number): boolean {
