@@ -17,6 +17,7 @@ import { RedisSource } from './remote-cache/redis-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
 import type { OpenSource } from './remote-cache/source.ts'
 import { type Phase, runPhases } from './shutdown.ts'
+import { memoryProblem } from './state/admission.ts'
 import { stateEventTeller } from './state-events.ts'
 import { readEcsTask } from './telemetry/ecs-task.ts'
 import { startExporters } from './telemetry/exporters.ts'
@@ -112,6 +113,7 @@ const money =
         counts: frequency,
       }).catch(leaveUnopened)
 
+const slabBytes = Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2))
 const threads: BidThreads = new BidThreads({
   tenantId: config.tenantId,
   threads: threadCount,
@@ -122,7 +124,7 @@ const threads: BidThreads = new BidThreads({
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   budgets: money?.threadsBudgets,
   caps: frequency,
-  slabBytes: Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2)),
+  slabBytes,
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
@@ -142,6 +144,11 @@ const refresher = new Refresher<CatalogLoad>({
   pollMs: config.statePollMs,
   checkMs: config.stateCheckMin * 60_000,
   openReader: isFirst => new CatalogLoad(isFirst),
+  admit: ({ bytes }) =>
+    memoryProblem(bytes, {
+      ...{ limitBytes: limit.bytes, residentBytes: process.memoryUsage.rss(), slabBytes },
+      reusableBytes: nextState.reusableBytes,
+    }),
   onLoaded: ({ builder }, { version, announcementNumber }) =>
     nextState.load(builder, { version, announcement: announcementNumber }),
   onDelta: stored => nextState.take(stored),

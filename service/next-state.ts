@@ -34,15 +34,22 @@ export class NextState {
   readonly #taker: StateTaker
   #served: Stack | undefined
   #next: Stack | undefined
+  #bytesBefore = 0
 
   constructor(taker: StateTaker) {
     this.#taker = taker
+  }
+
+  /** What the slab of the next catalog has held, so that so many bytes of it are resident. */
+  get reusableBytes(): number {
+    return this.#bytesBefore
   }
 
   /** Builds a version's catalog aside, without deltas. @throws as CatalogBuilder.finish */
   load(builder: CatalogBuilder, identity: CatalogIdentity): void {
     this.#next = undefined
     const base = builder.finish(this.#taker.nextSlab(), identity)
+    this.#bytesBefore = base.header.bytes
     this.#next = { base, overlay: undefined, deltas: 0, built: undefined }
   }
 
@@ -63,7 +70,10 @@ export class NextState {
     const stack = this.#next ?? this.#served
     assert(stack !== undefined, 'something was loaded before it is served')
     this.#build(stack)
+    const before = this.#served?.base.header.bytes ?? 0
     await this.#taker.announce(stack === this.#next ? stack.base : undefined, stack.built)
+    // From now on the next one goes where the one before was.
+    if (stack === this.#next) this.#bytesBefore = before
     this.#served = stack
     this.#next = undefined
   }

@@ -24,6 +24,11 @@ export interface BatchReader {
   close(): Promise<void>
 }
 
+/** A version that the task has no memory for. Nothing of it was read. */
+export class NotAdmitted extends Error {
+  override readonly name = 'NotAdmitted'
+}
+
 /** How far a load is. */
 export interface LoadProgress {
   readonly records: number
@@ -54,6 +59,8 @@ export interface LoadOptions {
   readonly from?: ReadFrom
   /** Called after each batch, about once per MiB. */
   readonly onProgress?: (progress: LoadProgress) => void
+  /** Asked before anything is read. @returns why the version must not be loaded */
+  readonly admit?: (summary: VersionSummary) => string | undefined
   /** Ends the load between two batches with the signal's reason. */
   readonly signal?: AbortSignal
 }
@@ -61,16 +68,18 @@ export interface LoadOptions {
 /**
  * Reads one version: fetch → checksum → parse → validate → collect. Bad records are left out and reported; whether the
  * rest is usable is in the report. Nothing is kept here. The caller closes the reader.
- * @throws SourceError, or whatever the reader throws. Cost: O(bytes).
+ * @throws SourceError, NotAdmitted, or whatever the reader throws. Cost: O(bytes).
  */
 export async function loadVersion(
   source: StateSource,
   announcement: Announcement,
   reader: BatchReader,
-  { clock, from = 'records', onProgress, signal }: LoadOptions,
+  { clock, from = 'records', admit, onProgress, signal }: LoadOptions,
 ): Promise<LoadReport> {
   const startMs = clock.monotonicMs()
   const summary = await source.summary(announcement.version, from)
+  const problem = admit?.(summary)
+  if (problem !== undefined) throw new NotAdmitted(problem)
   reader.begin(summary)
   let [records, bytes, fetchMs] = [0, 0, 0]
   let mark = startMs

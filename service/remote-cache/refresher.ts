@@ -5,7 +5,7 @@ import type { PickIndex } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import type { ReadReport, RecordProblem } from '../state/validate.ts'
 import { NO_DELTAS } from './deltas.ts'
-import { type BatchReader, type LoadProgress, type LoadReport, loadVersion } from './loader.ts'
+import { type BatchReader, type LoadProgress, type LoadReport, loadVersion, NotAdmitted } from './loader.ts'
 import {
   type Announcement,
   type DeltaChain,
@@ -14,12 +14,14 @@ import {
   type SourceErrorCode,
   type StateSource,
   type StoredDelta,
+  type VersionSummary,
 } from './source.ts'
 import { type LoadCause, planUpdate } from './update-plan.ts'
 
 /** Why a version that could be read is not served. */
 const REFUSAL_ERRORS = {
   'documents-unusable': { meaning: 'the settings of the tenant are missing or bad, so that no catalog can be made' },
+  'memory-short': { meaning: 'the task has not the memory that the version would need' },
   'build-failed': { meaning: 'no catalog could be built from the version' },
 } as const satisfies Record<string, { readonly meaning: string }>
 
@@ -81,6 +83,8 @@ export interface RefresherParts<R extends BatchReader> {
   readonly source: StateSource
   /** Called for each load. @param isFirst nothing is served yet, so that nothing is disturbed by haste */
   readonly openReader: (isFirst: boolean) => R
+  /** Asked before a version is read. @returns why the task must not load it; then what it serves serves on */
+  readonly admit?: (summary: VersionSummary) => string | undefined
   /** Builds aside. A throw refuses the version, and the previous one serves on. */
   readonly onLoaded: (reader: R, report: LoadReport) => void | Promise<void>
   /** Takes the next delta: of what was built aside, else of what is served, which it does not reach before the swap. */
@@ -216,8 +220,7 @@ export class Refresher<R extends BatchReader> {
     } catch (error) {
       drop()
       if (this.#abort.signal.aborted || (error instanceof SourceError && error.retry)) throw error
-      const code = error instanceof SourceError ? error.code : 'build-failed'
-      onEvent({ kind: 'check-failed', announcement, code, message: messageOf(error) })
+      onEvent({ kind: 'check-failed', announcement, code: codeOf(error), message: messageOf(error) })
     }
   }
 
@@ -230,12 +233,13 @@ export class Refresher<R extends BatchReader> {
 
   /** Builds a version with its deltas aside. @throws Unusable, or the source's */
   async #build(from: ReadFrom, announcement: Announcement): Promise<LoadReport> {
-    const { source, clock, openReader, onLoaded, onDelta } = this.#parts
+    const { source, clock, openReader, onLoaded, onDelta, admit } = this.#parts
     const reader = openReader(this.#held === undefined)
     try {
       const onProgress = this.#progressTeller(announcement)
       const { signal } = this.#abort
-      const report = await loadVersion(source, announcement, reader, { clock, from, onProgress, signal })
+      const options = { clock, from, onProgress, signal, ...(admit === undefined ? {} : { admit }) }
+      const report = await loadVersion(source, announcement, reader, options)
       if (!report.usable) throw new Unusable(report)
       await onLoaded(reader, report)
       for await (const stored of this.#deltas(announcement, NO_DELTAS)) onDelta(stored)
@@ -260,7 +264,7 @@ export class Refresher<R extends BatchReader> {
       // A version that was replaced and removed while it was read is not broken.
       if (error instanceof SourceError && (await source.announced())?.version !== announcement.version) return
       if (error instanceof Unusable) this.#refuse(announcement, 'documents-unusable', error.message, error.report)
-      else this.#refuse(announcement, error instanceof SourceError ? error.code : 'build-failed', messageOf(error))
+      else this.#refuse(announcement, codeOf(error), messageOf(error))
     }
   }
 
@@ -378,6 +382,11 @@ class Unusable extends Error {
     super('the settings are missing or bad')
     this.report = report
   }
+}
+
+function codeOf(error: unknown): RefusalCode {
+  if (error instanceof NotAdmitted) return 'memory-short'
+  return error instanceof SourceError ? error.code : 'build-failed'
 }
 
 function messageOf(error: unknown): string {

@@ -37,8 +37,8 @@ export class Oracle {
   }
 
   /** Publishes a complete version of a tenant drawn by the seed. */
-  async publish(seed: number): Promise<void> {
-    const records = [...publishRecords({ lineItems: LINE_ITEMS, seed })]
+  async publish(seed: number, lineItems = LINE_ITEMS): Promise<void> {
+    const records = [...publishRecords({ lineItems, seed })]
     const outcome = await publishTenant({ redis: this.#redis, tenantId: this.tenantId, documents: records })
     if (outcome.kind !== 'published') throw new Error(`not published: ${outcome.because}`)
     this.#know(records)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
+import { startService } from '../../loadtest/service-process.ts'
 import { Random } from '../../service/foundation/random.ts'
 import { stateKeys } from '../../service/remote-cache/layout.ts'
 import { type RedisServer, startRedis } from '../redis-server.ts'
@@ -34,7 +35,14 @@ interface Scene {
 }
 
 /** A cache, a proxy before it, a task behind the proxy that serves a version, and who publishes, not behind it. */
-async function scene({ seed = SEED, checkMs = 3_600_000 } = {}): Promise<Scene> {
+async function scene({
+  seed = SEED,
+  ...limits
+}: {
+  seed?: number
+  checkMs?: number
+  bytesMax?: number
+} = {}): Promise<Scene> {
   const random = new Random(seed)
   const server = await startServer()
   const proxy = await FaultyProxy.start(server.port)
@@ -42,7 +50,7 @@ async function scene({ seed = SEED, checkMs = 3_600_000 } = {}): Promise<Scene> 
   const oracle = new Oracle(server.url, TENANT)
   open.push(() => oracle.close())
   await oracle.publish(seed)
-  const task = new TaskUnderTest(proxy.url, TENANT, random, checkMs)
+  const task = new TaskUnderTest(proxy.url, TENANT, random, limits)
   open.push(() => task.stop())
   const made = { server, proxy, oracle, task, random }
   await agrees(made)
@@ -244,6 +252,30 @@ describe('the full check', () => {
     await all.task.until('told', () => all.task.told('check-failed').length > 0)
     expect(all.task.told('check-failed')[0]?.code).toBe('version-incomplete')
     expect(lineItemsOf(all.task.served)).toEqual(all.oracle.expected())
+  })
+})
+
+describe('a version that the task has no memory for', () => {
+  test('is refused before it is read, and the one before serves on and takes what comes next', async () => {
+    const all = await scene({ bytesMax: 400_000 })
+    const before = lineItemsOf(all.task.served)
+    await all.oracle.publish(SEED + 1, 1_000)
+    await all.task.until('refused', () => all.task.told('version-refused').length === 1)
+    expect(all.task.told('version-refused')[0]).toMatchObject({ code: 'memory-short' })
+    expect(all.task.told('version-progress')).toEqual([])
+    expect(lineItemsOf(all.task.served)).toEqual(before)
+    await all.oracle.publish(SEED + 2)
+    await changeSome(all)
+    await agrees(all)
+  })
+
+  test('leaves a service that starts with it up and not ready, and the log says why', async () => {
+    const server = await startServer()
+    const oracle = new Oracle(server.url, TENANT)
+    open.push(() => oracle.close())
+    await oracle.publish(SEED)
+    const env = { TENANT_ID: TENANT, STATE_URL: server.url, MEMORY_LIMIT_MIB: '64', BID_THREADS: '1' }
+    await expect(startService({ env, readyTimeoutMs: 4_000 })).rejects.toThrow(/memory-short/)
   })
 })
 

@@ -29,7 +29,12 @@ export class TaskUnderTest {
   #served: ServedState | undefined
   swaps = 0
 
-  constructor(url: string, tenantId: string, random: Random, checkMs = 3_600_000) {
+  constructor(
+    url: string,
+    tenantId: string,
+    random: Random,
+    { checkMs = 3_600_000, bytesMax = Number.POSITIVE_INFINITY } = {},
+  ) {
     const { pickIndex } = random
     this.#source = new RedisSource({ url, tenantId, timeoutMs: TIMEOUT_MS, pickIndex })
     const next = new NextState({
@@ -40,6 +45,7 @@ export class TaskUnderTest {
     this.refresher = new Refresher<CatalogLoad>({
       ...{ source: this.#source, clock, pickIndex, pollMs: 30, checkMs },
       openReader: isFirst => new CatalogLoad(isFirst),
+      admit: ({ bytes }) => (bytes > bytesMax ? `${bytes} bytes are too many` : undefined),
       onLoaded: ({ builder }, { version, announcementNumber: announcement }) =>
         next.load(builder, { version, announcement }),
       onDelta: stored => next.take(stored),
