@@ -67,7 +67,7 @@ function judgeBidItself(request: Json, bid: Json, setting: BidSetting, report: R
   }
   judgeAdvertiser(request, bid, report)
   judgeCategories(request, bid, report)
-  const languages = textsFrom(request.wlang).map(each => each.toLowerCase())
+  const languages = languagesOf(request)
   const language = textFrom(bid.language)?.toLowerCase()
   if (language !== undefined && languages.length > 0 && !languages.includes(language)) report('language', language)
   const dsa = objectFrom(objectFrom(objectFrom(request.regs).ext).dsa)
@@ -78,6 +78,13 @@ function judgeBidItself(request: Json, bid: Json, setting: BidSetting, report: R
   const clash = (pubrender: number, adrender: number) =>
     dsa.pubrender === pubrender && objectFrom(told).adrender === adrender
   if (clash(0, 0) || clash(2, 1)) report('transparency', told)
+}
+
+/** Of wlang, or where it is missing, the languages of the tags of wlangb: `pt-BR` is of `pt`. */
+function languagesOf({ wlang, wlangb }: Json): readonly string[] {
+  const listed = textsFrom(wlang)
+  const tags = listed.length > 0 ? listed : textsFrom(wlangb).map(tag => tag.split('-', 1)[0] ?? tag)
+  return tags.map(tag => tag.toLowerCase())
 }
 
 function judgeAdvertiser(request: Json, bid: Json, report: Report): void {
@@ -192,10 +199,17 @@ function sizeIsOffered(banner: Json, bid: Json): boolean {
   const formats = objectsFrom(banner.format)
   const sizes: Json[] = formats.filter(each => numberFrom(each.w) !== undefined && numberFrom(each.h) !== undefined)
   if (numberFrom(banner.w) !== undefined && numberFrom(banner.h) !== undefined) sizes.push(banner)
-  // A format by ratio alone, or a banner that names no size at all, leaves the size open.
-  if (sizes.length === 0) return true
-  const flexible = formats.some(each => numberFrom(each.wratio) !== undefined)
-  return flexible || sizes.some(size => size.w === bid.w && size.h === bid.h)
+  const shapes = formats.filter(each => numberFrom(each.wratio) !== undefined)
+  // A banner that names nothing at all leaves the size open.
+  if (sizes.length + shapes.length === 0) return true
+  return sizes.some(size => size.w === bid.w && size.h === bid.h) || shapes.some(shape => isOfShape(shape, bid))
+}
+
+/** A bid that goes by ratio says so (4.2.3), and its sides have it, to a pixel. */
+function isOfShape({ wratio, hratio, wmin }: Json, { w, h, wratio: across, hratio: down }: Json): boolean {
+  if (across !== wratio || down !== hratio) return false
+  const [width, height] = [Number(w), Number(h)]
+  return width >= (numberFrom(wmin) ?? 0) && Math.abs((width * Number(hratio)) / Number(wratio) - height) < 1
 }
 
 /** OpenRTB's btype as the markup shows it: 4 a frame, 3 a script, 2 an image or other markup, 1 text alone. */

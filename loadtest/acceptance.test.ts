@@ -93,6 +93,7 @@ const all =
     for (const change of changes) change(s)
   }
 const none = () => {}
+const shaped = (wratio: number, hratio: number) => set('imp', { banner: { format: [{ wratio, hratio, wmin: 200 }] } })
 const format = (name: 'banner' | 'video', fields: Loose) => (s: Story) => Object.assign(s.imp[name] as Loose, fields)
 const deal = (fields: Loose, bid: Loose = {}) =>
   all(set('imp', { pmp: { deals: [{ id: 'd1', ...fields }] } }), set('bid', { dealid: 'd1', ...bid }))
@@ -155,6 +156,19 @@ const CASES: readonly Case[] = [
   ['format-offered', banner, none, set('bid', { mtype: 2 })],
   ['size', banner, none, set('bid', { w: 0 })],
   ['size-offered', banner, set('bid', { w: 728, h: 90 }), set('bid', { w: 728, h: 250 })],
+  [
+    'size-offered',
+    banner,
+    all(shaped(6, 5), set('bid', { w: 300, h: 250, wratio: 6, hratio: 5 })),
+    all(shaped(16, 9), set('bid', { w: 300, h: 250, wratio: 16, hratio: 9 })),
+  ],
+  ['size-offered', banner, none, all(shaped(6, 5), set('bid', { w: 300, h: 250 }))],
+  [
+    'language',
+    banner,
+    all(set('request', { wlangb: ['en-GB'] }), set('bid', { language: 'en' })),
+    all(set('request', { wlangb: ['de-AT'] }), set('bid', { language: 'en' })),
+  ],
   ['markup', banner, none, set('bid', { adm: '' })],
   ['secure-markup', banner, all(set('imp', { secure: 0 }), adm('https:', 'http:')), adm('https:', 'http:')],
   ['secure-markup', video, adm('<VAST', '<VAST xmlns:x="http://w.example/x"'), adm('https:', 'http:')],

@@ -87,7 +87,10 @@ function seatNames(request: Json): Schema {
 /** 3.2.1: what the request says about all bids: blocked advertisers, categories and apps, allowed languages. */
 function wordsOf(request: Json): Schema {
   const blockedDomains = textsFrom(request.badv).map(domain => `(^|\\.)${RegExp.escape(domain.toLowerCase())}$`)
-  const languages = textsFrom(request.wlang).map(tag => tag.toLowerCase())
+  const listed = textsFrom(request.wlang)
+  // wlangb has IETF tags, of which a bid's language is the first part.
+  const tags = listed.length > 0 ? listed : textsFrom(request.wlangb).map(tag => tag.split('-', 1)[0] ?? tag)
+  const languages = tags.map(tag => tag.toLowerCase())
   const apps = textsFrom(request.bapp)
   return {
     ...(blockedDomains.length > 0 ? { adomain: { items: { not: patternOf(blockedDomains) } } } : {}),

@@ -26,7 +26,8 @@ export function brokenWord(request: Json, said: () => Said): string | undefined 
   if (request.bapp !== undefined && textsOf(request.bapp).includes(said().bundle ?? '')) return 'app'
   const { dsa } = objectOf(objectOf(request.regs).ext)
   if (isObject(dsa) && hidesWhoPays(dsa, said().ext?.dsa)) return 'transparency'
-  return request.wlang !== undefined && !speaks(request.wlang, said().language) ? 'language' : undefined
+  const languages = request.wlang ?? request.wlangb
+  return languages !== undefined && !speaks(languages, said().language) ? 'language' : undefined
 }
 
 /** Whether nothing is told where it must be, or nobody or both would show it. */
@@ -86,8 +87,9 @@ function categoryIsIn(category: string, listed: string): boolean {
   return category.charCodeAt(length) === DASH && category.startsWith(listed)
 }
 
-/** What is in no language suits everybody, and a list without a text asks for nothing. */
+/** What is in no language suits everybody, and a list without a text asks for nothing. Tags count by their language. */
 function speaks(list: unknown, language: string | undefined): boolean {
   const listed = textsOf(list)
-  return language === undefined || listed.length === 0 || listed.some(each => each.toLowerCase() === language)
+  if (language === undefined || listed.length === 0) return true
+  return listed.some(each => each.split(/[-_]/, 1)[0]?.toLowerCase() === language)
 }

@@ -140,6 +140,7 @@ describe('what a bid says of itself', () => {
     ['category', { bcat: ['IAB22'] }, { bcat: ['IAB22'], cattax: 6 }],
     ['app', { bapp: ['com.shop'] }, { bapp: ['com.shop.free'] }],
     ['language', { wlang: ['en'] }, { wlang: ['en', 'DE'] }],
+    ['language', { wlangb: ['en-GB'] }, { wlangb: ['en-GB', 'de-AT'] }],
     ['transparency', dsa({ dsarequired: 2, pubrender: 2 }), dsa({ dsarequired: 2, pubrender: 0 })],
     ['seat', { wseat: ['a'] }, { wseat: ['a', 's-1'] }],
     ['seat', { bseat: ['s-1'] }, { bseat: ['s'] }],
