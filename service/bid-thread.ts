@@ -26,6 +26,7 @@ import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import { ThreadBudgets } from './spend/thread-budgets.ts'
 import { CapAsker, ThreadCaps } from './spend/thread-caps.ts'
 import { type Catalog, openCatalog } from './state/catalog.ts'
+import { NO_STOPS, type StopList } from './stop-list.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
 import { COUNTER, logLossCounter } from './telemetry/signals.ts'
@@ -64,6 +65,7 @@ let serving: Serving | undefined
 /** Where the base lies. */
 let servedSlot: 0 | 1 | undefined
 let draining = false
+let stops = NO_STOPS
 
 const { publicUrl, keys, priceKeys } = data.notices
 const [signingKey] = keys
@@ -148,6 +150,7 @@ function take({ base, overlay }: PlacedState): void {
     const below = servedBase(base)
     const next = new Serving(below, systemClock.nowMs(), overlay && servedOverlay(overlay, below))
     problem = selfBidProblem(next)
+    next.stop(stops)
     if (problem === '') serving = next
   } catch (error) {
     problem = String(error)
@@ -194,6 +197,11 @@ function takeShares({ shares: given, recalled }: SharesMessage): void {
   shares.recall(recalled)
 }
 
+function takeStops(list: StopList): void {
+  stops = list
+  serving?.stop(stops)
+}
+
 function beat(): void {
   heartbeats.beat(data.thread, systemClock.monotonicMs())
   noticeSender.sweep()
@@ -216,6 +224,7 @@ control.on('message', (message: ToBidThread) => {
   else if (message.kind === 'shares') takeShares(message.shares)
   else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true
+  else if (message.kind === 'stops') takeStops(message.stops)
   else void stop()
 })
 

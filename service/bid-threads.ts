@@ -8,6 +8,7 @@ import type { SharesReport } from './spend/shares.ts'
 import type { BudgetLayer, SharesMessage } from './spend/task-budgets.ts'
 import { ArenaPool } from './state/arena.ts'
 import type { Catalog } from './state/catalog.ts'
+import { NO_STOPS, type StopList } from './stop-list.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 import type {
@@ -84,6 +85,7 @@ export class BidThreads {
   #layers: readonly BudgetLayer[] = []
   #port = 0
   #draining = false
+  #stops = NO_STOPS
   #stopping = false
 
   constructor(options: BidThreadsOptions) {
@@ -183,6 +185,12 @@ export class BidThreads {
     if (worker !== undefined) post(worker, { kind: 'shares', shares })
   }
 
+  /** What bids no more, by hand, in threads that start later, too. */
+  stopBids(stops: StopList): void {
+    this.#stops = stops
+    for (const worker of this.#workers.values()) post(worker, { kind: 'stops', stops })
+  }
+
   /** From now on every answer asks for its connection to be closed, and the readiness check fails. */
   drain(): void {
     this.#draining = true
@@ -247,6 +255,7 @@ export class BidThreads {
     })
     this.#workers.set(thread, worker)
     if (this.#draining) post(worker, { kind: 'drain' })
+    post(worker, { kind: 'stops', stops: this.#stops })
     return new Promise((resolve, reject) => {
       let error = new Error('the thread ended')
       worker.on('error', (cause: unknown) => {

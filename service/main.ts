@@ -19,6 +19,7 @@ import type { OpenSource } from './remote-cache/source.ts'
 import { type Phase, runPhases } from './shutdown.ts'
 import { memoryProblem } from './state/admission.ts'
 import { stateEventTeller } from './state-events.ts'
+import { changedStops, NO_STOPS, type Stop, type StopList } from './stop-list.ts'
 import { readEcsTask } from './telemetry/ecs-task.ts'
 import { startExporters } from './telemetry/exporters.ts'
 import { withoutCredentials } from './telemetry/log-text.ts'
@@ -214,7 +215,20 @@ function gauges(): TaskGauges {
 
 const snapshotNow = (): Snapshot => snapshotWith(gauges())
 
+let stops = NO_STOPS
+
+/** The brake: an operator's word holds at once, and the log says who was stopped. */
+function stopByHand(stop: Stop, isStopped: boolean): StopList {
+  stops = changedStops(stops, stop, isStopped)
+  threads.stopBids(stops)
+  const fields = { ...stop, stopped: isStopped }
+  log.warn('stopped-by-hand', isStopped ? 'it bids no more in this task' : 'it may bid again', { fields })
+  return stops
+}
+
 const admin = createAdminServer({
+  stops: () => stops,
+  stop: stopByHand,
   metrics: () => prometheusText(snapshotNow(), log.identity),
   state: () => {
     const { stateVersion, stateAge, lineItems, arenaBytes, ready } = gauges()

@@ -8,6 +8,7 @@ import type { CatalogHeader } from './state/catalog.ts'
 import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
 import type { DocumentKindName } from './state/documents.ts'
 import type { KnownKind, ReadPart } from './state/validate.ts'
+import type { StopList } from './stop-list.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 
 /** What a bid thread needs to write addresses of notices and to take them: its only secrets. */
@@ -66,6 +67,7 @@ export type ToBidThread =
   | { readonly kind: 'state'; readonly state: PlacedState }
   | { readonly kind: 'shares'; readonly shares: SharesMessage }
   | { readonly kind: 'noticed'; readonly id: number; readonly isKept: boolean }
+  | { readonly kind: 'stops'; readonly stops: StopList }
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' }
 

@@ -6,6 +6,7 @@ export const NO_BID_REASONS = {
   'state-not-ready': { alarm: true, meaning: 'No catalog is loaded yet.' },
   'tenant-paused': { alarm: false, meaning: "The tenant's settings say paused." },
   'exchange-paused': { alarm: false, meaning: 'The exchange is paused in the documents.' },
+  stopped: { alarm: false, meaning: 'The tenant or the exchange is stopped by hand at the admin port.' },
   'seat-not-allowed': { alarm: false, meaning: 'wseat does not name our seat, or bseat does.' },
   'deadline-too-short': {
     alarm: false,
@@ -57,7 +58,8 @@ export const NO_BID_REASONS = {
   'paced-out': { alarm: false, meaning: 'Chance, at the pass-through rate, left out all that remain.' },
   'no-budget': {
     alarm: false,
-    meaning: 'The budget of all that remain is spent, held by open bids, or not leased yet.',
+    meaning:
+      'The budget of all that remain is spent, held by open bids, or not leased yet; or they are stopped by hand.',
   },
   'answer-full': { alarm: false, meaning: 'Bids for earlier impressions are as long as an answer may be.' },
   'bid-refused': { alarm: true, meaning: 'Our own acceptance check found the finished bid invalid; it was not sent.' },

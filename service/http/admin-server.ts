@@ -1,22 +1,47 @@
-/** The admin port: what the task says about itself. Served by the control thread, never routed by the load balancer. */
+/** The admin port: what the task says about itself, and the brake. Served by the control thread, never routed to. */
 import Fastify, { type FastifyInstance } from 'fastify'
+import type { Stop, StopList } from '../stop-list.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../telemetry/prometheus.ts'
 
-/** What the admin port shows; asked anew for every request. */
+/** What the admin port shows and does; asked anew for every request. */
 export interface AdminServerDeps {
   /** All metrics in Prometheus' text format. */
   readonly metrics: () => string
   /** What state is served and how fresh it is. */
   readonly state: () => Readonly<Record<string, unknown>>
+  /** What is stopped by hand. */
+  readonly stops: () => StopList
+  /** Stops one thing, or lets it go. @returns all that is stopped then */
+  readonly stop: (stop: Stop, isStopped: boolean) => StopList
 }
 
+const ID = { type: 'string', minLength: 1, maxLength: 64 }
+/** Exactly one thing. */
+const STOP = {
+  type: 'object',
+  properties: { tenant: { const: true }, exchange: ID, campaign: ID, lineItem: ID },
+  additionalProperties: false,
+  minProperties: 1,
+  maxProperties: 1,
+}
+const STOP_REMEDY =
+  'the body must be JSON naming one thing: {"tenant":true}, {"exchange":"ID"}, {"campaign":"ID"} or {"lineItem":"ID"}'
+
 /** @returns a Fastify instance that does not listen yet. */
-export function createAdminServer({ metrics, state }: AdminServerDeps): FastifyInstance {
-  const app = Fastify({ logger: false, genReqId: () => '' })
+export function createAdminServer({ metrics, state, stops, stop }: AdminServerDeps): FastifyInstance {
+  // What is not known must be refused, not left out: a misspelt brake must not seem to hold.
+  const app = Fastify({ logger: false, genReqId: () => '', ajv: { customOptions: { removeAdditional: false } } })
   app.get('/metrics', (_request, reply) => reply.type(PROMETHEUS_CONTENT_TYPE).send(metrics()))
   app.get('/state', (_request, reply) => reply.send(state()))
+  app.get('/stops', (_request, reply) => reply.send(stops()))
+  const schema = { body: STOP }
+  app.post<{ Body: Stop }>('/stops', { schema }, (request, reply) => reply.send(stop(request.body, true)))
+  app.delete<{ Body: Stop }>('/stops', { schema }, (request, reply) => reply.send(stop(request.body, false)))
+  app.setErrorHandler((_error, request, reply) =>
+    reply.code(400).send({ error: request.url === '/stops' ? STOP_REMEDY : 'bad request' }),
+  )
   app.setNotFoundHandler((_request, reply) =>
-    reply.code(404).send({ error: 'not found; there are /metrics and /state' }),
+    reply.code(404).send({ error: 'not found; there are /metrics, /state and /stops' }),
   )
   return app
 }

@@ -140,7 +140,7 @@ export class BidPath {
     this.#deps.recorder.add(COUNTER.impressions, read.impressions.length)
     if (!read.userDataAllowed) this.#deps.recorder.count(COUNTER.contextualRequests)
     const paused = serving.header.settings.status !== 'active'
-    const reason = paused ? 'tenant-paused' : read.reason
+    const reason = paused ? 'tenant-paused' : serving.isStopped(exchange.id) ? 'stopped' : read.reason
     if (reason !== undefined) return this.#noBids(read, reason, exchange)
     return this.#decideAll({ read, exchange, serving, nowMs })
   }

@@ -1,5 +1,6 @@
 /** One catalog as one bid thread serves it, with what it keeps of it as text. */
 import { LRUCache } from 'lru-cache'
+import type { Allowance } from '../decision/allowance.ts'
 import { Engine } from '../decision/decide.ts'
 import type { NativeOffer } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
@@ -52,6 +53,8 @@ export class ServedCatalog {
   readonly #campaignIds = new Map<number, string>()
   /** Bytes of all line items' ids, to cut texts from. */
   readonly #lineItemIds: Buffer
+  /** Per line item 1 where it is stopped by hand; undefined where none is. */
+  #stopped: Uint8Array | undefined
 
   /** Made when a win notice first asks for markup. */
   #creativeIds: IdIndex | undefined
@@ -63,8 +66,26 @@ export class ServedCatalog {
     const { lineItemIds: ids } = catalog.columns
     this.budgets = budgets ?? withoutLeases(catalog)
     this.caps = caps ?? withoutCounts(catalog)
-    this.engine = new Engine(catalog, this.budgets, this.caps, below)
+    const allowance: Allowance = {
+      passRatePpm: this.budgets.passRatePpm,
+      covers: (lineItem, nanos) => this.#stopped?.[lineItem] !== 1 && this.budgets.covers(lineItem, nanos),
+    }
+    this.engine = new Engine(catalog, allowance, this.caps, below)
     this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
+  }
+
+  /** Line items of these ids and campaigns bid no more; ids that are not here are none of its. Cost: O(line items) */
+  stop(lineItems: readonly string[], campaigns: readonly string[]): void {
+    this.#stopped = undefined
+    if (lineItems.length + campaigns.length === 0) return
+    const { columns, header } = this.catalog
+    const stopped = new Uint8Array(header.lineItems)
+    const ids = new IdIndex(columns.lineItemIdStart, columns.lineItemIds)
+    for (const id of lineItems) if (ids.find(id) >= 0) stopped[ids.find(id)] = 1
+    const campaignIds = new IdIndex(columns.campaignIdStart, columns.campaignIds)
+    const ordinals = new Set(campaigns.map(id => campaignIds.find(id)))
+    for (let i = 0; i < stopped.length; i++) if (ordinals.has(columns.lineItemCampaign[i] as number)) stopped[i] = 1
+    this.#stopped = stopped
   }
 
   /** JSON members of a creative's bid. @param native what the place asks for, when it takes native creatives */

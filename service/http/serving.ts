@@ -6,6 +6,7 @@ import { capWords, type Identities } from '../state/cap-fields.ts'
 import type { Catalog, CatalogHeader } from '../state/catalog.ts'
 import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/exchange-document.ts'
+import { NO_STOPS, type StopList } from '../stop-list.ts'
 import type { ServedCatalog } from './served-catalog.ts'
 
 /** A catalog, what deltas have changed in it, and the hour. Used by one thread. */
@@ -25,6 +26,7 @@ export class Serving {
   readonly roadblocks: readonly string[]
   readonly #exchanges: ReadonlyMap<string, Exchange>
   readonly #ownRate: ReadonlyMap<string, number>
+  #stops: StopList = NO_STOPS
   #daypart = ''
   #day = 0
   #ratesAreOld = false
@@ -66,6 +68,18 @@ export class Serving {
   /** JSON members of a creative's bids as it is now; undefined where it is served no more. See ServedCatalog. */
   renditionOf(creativeId: string, rendition: number): Fragment | undefined {
     return this.overlay?.renditionOf(creativeId, rendition) ?? this.base.renditionOf(creativeId, rendition)
+  }
+
+  /** What is stopped by hand from now on. */
+  stop(stops: StopList): void {
+    this.#stops = stops
+    this.base.stop(stops.lineItems, stops.campaigns)
+    this.overlay?.stop(stops.lineItems, stops.campaigns)
+  }
+
+  /** Whether nothing is bid at an exchange, because somebody stopped it. */
+  isStopped(exchangeId: string): boolean {
+    return this.#stops.tenant || (this.#stops.exchanges.length > 0 && this.#stops.exchanges.includes(exchangeId))
   }
 
   /** The exchange of a path name, paused ones included. */

@@ -6,6 +6,7 @@ const NBR: Readonly<Record<NoBidReason, number>> = {
   'state-not-ready': 1,
   'tenant-paused': 0,
   'exchange-paused': 0,
+  stopped: 0,
   'seat-not-allowed': 0,
   'deadline-too-short': 15,
   'transparency-required': 0,

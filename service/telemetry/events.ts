@@ -15,6 +15,10 @@ export const EVENTS = {
   'not-ready': { meaning: 'The readiness check stopped passing.', remedy: 'The lines before say why.' },
   draining: { meaning: 'SIGTERM came; open requests are answered and no new connection is kept.' },
   stopped: { meaning: 'The process ends.' },
+  'stopped-by-hand': {
+    meaning: 'Somebody stopped bids at the admin port of this task, or let them go; it lasts until the task ends.',
+    remedy: 'Say the same in the documents, so that it holds in all tasks and after a restart.',
+  },
   'config-invalid': {
     meaning: 'A setting is missing or wrong; the process ends with 78.',
     remedy: 'Correct the named setting.',

@@ -7,16 +7,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'limits.ts': ['foundation'],
   'config.ts': ['limits.ts', 'foundation'],
   'shutdown.ts': ['limits.ts', 'foundation'],
+  'stop-list.ts': [],
   state: ['limits.ts', 'foundation'],
   decision: ['state', 'limits.ts', 'foundation'],
   openrtb: ['decision', 'state', 'limits.ts', 'foundation'],
   spend: ['state', 'limits.ts', 'foundation'],
   // The recorder, its signals and the metrics' content type are leaves: they count, and know nothing of what is served.
-  http: ['openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
+  http: ['stop-list.ts', 'openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
   'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
   // Closed lists of reasons, kinds and outcomes are the labels of signals.
   telemetry: ['openrtb', 'decision', 'limits.ts', 'foundation'],
-  'thread-messages.ts': ['http', 'openrtb', 'spend', 'state', 'telemetry'],
+  'thread-messages.ts': ['stop-list.ts', 'http', 'openrtb', 'spend', 'state', 'telemetry'],
   'compiled-chunks.ts': ['remote-cache', 'openrtb', 'state', 'foundation'],
 }
 const WIRING: readonly string[] = [
