@@ -8,6 +8,7 @@ import { afterEach, expect, test } from 'vitest'
 import { Random } from '../../service/foundation/random.ts'
 import { type RedisServer, startRedis } from '../redis-server.ts'
 import { runService, type ServiceRun } from '../wire/service-run.ts'
+import { LossyProxy } from './lossy-proxy.ts'
 
 const TENANT = 'acme-outdoor'
 const DIRECTORY = fileURLToPath(new URL(`../tenants/${TENANT}`, import.meta.url))
@@ -123,7 +124,7 @@ async function metric(task: ServiceRun, name: string): Promise<number> {
 }
 
 test.each([1, 2])(
-  'kills and a ledger that stops lose no acknowledged notice and book none twice (seed %d)',
+  'kills, lost replies and a ledger that stops lose no acknowledged notice and book none twice (seed %d)',
   async seed => {
     console.log(`seed ${seed}`)
     const random = new Random(seed)
@@ -132,21 +133,30 @@ test.each([1, 2])(
     const redis = new Redis(server.url)
     cleanups.push(() => redis.disconnect())
     await redis.hset(`${SPEND}epoch`, { id: 'begun', opens: 0, at: 0, wall: 0 })
+    const proxy = await LossyProxy.start(server.port, random)
+    cleanups.push(() => proxy.close())
     const JOURNAL_DIR = await mkdtemp(join(tmpdir(), 'bidcell-journals-'))
     cleanups.push(() => rm(JOURNAL_DIR, { recursive: true, force: true }))
     const endpoint = new Endpoint({
-      ...{ TENANT_ID: TENANT, STATE_URL: `file:${DIRECTORY}`, SPEND_URL: server.url, JOURNAL_DIR },
+      ...{
+        TENANT_ID: TENANT,
+        STATE_URL: `file:${DIRECTORY}`,
+        SPEND_URL: `redis://127.0.0.1:${proxy.port}`,
+        JOURNAL_DIR,
+      },
       ...{ PUBLIC_URL: 'https://ads.example.com', NOTICE_KEYS: `k1:${'s'.repeat(32)}` },
       ...{ BID_THREADS: '1', CACHE_TIMEOUT_MS: '1000' },
     })
     await endpoint.start(TASKS)
     const sent = await bids(endpoint.tasks[0] as ServiceRun, random)
+    proxy.cutChance = 0.02
     const untilMs = performance.now() + CHAOS_MS
     const [acknowledged] = await Promise.all([
       billAll(endpoint, sent, random, untilMs),
       chaos(endpoint, server, random, untilMs),
     ])
-    for (const limitMs = performance.now() + 60_000; ; await sleep(200)) {
+    proxy.cutChance = 0
+    for (const limitMs = performance.now() + 30_000; ; await sleep(200)) {
       const waiting = await Promise.all(endpoint.tasks.map(task => metric(task, 'notices_waiting')))
       // Journals of tasks that ended are adopted every few seconds; each task has one of its own.
       const folders = await readdir(JOURNAL_DIR)
@@ -163,8 +173,10 @@ test.each([1, 2])(
     const entries = await redis.xrange(`t:{${TENANT}}:event:stream`, '-', '+')
     const told = new Set(entries.map(([, fields]) => fields[fields.indexOf('bid') + 1]))
     expect([...acknowledged].filter(id => !told.has(id))).toEqual([])
-    console.log(`${endpoint.kills} kills, ${acknowledged.size} of ${sent.length} acknowledged, ${booked.length} booked`)
+    const happened = `${endpoint.kills} kills, ${proxy.cuts} replies cut off`
+    console.log(`${happened}, ${acknowledged.size} of ${sent.length} acknowledged, ${booked.length} booked`)
     expect(acknowledged.size).toBeGreaterThan(sent.length / 2)
-    expect(endpoint.kills).toBeGreaterThan(2)
+    expect(endpoint.kills).toBeGreaterThan(1)
+    expect(proxy.cuts).toBeGreaterThan(2)
   },
 )

@@ -160,6 +160,30 @@ describe('notices while the ledger comes and goes', () => {
   })
 })
 
+test('SIGTERM amid notices: what was acknowledged is booked, and the process ends in time with 0', async () => {
+  const { server, redis } = await openRedis()
+  const run = await start({ SPEND_URL: server.url })
+  const sent = await Promise.all(Array.from({ length: 60 }, () => bid(run)))
+  const calls = sent.map(async ({ id, burl }, i) => {
+    await sleep(i * 4)
+    const status = await call(run, burl, '1').then(
+      answer => answer.status,
+      () => 0,
+    )
+    return { id, status }
+  })
+  await sleep(100)
+  run.kill('SIGTERM')
+  const answers = await Promise.all(calls)
+  expect(await run.ended).toBe(0)
+  const acknowledged = answers.filter(({ status }) => status === 204)
+  expect(acknowledged.length).toBeGreaterThan(20)
+  const known = await Promise.all(acknowledged.map(({ id }) => redis.exists(`t:{${TENANT}}:spend:key:${id}`)))
+  expect(known.every(count => count === 1)).toBe(true)
+  const told = new Set((await events(redis)).map(({ bid: id }) => id))
+  expect(acknowledged.filter(({ id }) => !told.has(id))).toEqual([])
+})
+
 test('a ledger in files is of one process: a second one ends with 78 and says why', async () => {
   const SPEND_URL = `file:${await folder()}`
   const first = await start({ SPEND_URL })
