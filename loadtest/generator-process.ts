@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { AnswerFindings } from './answer-check.ts'
 import type { CapacityResult } from './capacity.ts'
-import { type Placement, placed } from './cpu.ts'
+import { cpuSecondsOf, type Placement, placed } from './cpu.ts'
 import type {
   CapacityTask,
   ExchangeReport,
@@ -70,6 +70,18 @@ export class GeneratorProcess {
   async capacity(task: CapacityTask): Promise<CapacityResult> {
     const { result } = await this.#perform({ kind: 'capacity', ...task }, 'capacity')
     return { ...result, latencyUs: Histogram.from(result.latencyUs) }
+  }
+
+  /**
+   * Runs a closed loop, and tells what the process of that id can do with a whole processor, whatever it got of it: its
+   * answers per second of its own CPU time. Without /proc, as `capacity`; a process on several processors can do more.
+   */
+  async capacityOf(pid: number | undefined, task: CapacityTask): Promise<CapacityResult> {
+    const usedBefore = pid === undefined ? undefined : cpuSecondsOf(pid)
+    const result = await this.capacity(task)
+    const usedAfter = pid === undefined ? undefined : cpuSecondsOf(pid)
+    if (usedBefore === undefined || usedAfter === undefined || usedAfter <= usedBefore) return result
+    return { ...result, answersPerS: result.latencyUs.count / (usedAfter - usedBefore) }
   }
 
   /** Ends it. May be called twice. */

@@ -5,7 +5,9 @@ import type { GeneratorProcess } from './generator-process.ts'
 import { type Histogram, summaryOf } from './histogram.ts'
 import { loopbackTarget } from './loopback.ts'
 import { ms, type Objective, type Report } from './report.ts'
+import type { ServiceProcess } from './service-process.ts'
 import type { Stage } from './stage.ts'
+import { STORMS, type StormKind, type StormTarget, startStorm } from './state-storm.ts'
 import { ratesOf, readTenantRecords } from './tenant-records.ts'
 
 /** Which service is loaded, with what, and for how long. */
@@ -20,6 +22,8 @@ export interface LatencyOptions {
   readonly ratePerS?: number
   /** Shares of capacity that are measured, 0 to 1. */
   readonly shares: readonly number[]
+  /** With a service of our own: half of capacity while its state changes, and on to the knee. */
+  readonly isThorough: boolean
   readonly durationS: number
   /** Above this p99 of the send lag a run is invalid. */
   readonly sendLagP99UsMax: number
@@ -34,9 +38,15 @@ interface Step {
   readonly share: number | undefined
   readonly ratePerS: number
   readonly run: Run
+  /** Beyond what is promised: looked for, not judged. */
+  readonly isKnee?: true
 }
 
-const CORE_0 = { cpus: '0' }
+const CORE_0 = { cpus: '0', precedence: 'urgent' } as const
+/** On the way to the knee, until p99 is above KNEE_P99_US. */
+const KNEE_SHARES = [0.85, 0.95, 1.05, 1.2]
+const KNEE_P99_US = 20_000
+const KNEE_S_MAX = 5
 const REQUESTS = 5_000
 const MALFORMED_SHARE = 0.002
 const CONNECTIONS = 32
@@ -50,9 +60,8 @@ const JUDGE_EVERY = 10
 /** Capacity by a closed loop, then latency by open loops at shares of it. */
 export async function runLatency(options: LatencyOptions, stage: Stage): Promise<Report> {
   if (options.target !== undefined) loopbackTarget(options.target)
-  const tenantId = tenantIdFrom(options.tenantDirectory)
-  const service =
-    options.target === undefined ? await stage.service(tenantId, options.tenantDirectory, CORE_0) : undefined
+  const own = options.target === undefined ? await ownService(options, stage) : undefined
+  const service = own?.service
   const url = options.target ?? service?.url ?? ''
   const rates = ratesOf(await readTenantRecords(options.tenantDirectory))
   const source = sourceOf(options)
@@ -69,28 +78,64 @@ export async function runLatency(options: LatencyOptions, stage: Stage): Promise
     return problem === undefined ? run : { ...run, invalid: [...run.invalid, problem] }
   }
   await open('Warming up', options.ratePerS ?? 500, WARM_UP_S)
-  const capacity = options.ratePerS === undefined ? await measured(source, url, options, stage) : undefined
+  const capacity =
+    options.ratePerS === undefined ? await measured(source, { url, pid: service?.pid }, options, stage) : undefined
   const steps: Step[] = []
   if (options.ratePerS !== undefined) {
     const run = await open('Measuring', options.ratePerS, options.durationS)
     steps.push({ name: `${options.ratePerS}/s`, share: undefined, ratePerS: options.ratePerS, run })
   }
-  for (const share of capacity === undefined ? [] : options.shares) {
-    const ratePerS = capacity!.answersPerS * share
-    const name = `${Math.round(share * 100)} % of capacity`
-    steps.push({ name, share, ratePerS, run: await open(name, ratePerS, options.durationS) })
+  const share = async (part: number, durationS: number, storm?: StormKind): Promise<Step> => {
+    const ratePerS = (capacity?.answersPerS ?? 0) * part
+    const name = `${Math.round(part * 100)} % of capacity${storm === undefined ? '' : `, with ${storm}`}`
+    const started = storm === undefined || own?.state === undefined ? undefined : startStorm(storm, own.state)
+    const run = await open(name, ratePerS, durationS)
+    await started?.stop()
+    return { name, share: storm === undefined ? part : undefined, ratePerS, run }
+  }
+  for (const part of capacity === undefined ? [] : options.shares) steps.push(await share(part, options.durationS))
+  if (own?.state !== undefined && capacity !== undefined) {
+    for (const storm of STORMS) steps.push(await share(0.5, options.durationS, storm))
+    for (const part of KNEE_SHARES) {
+      steps.push({ ...(await share(part, Math.min(KNEE_S_MAX, options.durationS))), isKnee: true })
+      if ((steps.at(-1)?.run.latencyUs.percentile(99) ?? 0) > KNEE_P99_US) break
+    }
   }
   return reportOf(options, { capacity, steps, requestBytesMean: loaded.bytesMean })
 }
 
+interface OwnService {
+  readonly service: ServiceProcess
+  /** Where its state can be changed; undefined with documents in files. */
+  readonly state: StormTarget | undefined
+}
+
+async function ownService({ tenantDirectory, isThorough }: LatencyOptions, stage: Stage): Promise<OwnService> {
+  const tenantId = tenantIdFrom(tenantDirectory)
+  if (!isThorough) return { service: await stage.service(tenantId, tenantDirectory, CORE_0), state: undefined }
+  const redis = await stage.redis([tenantId], '1')
+  await stage.publish(redis, tenantId, tenantDirectory)
+  const env = { TENANT_ID: tenantId, STATE_URL: redis.urlOf(tenantId, 'service') }
+  const service = await stage.serviceWith(env, CORE_0)
+  return { service, state: { stage, redis, tenantId, directory: tenantDirectory } }
+}
+
 /** A closed loop saturates the generator: it must not take precedence over everything else on its core. */
-async function measured(source: WorkloadSource, url: string, options: LatencyOptions, stage: Stage): Promise<Capacity> {
+async function measured(
+  source: WorkloadSource,
+  { url, pid }: { readonly url: string; readonly pid: number | undefined },
+  options: LatencyOptions,
+  stage: Stage,
+): Promise<Capacity> {
   const generator = stage.generator({ cpus: '1' })
   await generator.load(source)
   const task = { url, connections: CONNECTIONS, timeoutS: TIMEOUT_MS / 1e3 }
   stage.say('Measuring capacity')
   await generator.capacity({ ...task, durationS: WARM_UP_S })
-  const capacity = await generator.capacity({ ...task, durationS: Math.max(3, Math.round(options.durationS / 2)) })
+  const capacity = await generator.capacityOf(pid, {
+    ...task,
+    durationS: Math.max(3, Math.round(options.durationS / 2)),
+  })
   generator.stop()
   return capacity
 }
@@ -114,6 +159,7 @@ interface Found {
 
 function reportOf(options: LatencyOptions, { capacity, steps, requestBytesMean }: Found): Report {
   const judged = steps.find(step => step.share === 0.5) ?? steps.at(-1)
+  const promised = steps.filter(({ isKnee }) => isKnee !== true)
   const figures = steps.map(({ name, ratePerS, run }) => ({
     ...{ name, ratePerS: Math.round(ratePerS), answersPerS: Math.round(run.answersPerS) },
     ...{ latencyUs: summaryOf(run.latencyUs), sendLagUs: summaryOf(run.sendLagUs), ownCpuShare: run.ownCpuShare },
@@ -125,8 +171,8 @@ function reportOf(options: LatencyOptions, { capacity, steps, requestBytesMean }
   return {
     scenario: 'latency',
     settings: { ...settings, requestBytesMean },
-    objectives: judged ? objectivesOf(judged, steps) : [],
-    invalid: steps.flatMap(({ name, run }) => run.invalid.map(why => `${name}: ${why}`)),
+    objectives: judged ? objectivesOf(judged, promised) : [],
+    invalid: promised.flatMap(({ name, run }) => run.invalid.map(why => `${name}: ${why}`)),
     examples: steps.flatMap(({ run }) => run.findings.examples),
     figures: {
       capacityPerS: capacity && Math.round(capacity.answersPerS),
@@ -154,6 +200,10 @@ function objectivesOf(judged: Step, steps: readonly Step[]): readonly Objective[
   const broken = steps.reduce((sum, { run }) => sum + Object.values(run.findings.brokenRules).reduce(add, 0), 0)
   return [
     ...tailObjectives(judged.run.latencyUs, judged.name),
+    // "Also during state swaps" is part of the promise.
+    ...steps
+      .filter(({ share, name }) => share === undefined && name.includes('with'))
+      .flatMap(({ run, name }) => tailObjectives(run.latencyUs, name)),
     { name: 'failed requests', promised: '0', observed: String(failures), held: failures === 0 },
     { name: 'broken acceptance rules', promised: '0', observed: String(broken), held: broken === 0 },
   ]

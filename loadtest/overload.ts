@@ -4,7 +4,7 @@
  */
 import { plannedSeconds } from './arrivals.ts'
 import { addedCounts, labelledCounts } from './client.ts'
-import { CoreWatch, canPin, cpuSecondsOf } from './cpu.ts'
+import { CoreWatch, canPin } from './cpu.ts'
 import type { GeneratorProcess } from './generator-process.ts'
 import { type Goodput, type GoodputStep, SLICE_S } from './goodput.ts'
 import { HealthProbe, type HealthSeen } from './health-probe.ts'
@@ -56,11 +56,7 @@ export async function runOverload(options: OverloadOptions, stage: Stage): Promi
   stage.say(`Measuring capacity with ${IMPRESSIONS} impressions a request, ${bytesMean} bytes`)
   const task = { url: service.url, connections: 16, timeoutS: TIMEOUT_MS / 1e3 }
   await generator.capacity({ ...task, durationS: 3 })
-  const usedBefore = cpuSecondsOf(service.pid)
-  const { answersPerS, latencyUs } = await generator.capacity({ ...task, durationS: 4 })
-  const usedS = (cpuSecondsOf(service.pid) ?? Number.NaN) - (usedBefore ?? Number.NaN)
-  // What the service can do with all of its core, whatever it got of it just now.
-  const capacityPerS = Number.isNaN(usedS) ? answersPerS : latencyUs.count / usedS
+  const { answersPerS: capacityPerS } = await generator.capacityOf(service.pid, { ...task, durationS: 4 })
 
   const [first, ...laterSteps] = [...FACTORS, FACTORS[0]].map(factor => ({
     ratePerS: capacityPerS * factor,

@@ -5,7 +5,7 @@ import { runColdstart } from './coldstart.ts'
 import { runCompare } from './compare.ts'
 import { runFaults } from './faults.ts'
 import { runIsolation } from './isolation.ts'
-import { runLatency } from './latency.ts'
+import { type LatencyOptions, runLatency } from './latency.ts'
 import { runOverload } from './overload.ts'
 import type { Report } from './report.ts'
 import { runSoak } from './soak.ts'
@@ -55,12 +55,13 @@ export const SCENARIOS = {
   canonical: {
     shows: 'throughput, and p99 at half of it: two numbers',
     takesTarget: true,
-    run: (options, stage) => latency(options, stage, { shares: [0.5], durationS: 10 }),
+    run: (options, stage) => latency(options, stage, { shares: [0.5], durationS: 10, isThorough: false }),
   },
   latency: {
-    shows: 'latency at 25, 50 and 75 % of capacity, or at one rate',
+    shows: 'latency at shares of capacity, while the state changes, and to the knee; or at one rate',
     takesTarget: true,
-    run: (options, stage) => latency(options, stage, { shares: SHARES, durationS: 20 }),
+    run: (options, stage) =>
+      latency(options, stage, { shares: SHARES, durationS: 15, isThorough: options.recorded === undefined }),
   },
   isolation: {
     shows: "that a neighbour does not move a tenant's latency",
@@ -112,7 +113,7 @@ async function documents({ tenantDir, lineItems, seed }: ScenarioOptions, stage:
 async function latency(
   options: ScenarioOptions,
   stage: Stage,
-  { shares, durationS }: { readonly shares: readonly number[]; readonly durationS: number },
+  { shares, durationS, isThorough }: Pick<LatencyOptions, 'shares' | 'durationS' | 'isThorough'>,
 ): Promise<Report> {
   const { target, recorded, rate, seed, lagMsMax } = options
   return runLatency(
@@ -120,7 +121,7 @@ async function latency(
       ...(target === undefined ? {} : { target }),
       ...(recorded === undefined ? {} : { recorded: { file: resolve(recorded), exchange: options.exchange } }),
       ...(rate === undefined ? {} : { ratePerS: rate }),
-      ...{ tenantDirectory: await documents(options, stage), shares, seed },
+      ...{ tenantDirectory: await documents(options, stage), shares, isThorough, seed },
       ...{ durationS: options.duration ?? durationS, sendLagP99UsMax: lagMsMax * 1e3 },
     },
     stage,
