@@ -62,6 +62,7 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
     ['20', '3600000'],
     ['19', '3600001', '20.5', '20ms', '-20', ' 20', '2e2', '0x20', 'NaN'],
   ],
+  STATE_COPY_DIR: [['/var/lib/bidcell-state'], ['state', './state', '~']],
   STATE_CHECK_MIN: [
     ['1', '1440'],
     ['0', '1441', 'x'],

@@ -235,6 +235,12 @@ export const SETTINGS = {
     about: 'Longest pause between looks for what is announced, in ms: a change bids after it and what taking it costs.',
     ...whole(20, 3_600_000, 250),
   },
+  stateCopyDir: {
+    env: 'STATE_COPY_DIR',
+    about:
+      'Folder, absolute, for a copy of the state with which a task starts when the cache is away. Without it none.',
+    ...optionalText(/^\/[^\0]{0,511}$/, 'an absolute path'),
+  },
   stateCheckMin: {
     env: 'STATE_CHECK_MIN',
     about: 'Longest pause between comparisons of what is served with all that the source has, in minutes.',

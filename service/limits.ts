@@ -128,6 +128,8 @@ export const LIMITS = {
   catalogBytesPerByte: 0.8,
   loadBytesPerByte: 1.5,
   loadMemoryShareMax: 0.95,
+  /** After a change of state until it is copied to the disk, where that is wanted: many changes make one copy. */
+  stateCopyDelayMs: 10_000,
   /** Line items in an overlay, which is built anew with each look that finds deltas: some 60 µs each. */
   overlayLineItemsMax: 3_000,
   /** Bad records that are kept with their reasons; more are only counted. */

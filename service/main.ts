@@ -1,7 +1,9 @@
 /** The composition root: reads the environment, wires the parts, starts them and stops them. */
 import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
 import { BidThreads } from './bid-threads.ts'
 import { CatalogLoad } from './catalog-load.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
@@ -16,6 +18,7 @@ import { FileSource } from './remote-cache/file-source.ts'
 import { RedisSource } from './remote-cache/redis-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
 import type { OpenSource } from './remote-cache/source.ts'
+import { CopyKeeper } from './remote-cache/state-copy.ts'
 import { type Phase, runPhases } from './shutdown.ts'
 import { memoryProblem } from './state/admission.ts'
 import { stateEventTeller } from './state-events.ts'
@@ -137,6 +140,14 @@ const threads: BidThreads = new BidThreads({
 
 const source = openSource(config)
 const nextState = new NextState(threads)
+const copyDirectory = config.stateCopyDir === undefined ? undefined : resolve(config.stateCopyDir, config.tenantId)
+const copyKeeper =
+  copyDirectory === undefined
+    ? undefined
+    : new CopyKeeper({
+        ...{ source, directory: copyDirectory, delayMs: LIMITS.stateCopyDelayMs },
+        onFailure: error => log.error('state-copy-failed', 'the copy before stays', { error }),
+      })
 const tellState = stateEventTeller(log, recorder)
 const refresher = new Refresher<CatalogLoad>({
   source,
@@ -145,6 +156,7 @@ const refresher = new Refresher<CatalogLoad>({
   pollMs: config.statePollMs,
   checkMs: config.stateCheckMin * 60_000,
   openReader: isFirst => new CatalogLoad(isFirst),
+  ...(copyDirectory === undefined ? {} : { copy: new FileSource(pathToFileURL(copyDirectory).href) }),
   admit: ({ bytes }) =>
     memoryProblem(bytes, {
       ...{ limitBytes: limit.bytes, residentBytes: process.memoryUsage.rss(), slabBytes },
@@ -158,7 +170,8 @@ const refresher = new Refresher<CatalogLoad>({
   drop: () => nextState.drop(),
   onEvent: event => {
     tellState(event)
-    if (event.kind === 'version-loaded') tellReady()
+    if (event.kind === 'version-loaded' || event.kind === 'copy-serves') tellReady()
+    if (event.kind === 'version-loaded' || event.kind === 'deltas-taken') copyKeeper?.note(event.announcement)
   },
 })
 
@@ -293,6 +306,7 @@ function stopPhases(drainMs: number): readonly Phase[] {
       name: 'release',
       limitMs: drainMs * 0.1,
       run: async () => {
+        copyKeeper?.stop()
         source.close()
         await Promise.all([threads.kill(), refresher.stop(), admin.close(), money?.stop()])
       },

@@ -1,5 +1,5 @@
 /** Tells what happened to the state: in log lines and in counters. */
-import type { RefreshEvent } from './remote-cache/refresher.ts'
+import type { RefreshEvent } from './remote-cache/refresh-events.ts'
 import { problemLine } from './state/validate.ts'
 import type { Logger } from './telemetry/logger.ts'
 import type { Recorder } from './telemetry/recorder.ts'
@@ -23,6 +23,14 @@ export function stateEventTeller(log: Logger, recorder: Recorder): (event: Refre
         return
       case 'nothing-announced':
         log.warn('not-ready', 'no version of this tenant is announced yet; publish one')
+        return
+      case 'copy-serves':
+        log.error('state-copy-serves', 'the cache is away; an old copy from the disk serves', {
+          fields: { version: event.announcement.version, copied_at: event.createdAt },
+        })
+        return
+      case 'copy-unusable':
+        log.error('state-copy-failed', event.message)
         return
       case 'version-loading':
         log.info('state-loading', 'a version is being loaded', {

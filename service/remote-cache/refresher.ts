@@ -6,6 +6,7 @@ import { LIMITS } from '../limits.ts'
 import type { ReadReport, RecordProblem } from '../state/validate.ts'
 import { NO_DELTAS } from './deltas.ts'
 import { type BatchReader, type LoadProgress, type LoadReport, loadVersion, NotAdmitted } from './loader.ts'
+import type { RefreshEvent, RefusalCode } from './refresh-events.ts'
 import {
   type Announcement,
   type DeltaChain,
@@ -18,71 +19,13 @@ import {
 } from './source.ts'
 import { type LoadCause, planUpdate } from './update-plan.ts'
 
-/** Why a version that could be read is not served. */
-const REFUSAL_ERRORS = {
-  'documents-unusable': { meaning: 'the settings of the tenant are missing or bad, so that no catalog can be made' },
-  'memory-short': { meaning: 'the task has not the memory that the version would need' },
-  'build-failed': { meaning: 'no catalog could be built from the version' },
-} as const satisfies Record<string, { readonly meaning: string }>
-
-/** Why a version is not served and never tried again under the same announcement. */
-export type RefusalCode = SourceErrorCode | keyof typeof REFUSAL_ERRORS
-
-/** What happened, for logs and metrics. Repeated states are told once. */
-export type RefreshEvent =
-  | { readonly kind: 'cache-unreachable'; readonly code: SourceErrorCode; readonly message: string }
-  | { readonly kind: 'cache-back'; readonly awayMs: number }
-  | { readonly kind: 'nothing-announced' }
-  | { readonly kind: 'version-loading'; readonly announcement: Announcement; readonly because: LoadCause }
-  /** It is read again, from its records. */
-  | { readonly kind: 'compiled-unusable'; readonly announcement: Announcement; readonly message: string }
-  | { readonly kind: 'version-progress'; readonly announcement: Announcement; readonly progress: LoadProgress }
-  | {
-      readonly kind: 'version-loaded'
-      readonly announcement: Announcement
-      readonly report: LoadReport
-      /** What building, its deltas and the swap took. */
-      readonly buildMs: number
-    }
-  | {
-      readonly kind: 'deltas-taken'
-      /** Up to where. */
-      readonly announcement: Announcement
-      readonly deltas: number
-      readonly chars: number
-      /** Of records that were refused, each named by its delta. */
-      readonly problems: readonly RecordProblem[]
-      readonly fetchMs: number
-      readonly buildMs: number
-    }
-  | {
-      /** What is served was compared with the source's; if it differed, it was replaced. */
-      readonly kind: 'state-checked'
-      readonly announcement: Announcement
-      readonly isSame: boolean
-      readonly totalMs: number
-    }
-  | {
-      /** What is served serves on. */
-      readonly kind: 'check-failed'
-      readonly announcement: Announcement
-      readonly code: RefusalCode
-      readonly message: string
-    }
-  | {
-      readonly kind: 'version-refused'
-      readonly announcement: Announcement
-      readonly code: RefusalCode
-      readonly message: string
-      /** Where the version could be read. */
-      readonly report?: LoadReport
-    }
-
 /** What a refresher works with. */
 export interface RefresherParts<R extends BatchReader> {
   readonly source: StateSource
   /** Called for each load. @param isFirst nothing is served yet, so that nothing is disturbed by haste */
   readonly openReader: (isFirst: boolean) => R
+  /** A copy of an earlier state, for a start without the source; see state-copy.ts. */
+  readonly copy?: StateSource
   /** Asked before a version is read. @returns why the task must not load it; then what it serves serves on */
   readonly admit?: (summary: VersionSummary) => string | undefined
   /** Builds aside. A throw refuses the version, and the previous one serves on. */
@@ -125,6 +68,8 @@ const RETRY_MS_MIN = 50
 /** With the connection's own RECONNECT_MS_MAX: a cache that returns is used again well within 2 s. */
 const RETRY_MS_MAX = 500
 const PROGRESS_MS_MIN = 1_000
+/** Tries before a copy is served: one to two seconds. */
+const COPY_AFTER_FAILURES = 6
 
 /** The loop. start() once, stop() once. Holds no documents between loads. */
 export class Refresher<R extends BatchReader> {
@@ -186,7 +131,10 @@ export class Refresher<R extends BatchReader> {
       if (plan.kind === 'up-to-date' && this.#parts.clock.monotonicMs() >= this.#checkAtMs) await this.#check()
       return this.#pollMs()
     } catch (error) {
-      return this.#abort.signal.aborted ? 0 : this.#noteFailure(error)
+      if (this.#abort.signal.aborted) return 0
+      const pauseMs = this.#noteFailure(error)
+      await this.#startFromCopy()
+      return pauseMs
     }
   }
 
@@ -224,6 +172,23 @@ export class Refresher<R extends BatchReader> {
     }
   }
 
+  /** Once, after some tries. Never rejects. What the source announces later is newer, whatever it is. */
+  async #startFromCopy(): Promise<void> {
+    const { copy, swap, drop, onEvent } = this.#parts
+    if (copy === undefined || this.#held !== undefined || this.#unreachable?.failures !== COPY_AFTER_FAILURES) return
+    try {
+      const found = await copy.announced()
+      if (found === undefined) throw new Error('there is no copy yet')
+      const { createdAt } = await this.#build('records', found, copy)
+      await swap()
+      this.#held = { number: 0, version: found.version }
+      onEvent({ kind: 'copy-serves', announcement: this.#held, createdAt })
+    } catch (error) {
+      drop()
+      onEvent({ kind: 'copy-unusable', message: messageOf(error) })
+    }
+  }
+
   /** Half to all of the period. */
   #setCheck(): void {
     const { clock, checkMs, pickIndex } = this.#parts
@@ -232,8 +197,8 @@ export class Refresher<R extends BatchReader> {
   }
 
   /** Builds a version with its deltas aside. @throws Unusable, or the source's */
-  async #build(from: ReadFrom, announcement: Announcement): Promise<LoadReport> {
-    const { source, clock, openReader, onLoaded, onDelta, admit } = this.#parts
+  async #build(from: ReadFrom, announcement: Announcement, source = this.#parts.source): Promise<LoadReport> {
+    const { clock, openReader, onLoaded, onDelta, admit } = this.#parts
     const reader = openReader(this.#held === undefined)
     try {
       const onProgress = this.#progressTeller(announcement)

@@ -35,6 +35,14 @@ export const EVENTS = {
     meaning: 'What was served was not what the cache has, and was replaced.',
     remedy: 'Report it: this is a defect, or damaged memory.',
   },
+  'state-copy-serves': {
+    meaning: 'The cache is away at the start: a copy from the disk serves, as old as the line says.',
+    remedy: 'Bring the cache back; what has changed since the copy is not served.',
+  },
+  'state-copy-failed': {
+    meaning: 'The copy of the state on the disk could not be written or read.',
+    remedy: 'Check the folder of STATE_COPY_DIR.',
+  },
   'state-refused': {
     meaning: 'A version was refused whole; the last good one serves on.',
     remedy: 'Correct the documents and publish again.',

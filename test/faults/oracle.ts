@@ -83,6 +83,11 @@ export class Oracle {
     this.#lineItems = records.flatMap(({ kind, value }) => (kind === 'lineItems' ? [value as LineItem] : []))
   }
 
+  /** Every record, with its kind, in one order. */
+  recordLines(): readonly string[] {
+    return [...this.#copy.records()].map(({ kind, value }) => `${kind} ${JSON.stringify(value)}`).toSorted()
+  }
+
   /** Forgets what it knows of the cache, after that went back in time. Its records stay what tasks must come to. */
   forget(): void {
     this.#publisher = this.#newPublisher()

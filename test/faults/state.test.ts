@@ -1,13 +1,21 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { startService } from '../../loadtest/service-process.ts'
 import { Random } from '../../service/foundation/random.ts'
+import { FileSource } from '../../service/remote-cache/file-source.ts'
 import { stateKeys } from '../../service/remote-cache/layout.ts'
-import { type RedisServer, startRedis } from '../redis-server.ts'
+import { RedisSource } from '../../service/remote-cache/redis-source.ts'
+import { copyState } from '../../service/remote-cache/state-copy.ts'
+import { readTenantDirectory } from '../../service/remote-cache/tenant-directory.ts'
+import { freePort, type RedisServer, startRedis } from '../redis-server.ts'
 import { FaultyProxy, type ProxyFaults } from './faulty-proxy.ts'
 import { Oracle } from './oracle.ts'
-import { lineItemsOf, TaskUnderTest } from './task.ts'
+import { lineItemsOf, type TaskOptions, TaskUnderTest } from './task.ts'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 100_000)
 const ROUNDS = Number(process.env.ROUNDS ?? 3)
@@ -35,14 +43,7 @@ interface Scene {
 }
 
 /** A cache, a proxy before it, a task behind the proxy that serves a version, and who publishes, not behind it. */
-async function scene({
-  seed = SEED,
-  ...limits
-}: {
-  seed?: number
-  checkMs?: number
-  bytesMax?: number
-} = {}): Promise<Scene> {
+async function scene({ seed = SEED, ...limits }: TaskOptions & { readonly seed?: number } = {}): Promise<Scene> {
   const random = new Random(seed)
   const server = await startServer()
   const proxy = await FaultyProxy.start(server.port)
@@ -268,14 +269,63 @@ describe('a version that the task has no memory for', () => {
     await changeSome(all)
     await agrees(all)
   })
+})
 
-  test('leaves a service that starts with it up and not ready, and the log says why', async () => {
-    const server = await startServer()
-    const oracle = new Oracle(server.url, TENANT)
-    open.push(() => oracle.close())
-    await oracle.publish(SEED)
-    const env = { TENANT_ID: TENANT, STATE_URL: server.url, MEMORY_LIMIT_MIB: '64', BID_THREADS: '1' }
-    await expect(startService({ env, readyTimeoutMs: 4_000 })).rejects.toThrow(/memory-short/)
+describe('a copy of the state on the disk', () => {
+  async function copyFolder(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'bidcell-copy-'))
+    open.push(() => rm(folder, { recursive: true, force: true }))
+    return folder
+  }
+
+  test('is a directory of documents, as the version and its deltas are together', async () => {
+    const all = await scene()
+    await changeSome(all)
+    const directory = join(await copyFolder(), TENANT)
+    const source = new RedisSource({ url: all.server.url, tenantId: TENANT, timeoutMs: 2_000, pickIndex: () => 0 })
+    open.push(() => source.close())
+    const announced = (await source.announced()) ?? { number: 0, version: '' }
+    await copyState(source, announced, directory)
+    await copyState(source, announced, directory)
+    const lines: string[] = []
+    for await (const { kind, value } of readTenantDirectory(directory)) lines.push(`${kind} ${JSON.stringify(value)}`)
+    expect(lines.toSorted()).toEqual(all.oracle.recordLines())
+  })
+
+  test('serves when the cache is away at the start, loudly, until the cache is back', async () => {
+    const all = await scene()
+    await changeSome(all)
+    const folder = await copyFolder()
+    const source = new RedisSource({ url: all.server.url, tenantId: TENANT, timeoutMs: 2_000, pickIndex: () => 0 })
+    await copyState(source, (await source.announced()) ?? { number: 0, version: '' }, join(folder, TENANT))
+    source.close()
+    const copied = all.oracle.expected()
+    const port = all.server.port
+    await all.server.kill()
+    const copy = new FileSource(pathToFileURL(join(folder, TENANT)).href)
+    const late = new TaskUnderTest(`redis://127.0.0.1:${port}`, TENANT, all.random, { copy })
+    open.push(() => late.stop())
+    await late.until('served', () => late.told('copy-serves').length > 0)
+    expect(lineItemsOf(late.served)).toEqual(copied)
+    expect(late.refresher.view).toMatchObject({ held: { number: 0 }, answeredMs: undefined })
+    await startServer(port)
+    all.oracle.forget()
+    await all.oracle.publish(SEED + 1)
+    await agrees({ ...all, task: late })
+  })
+
+  test('makes the real service ready without its cache', async () => {
+    const folder = await copyFolder()
+    const acme = fileURLToPath(new URL('../tenants/acme-outdoor', import.meta.url))
+    await cp(acme, join(folder, 'acme-outdoor'), { recursive: true })
+    const port = await freePort()
+    const env = { TENANT_ID: 'acme-outdoor', STATE_URL: `redis://127.0.0.1:${port}`, STATE_COPY_DIR: folder }
+    const service = await startService({ env: { ...env, BID_THREADS: '1' }, readyTimeoutMs: 30_000 })
+    open.push(async () => void (await service.stop()))
+    // The readiness check passes a moment before the control thread has told why.
+    const isTold = () => service.logLines.some(line => line.includes('"state-copy-serves"'))
+    for (const untilMs = performance.now() + 5_000; !isTold() && performance.now() < untilMs; ) await sleep(20)
+    expect(isTold()).toBe(true)
   })
 })
 

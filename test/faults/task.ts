@@ -4,7 +4,9 @@ import { systemClock as clock } from '../../service/foundation/clock.ts'
 import type { Random } from '../../service/foundation/random.ts'
 import { NextState } from '../../service/next-state.ts'
 import { RedisSource } from '../../service/remote-cache/redis-source.ts'
-import { type RefreshEvent, Refresher } from '../../service/remote-cache/refresher.ts'
+import type { RefreshEvent } from '../../service/remote-cache/refresh-events.ts'
+import { Refresher } from '../../service/remote-cache/refresher.ts'
+import type { StateSource } from '../../service/remote-cache/source.ts'
 import { ArenaPool } from '../../service/state/arena.ts'
 import { type Catalog, idAt, openCatalog } from '../../service/state/catalog.ts'
 
@@ -15,6 +17,14 @@ const TIMEOUT_MS = 300
 export interface ServedState {
   readonly base: Catalog
   readonly overlay: Catalog | undefined
+}
+
+/** What differs from a task as it is by default. */
+export interface TaskOptions {
+  readonly checkMs?: number
+  /** A larger version is not admitted. */
+  readonly bytesMax?: number
+  readonly copy?: StateSource
 }
 
 /**
@@ -29,12 +39,8 @@ export class TaskUnderTest {
   #served: ServedState | undefined
   swaps = 0
 
-  constructor(
-    url: string,
-    tenantId: string,
-    random: Random,
-    { checkMs = 3_600_000, bytesMax = Number.POSITIVE_INFINITY } = {},
-  ) {
+  constructor(url: string, tenantId: string, random: Random, given: TaskOptions = {}) {
+    const { checkMs = 3_600_000, bytesMax = Number.POSITIVE_INFINITY, copy } = given
     const { pickIndex } = random
     this.#source = new RedisSource({ url, tenantId, timeoutMs: TIMEOUT_MS, pickIndex })
     const next = new NextState({
@@ -49,6 +55,7 @@ export class TaskUnderTest {
       onLoaded: ({ builder }, { version, announcementNumber: announcement }) =>
         next.load(builder, { version, announcement }),
       onDelta: stored => next.take(stored),
+      ...(copy === undefined ? {} : { copy }),
       swap: () => next.swap(),
       differs: () => next.differs(),
       drop: () => next.drop(),
