@@ -3,7 +3,7 @@
  * words over values of the text table, such as `HAS v7, HAS v9, OR, HAS v3, NOT, AND`.
  */
 import { listSpace, SPACE } from './catalog.ts'
-import { DIMENSION_NAMES, type DimensionName, dimensionOf, type ListedDimension } from './dimensions.ts'
+import { type DimensionName, dimensionOf, type ListedDimension } from './dimensions.ts'
 import type { Targeting } from './documents.ts'
 import { type Expression, type Term, termOf } from './expressions.ts'
 import type { TextTableBuilder } from './text-table.ts'
@@ -59,41 +59,44 @@ interface DividedTargeting {
  * where there is none yet, its opposite an exclude. So most expressions cost what includes and excludes cost. Pure.
  */
 export function divideTargeting(targeting: Targeting): DividedTargeting {
-  const demands: Demand[] = []
-  const includes = new Map<DimensionName, readonly (string | number)[]>()
-  const excludes = new Map<DimensionName, readonly (string | number)[]>()
+  const rules: Mutable<PlainRule>[] = []
   const all: Demand[] = []
-  const lists = (name: DimensionName) => {
-    const { includeLists = [], excludeLists = [] }: Rule = targeting[name] ?? {}
-    return { includeLists, excludeLists }
-  }
-  for (const name of DIMENSION_NAMES) {
-    const rule: Rule | undefined = targeting[name]
-    if (rule?.include !== undefined) includes.set(name, rule.include)
-    if (rule?.exclude !== undefined) excludes.set(name, rule.exclude)
-    for (const value of rule?.all ?? []) all.push({ term: { word: 'values', name, values: [value] }, negated: false })
+  for (const key in targeting) {
+    if (key === 'expression' || key === 'userSplit') continue
+    const name = key as DimensionName
+    const {
+      include,
+      exclude = NONE,
+      includeLists = NONE,
+      excludeLists = NONE,
+      all: together = NONE,
+    }: Rule = targeting[name] ?? {}
+    rules.push({ name, include, exclude, includeLists, excludeLists })
+    for (const value of together) all.push({ term: { word: 'values', name, values: [value] }, negated: false })
   }
   if (targeting.expression !== undefined) addDemands(targeting.expression, false, all)
-  for (const demand of all) {
-    const { term } = demand
-    if (term.word === 'values' && demand.negated)
-      excludes.set(term.name, [...(excludes.get(term.name) ?? []), ...term.values])
-    else if (term.word === 'values' && !includes.has(term.name) && lists(term.name).includeLists.length === 0)
-      includes.set(term.name, term.values)
-    else demands.push(demand)
-  }
+  const demands = all.filter(demand => !becomesRule(demand, rules))
   if (targeting.userSplit !== undefined)
     demands.push({ term: { word: 'userSplit', split: targeting.userSplit }, negated: false })
-  const names = DIMENSION_NAMES.filter(
-    name => targeting[name] !== undefined || includes.has(name) || excludes.has(name),
-  )
-  return {
-    rules: names.map(name => ({
-      ...{ name, include: includes.get(name), exclude: excludes.get(name) ?? [] },
-      ...lists(name),
-    })),
-    demands,
+  return { rules, demands }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+const NONE: readonly never[] = []
+
+/** Makes a demand a part of its dimension's rule, where a rule can say it. */
+function becomesRule({ term, negated }: Demand, rules: Mutable<PlainRule>[]): boolean {
+  if (term.word !== 'values') return false
+  const { name, values } = term
+  let rule = rules.find(each => each.name === name)
+  if (!negated && rule !== undefined && (rule.include !== undefined || rule.includeLists.length > 0)) return false
+  if (rule === undefined) {
+    rule = { name, include: undefined, exclude: NONE, includeLists: NONE, excludeLists: NONE }
+    rules.push(rule)
   }
+  if (negated) rule.exclude = [...rule.exclude, ...values]
+  else rule.include = values
+  return true
 }
 
 interface Rule {

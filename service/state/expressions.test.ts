@@ -56,10 +56,10 @@ describe('targeting', () => {
     }
     const { rules, demands } = plain(expression, { os: { exclude: ['tizen'] } })
     expect(rules).toMatchObject([
-      { name: 'country', include: ['USA', 'CAN'], exclude: [] },
-      { name: 'deviceType', include: [4], exclude: [] },
       { name: 'os', include: undefined, exclude: ['tizen', 'ios'] },
+      { name: 'country', include: ['USA', 'CAN'], exclude: [] },
       { name: 'keyword', include: undefined, exclude: ['golf'] },
+      { name: 'deviceType', include: [4], exclude: [] },
     ])
     expect(demands).toEqual([])
   })

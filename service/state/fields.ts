@@ -230,8 +230,8 @@ export function optional<T>(field: Field<T>): Field<T> & { readonly optional: tr
  */
 export function record<S extends Shape>(shape: S, about: string, fieldsMin = 0): Field<RecordOf<S>> {
   const names = Object.keys(shape)
-  const fields = Object.values(shape)
-  // Fields are read without asking whether they are the record's own: none may be one that every object has.
+  const fields = new Map<string, Field<unknown>>(Object.entries(shape))
+  // What is missing is asked of the record without asking for its own: none may be one that every object has.
   assert(!names.some(name => name in {}), 'a field must not be named like a part of every object', { names })
   const required = names.filter(name => shape[name]?.optional !== true)
   return {
@@ -250,32 +250,21 @@ export function record<S extends Shape>(shape: S, about: string, fieldsMin = 0):
       }
       const given = value as Readonly<Record<string, unknown>>
       const prefix = path === undefined || path === '' ? '' : `${path}.`
-      let known = 0
-      for (let i = 0; i < names.length; i++) {
-        const name = names[i] as string
-        const field = fields[i] as Field<unknown>
-        const part = given[name]
-        if (part !== undefined) {
-          known++
-          field.check(part, path === undefined ? path : prefix + name, found)
-        } else if (field.optional !== true) found.push(problem(prefix + name, part, 'is needed here'))
-      }
       let count = 0
-      for (const _ in given) count++
-      if (count !== known) findUnknown(given, prefix, names, found)
+      // By what is given, which is far less than what could be: a targeting has a handful of thirty dimensions.
+      for (const name in given) {
+        count++
+        const field = fields.get(name)
+        if (field === undefined) found.push(problem(prefix + pathKey(name), given[name], unknownRemedy(name, names)))
+        else if (given[name] !== undefined) field.check(given[name], path === undefined ? path : prefix + name, found)
+      }
+      for (let i = 0; i < required.length; i++) {
+        const name = required[i] as string
+        if (given[name] === undefined) found.push(problem(prefix + name, undefined, 'is needed here'))
+      }
       if (count < fieldsMin) found.push(problem(path, value, `must have ${names.join(' or ')} (${about})`))
     },
   }
-}
-
-function findUnknown(
-  given: Readonly<Record<string, unknown>>,
-  prefix: string,
-  names: readonly string[],
-  found: Problem[],
-): void {
-  for (const key of Object.keys(given))
-    if (!names.includes(key)) found.push(problem(prefix + pathKey(key), given[key], unknownRemedy(key, names)))
 }
 
 function unknownRemedy(key: string, names: readonly string[]): string {

@@ -4,7 +4,7 @@
  */
 import type { Budget, Pacing } from './budget-fields.ts'
 import type { Creative, NativeCreative, VastCreative } from './creative-document.ts'
-import { DIMENSION_NAMES, type DimensionName, LISTED_DIMENSIONS, type ListedDimension } from './dimensions.ts'
+import type { DimensionName, ListedDimension } from './dimensions.ts'
 import type { Campaign, DOCUMENT_KINDS, DocumentKindName, LineItem, Rates, Targeting } from './documents.ts'
 import { listIdsOf } from './expressions.ts'
 import { type Problem, problem, type TypeOf } from './fields.ts'
@@ -207,9 +207,10 @@ function checkListPart({ listId, values }: ListPart, known: KnownRecords, found:
 
 /** Lists in a rule are of the rule's dimension; those in an expression may be of any. */
 function checkLists(targeting: Targeting, known: KnownRecords, found: Problem[]): void {
-  for (const name of LISTED_DIMENSIONS)
+  for (const name in targeting)
     for (const side of ['includeLists', 'excludeLists'] as const) {
-      const ids = targeting[name]?.[side] ?? []
+      // Only rules of listed dimensions can have lists.
+      const ids = targeting[name as ListedDimension]?.[side] ?? []
       for (let i = 0; i < ids.length; i++) {
         const [id, path] = [ids[i] ?? '', `targeting.${name}.${side}[${i}]`]
         const dimension = known.good.lists.get(id)
@@ -224,7 +225,8 @@ function checkLists(targeting: Targeting, known: KnownRecords, found: Problem[])
 }
 
 function checkTargeting(targeting: Targeting, known: KnownRecords, found: Problem[]): void {
-  for (const name of DIMENSION_NAMES) {
+  for (const key in targeting) {
+    const name = key as DimensionName
     const include = targeting[name]?.include
     const exclude = targeting[name]?.exclude
     if (include !== undefined && exclude !== undefined) checkDisjoint(name, include, exclude, found)
