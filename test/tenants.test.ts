@@ -45,8 +45,9 @@ function unsetFields(schema: JsonSchema, values: readonly unknown[], path: strin
 /** Fields that no sample sets, each with the reason. */
 const NOT_SAMPLED: readonly string[] = []
 
-/** Words that need not all be used: media types and browsers are many, one paused record and one version will do. */
-const NOT_ALL_WORDS = /\.(mime|mimes\[\]|status|vastVersion|olderVastVersions\[\])$|\.targeting\./
+/** Words that need not all be used: media types and browsers are many; one paused record, version and cap will do. */
+const NOT_ALL_WORDS =
+  /\.(mime|mimes\[\]|status|vastVersion|olderVastVersions\[\])$|\.targeting\.|^(?!lineItems).*\.frequencyCaps/
 
 /** Paths and words of a schema's enums that no value uses. */
 function unusedWords(schema: JsonSchema, values: readonly unknown[], path: string): string[] {

@@ -12,8 +12,8 @@ export function agencyFile(address: string): WebFile | undefined {
 }
 
 const VIDEO_FILE =
-  '<MediaFile delivery="progressive" type="video/webm" width="1280" height="720">' +
-  'https://video.acme-outdoor.example/acme-film-15-v3/720p-1800k.webm</MediaFile>'
+  '<MediaFile delivery="progressive" type="video/webm" width="640" height="360">' +
+  'https://video.acme-outdoor.example/acme-film-15-v3/360p-600k.webm</MediaFile>'
 const AUDIO_FILE =
   '<MediaFile delivery="progressive" type="audio/mpeg" width="0" height="0">' +
   'https://cdn.acme-outdoor.example/spot/first-snow-15.mp3</MediaFile>'

@@ -13,6 +13,7 @@ afterAll(async () => {
   await rig.close()
 })
 
+const GONE = 'https://www.ridgepost.example/gone'
 const PLACE = { w: 640, h: 360, plcmt: 1, startdelay: 0, linearity: 1 }
 const WEBM = ['video/webm']
 const WHOLE = ['impression', 'start', 'firstQuartile', 'midpoint', 'thirdQuartile', 'complete']
@@ -92,6 +93,25 @@ describe('a video in VAST', () => {
   })
 })
 
+describe('a video that cannot be played', () => {
+  const broken = [
+    ['whose file is gone', '401', (adm: string) => adm.replaceAll(/https:\/\/video\.[^\]]*/g, GONE)],
+    ['without a file that the place takes', '403', (adm: string) => adm.replaceAll('video/webm', 'video/ogg')],
+    ['that is no VAST', '100', () => '<html>busy</html>'],
+  ] as const
+
+  test.each(broken)('%s ends with error %s, told where there is somebody to tell', async (_, code, change) => {
+    const bid = await rig.bid('cinema-now', { video: { ...PLACE, mimes: WEBM, protocols: [13] } })
+    const page = await rig.page()
+    rig.web.forget()
+    const outcome = await stageOf(page).vast(change(bid.adm), { mimes: WEBM, width: 640, speed: 1 })
+    expect(outcome).toMatch(new RegExp(`^VAST error ${code}`))
+    if (code !== '100') expect((await rig.web.hitsOf(isTracker, 1)).map(hit => hit.query.code)).toEqual([code])
+    expect(eventsOf(rig.web.hits).includes('impression')).toBe(false)
+    await page.close()
+  })
+})
+
 describe('a video that can be skipped', () => {
   test('offers it after its seconds and not before', async () => {
     const bid = await rig.bid('acme-outdoor', {
@@ -139,7 +159,7 @@ describe('a wrapper', () => {
     const bid = await rig.bid('acme-outdoor', { video: { ...PLACE, ...ask }, pmp })
     const page = await rig.page()
     rig.web.forget()
-    const gone = bid.adm.replace(/https:\/\/ads\.[^<\]]*/, 'https://www.ridgepost.example/gone')
+    const gone = bid.adm.replace(/https:\/\/ads\.[^<\]]*/, GONE)
     const outcome = await stageOf(page).vast(gone, { mimes: WEBM, width: 640, speed: 1 })
     expect(outcome).toMatch(/^VAST error 301/)
     const [hit] = await rig.web.hitsOf(isTracker, 1)
