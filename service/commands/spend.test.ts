@@ -72,6 +72,9 @@ async function book(): Promise<void> {
     about: {},
   })
   await stream.append([0, 1, 2, 2, 6].map(event))
+  const loss = { ...event(7), key: 'b7:loss', kind: 'loss' }
+  await stream.append([{ ...loss, about: { lossReason: 102, minToWin: 2.5 } }])
+  await stream.append([{ ...loss, key: 'b8:loss', number: 8 }])
   await stream.close()
 }
 
@@ -106,6 +109,7 @@ test('the event stream is counted with its repetitions and gaps', async () => {
   const { code, out } = await run('events', ...at)
   expect(code).toBe(0)
   expect(out).toMatch(/billing +4/)
+  expect(out).toMatch(/loss reason +count\s+102 +1\s+not told +1/)
   expect(out).toContain('1 tasks · 1 repeated entries · 3 events missing between others')
 })
 

@@ -97,9 +97,13 @@ function dateOf(day: number): string {
 
 async function events(options: CacheOptions): Promise<void> {
   await withCache(options, async connection => {
-    const { kinds, repeated, missing, tasks } = await connection.run(redis => eventSummary(redis, options.tenant))
+    const { kinds, losses, repeated, missing, tasks } = await connection.run(redis =>
+      eventSummary(redis, options.tenant),
+    )
     const rows = [...kinds].map(([kind, count]) => [kind, String(count)])
     console.log(table([['event', 'count'], ...rows]))
+    const reasons = [...losses].map(([reason, count]) => [reason === '' ? 'not told' : reason, String(count)])
+    if (reasons.length > 0) console.log(`\n${table([['loss reason', 'count'], ...reasons])}\n`)
     console.log(`${tasks} tasks · ${repeated} repeated entries · ${missing} events missing between others`)
   })
 }

@@ -52,6 +52,8 @@ function amountsOf(fields: Readonly<Record<string, string>>): Omit<SpendRecord, 
 export interface EventSummary {
   /** Different events by kind. */
   readonly kinds: ReadonlyMap<string, number>
+  /** Losses by OpenRTB's reason code; '' where the exchange named none. */
+  readonly losses: ReadonlyMap<string, number>
   /** Entries that repeat an event. */
   readonly repeated: number
   /** Numbers between the first and the last of each task that are not there: events that were lost. */
@@ -62,30 +64,37 @@ export interface EventSummary {
 /** Reads the whole stream. @throws Error of the client. Cost: O(events), which the stream bounds. */
 export async function eventSummary(redis: Redis, tenantId: string): Promise<EventSummary> {
   const kinds = new Map<string, number>()
+  const losses = new Map<string, number>()
   const keys = new Set<string>()
   const numbers = new Map<string, Set<number>>()
   let repeated = 0
   for (let after = '-'; ; ) {
     const entries = await redis.xrange(eventStreamKey(tenantId), after, '+', 'COUNT', EVENTS_PER_TRIP)
     for (const [, fields] of entries) {
-      const { key, kind, task, number } = named(fields)
+      const { key, kind, task, number, lossReason } = named(fields)
       const known = numbers.get(task)
       if (known === undefined) numbers.set(task, new Set([Number(number)]))
       else known.add(Number(number))
-      if (keys.has(key)) repeated++
-      else kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+      if (keys.has(key)) {
+        repeated++
+        continue
+      }
       keys.add(key)
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+      if (kind === 'loss') losses.set(lossReason, (losses.get(lossReason) ?? 0) + 1)
     }
     const last = entries.at(-1)?.[0]
     if (last === undefined || entries.length < EVENTS_PER_TRIP) break
     after = `(${last}`
   }
   const missing = [...numbers.values()].reduce((sum, seen) => sum + gapsIn(seen), 0)
-  return { kinds, repeated, missing, tasks: numbers.size }
+  return { kinds, losses, repeated, missing, tasks: numbers.size }
 }
 
-function named(fields: readonly string[]): Readonly<Record<'key' | 'kind' | 'task' | 'number', string>> {
-  const found = { key: '', kind: '', task: '', number: '' }
+const READ = { key: '', kind: '', task: '', number: '', lossReason: '' }
+
+function named(fields: readonly string[]): typeof READ {
+  const found = { ...READ }
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] as keyof typeof found
     if (name in found) found[name] = fields[i + 1] as string
