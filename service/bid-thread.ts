@@ -52,11 +52,13 @@ const log = new ThreadLog({
 const shares = new Shares()
 /** Bids of capped line items that the control thread has not been told of. */
 const counted = new CapLog(LIMITS.capEventsWaitingMax)
+const capBoard = data.caps && new CapBoard(data.caps.board)
 const capAsker =
   data.caps &&
+  capBoard &&
   new CapAsker({
     table: new CapTable(data.caps.counts),
-    board: new CapBoard(data.caps.board),
+    board: capBoard,
     log: counted,
     onUntold: () => recorder.count(COUNTER.capEventsLost),
     onElsewhere: () => recorder.count(COUNTER.capsElsewhere),
@@ -117,7 +119,7 @@ const app = createPublicServer({
   recorder,
   keepAliveMs: data.keepAliveMs,
   health: {
-    isReady: () => serving !== undefined && !draining,
+    isReady: () => serving !== undefined && !draining && capBoard?.isOpen !== false,
     isLive: () => heartbeats.areFresh(systemClock.monotonicMs()),
   },
 })

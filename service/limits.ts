@@ -89,6 +89,22 @@ export const LIMITS = {
   capTableBytesMax: 256 * MIB,
   /** Tasks of one tenant that share the users of strict caps. */
   capTasksMax: 64,
+  /** How often tasks tell each other what they count: with a bid thread's report, a second's quarter at most. */
+  capTurnMs: 150,
+  /** A task that has nothing to tell says that it lives; one that was not heard for so long shares no users. */
+  capHeartbeatMs: 500,
+  capTaskSilentMs: 3_000,
+  /** What is capped does not bid before earlier counts are there; after so long it does, without them. */
+  capOpenMs: 10_000,
+  /** One part of 64 of all counts is saved so often. */
+  capSaveMs: 1_000,
+  /** One batch: 64 KiB. */
+  capEventsPerBatchMax: 4_096,
+  capBatchesReadMax: 1_000,
+  /** Batches in the tenant's stream: of 64 tasks that tell six a second, for longer than saving all counts takes. */
+  capBatchesKeptMax: 30_000,
+  /** The same in the file of a task alone, twice. */
+  capBatchesInFileMax: 2_000,
   /** Bids and impressions of capped line items that other tasks do not know of yet: 16 bytes each; minutes of them. */
   capEventsWaitingMax: 500_000,
   dealsPerLineItemMax: 1_000,

@@ -9,7 +9,6 @@ import { CatalogLoad } from './catalog-load.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
 import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
-import { openFrequency } from './frequency.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
 import { type Money, openMoney } from './money.ts'
@@ -101,12 +100,6 @@ const threadCount = bidThreadCount(config)
 for (let i = 0; i < threadCount; i++) recorderBlocks.push(createRecorderBlock())
 startThreadWatch(recorder)
 
-/** Without a public address nobody tells what was seen, so nothing can be counted. */
-const frequency =
-  config.noticeKeys.length === 0 || config.publicUrl === undefined
-    ? undefined
-    : openFrequency({ clock: systemClock, recorder, memoryBytes: limit.bytes })
-
 /** Without keys no notice can come, so there is nothing to book. */
 const money =
   config.noticeKeys.length === 0
@@ -114,7 +107,7 @@ const money =
     : await openMoney({
         ...{ config, clock: systemClock, log, recorder, threads: threadCount },
         share: (thread, message) => threads.share(thread, message),
-        counts: frequency,
+        memoryBytes: limit.bytes,
       }).catch(leaveUnopened)
 
 const slabBytes = Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2))
@@ -127,7 +120,7 @@ const threads: BidThreads = new BidThreads({
   notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   budgets: money?.threadsBudgets,
-  caps: frequency,
+  caps: money?.frequency,
   slabBytes,
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
@@ -170,7 +163,7 @@ const refresher = new Refresher<CatalogLoad>({
   drop: () => nextState.drop(),
   onEvent: event => {
     tellState(event)
-    if (event.kind === 'version-loaded' || event.kind === 'copy-serves') tellReady()
+    if (event.kind === 'version-loaded' || event.kind === 'copy-serves') void countsAreThere.then(tellReady)
     if (event.kind === 'version-loaded' || event.kind === 'deltas-taken') copyKeeper?.note(event.announcement)
   },
 })
@@ -182,6 +175,8 @@ const memory = new MemoryWatch({
   bidHeaps: () => bidHeapsOf(snapshotWith({})),
 })
 
+/** Before that nothing that has a frequency cap bids. */
+const countsAreThere = money?.frequency?.opened ?? Promise.resolve()
 let isReady = false
 let stopping: Promise<void> | undefined
 
@@ -222,7 +217,7 @@ function gauges(): TaskGauges {
     liveThreads: threads.liveCount,
     cacheReachable: unreachableSinceMs === undefined ? 1 : 0,
     ...(money === undefined ? {} : moneyGauges(money.view)),
-    ...(frequency === undefined ? {} : { capEvictions: frequency.evictions }),
+    ...money?.frequency?.gauges,
   }
 }
 

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ThreadsBudgets } from './bid-threads.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './foundation/clock.ts'
+import { openFrequency, type TaskFrequency } from './frequency.ts'
 import { LIMITS } from './limits.ts'
 import { EXCHANGE_NOTICES, type Notice } from './openrtb/notice.ts'
 import { EventOutbox } from './remote-cache/event-outbox.ts'
@@ -35,20 +36,8 @@ export interface MoneyOptions {
   readonly threads: number
   /** Gives a thread what it may hold. */
   readonly share: (thread: number, message: SharesMessage) => void
-  /** What notices say of frequency caps goes there. */
-  readonly counts: NoticeCounts | undefined
-}
-
-/** Counts impressions of bids whose token says what they count for. Each is counted once, however often it is told. */
-export interface NoticeCounts {
-  /** A notice by which a bid is billed has come. */
-  billed(bidId: string, counted: string): void
-  /** The ledger has booked it, or had before. */
-  booked(bidId: string, isRepeated: boolean): void
-  /** It is in the journal, and will be booked later. */
-  kept(bidId: string): void
-  /** The bid was lost. */
-  lost(bidId: string, counted: string): void
+  /** The task's memory limit. */
+  readonly memoryBytes: number
 }
 
 /** Times by which leases are made; see ARCHITECTURE.md, Money. */
@@ -89,10 +78,12 @@ export async function openMoney(options: MoneyOptions): Promise<Money> {
   })
   const remote = isAlone ? await openFiles(url, clock) : openCache(url, options, ledger)
   const journals = await openJournals(options, task, isAlone)
-  return new Money(options, { ...remote, task, taskLedger: ledger, budgets, journals })
+  // Without a public address nobody tells what was seen, so nothing can be counted.
+  const frequency = config.publicUrl === undefined ? undefined : await openFrequency({ ...options, url, task })
+  return new Money(options, { ...remote, task, taskLedger: ledger, budgets, journals, frequency })
 }
 
-/** Where the ledger and the stream are. */
+/** Where the ledger, the event stream and the counts are. */
 function spendUrlOf({ spendUrl, stateUrl }: Pick<Config, 'spendUrl' | 'stateUrl'>): string {
   if (spendUrl !== undefined) return spendUrl
   return stateUrl.startsWith('file:') ? `${stateUrl.replace(/\/+$/, '')}.spend` : stateUrl
@@ -150,6 +141,8 @@ async function openJournals(
 /** The money side of one task. */
 export class Money {
   readonly ledger: TaskLedger
+  /** What caps are held against; without it nothing that has one bids. */
+  readonly frequency: TaskFrequency | undefined
   readonly #options: MoneyOptions
   readonly #parts: Remote & { readonly journals: JournalFolders | undefined }
   readonly #budgets: TaskBudgets
@@ -168,12 +161,14 @@ export class Money {
       taskLedger: TaskLedger
       budgets: TaskBudgets
       readonly journals: JournalFolders | undefined
+      readonly frequency: TaskFrequency | undefined
     },
   ) {
     const { clock, recorder } = options
     this.#options = options
     this.#parts = parts
     this.ledger = parts.taskLedger
+    this.frequency = parts.frequency
     this.#budgets = parts.budgets
     this.#driver = new LedgerDriver({
       ledger: parts.ledger,
@@ -233,12 +228,11 @@ export class Money {
       const fields = { exchange: token.exchangeId, line_item: token.lineItemId, bid: token.bidId }
       log.error('price-above', 'a bill is above what was bid', { fields })
     }
-    const { counts } = this.#options
     const arrived = arrivedNotice(notice)
-    if (arrived.booking !== undefined) counts?.billed(token.bidId, token.counted)
-    if (notice.kind === 'loss') counts?.lost(token.bidId, token.counted)
+    if (arrived.booking !== undefined) this.frequency?.billed(token.bidId, token.counted)
+    if (notice.kind === 'loss') this.frequency?.lost(token.bidId, token.counted)
     const isSafe = await this.#intake.take(arrived)
-    if (isSafe) counts?.kept(token.bidId)
+    if (isSafe) this.frequency?.kept(token.bidId)
     if (!isSafe) recorder.count(arrived.comesAgain ? COUNTER.noticesTurnedAway : COUNTER.eventsLost)
     return isSafe
   }
@@ -250,6 +244,7 @@ export class Money {
     this.#budgets.turn(this.#now())
     await this.#intake.drain()
     while (this.ledger.waitingCount > 0) await sleep(DRAIN_LOOK_MS)
+    await this.frequency?.drain()
   }
 
   /** Ends everything at once; what is not done stays in the journal. */
@@ -257,7 +252,7 @@ export class Money {
     const { closeLedger, stream, journals } = this.#parts
     clearInterval(this.#turning)
     clearInterval(this.#beating)
-    await Promise.all([this.#driver.stop(), this.#outbox.close()])
+    await Promise.all([this.#driver.stop(), this.#outbox.close(), this.frequency?.stop()])
     await Promise.all([closeLedger(), stream.close(), journals?.close()])
   }
 
@@ -290,7 +285,7 @@ export class Money {
     return new Promise(resolve => {
       this.ledger.add(operation, answer => {
         const late = answer?.nanos ?? 0
-        this.#options.counts?.booked(operation.key, late < 0)
+        this.frequency?.booked(operation.key, late < 0)
         recorder.count(bookingCounter(late < 0 ? 'repeated' : late > 0 ? 'late' : 'booked'))
         if (late >= 0) recorder.add(COUNTER.spend, operation.amountNanos / NANOS)
         resolve()

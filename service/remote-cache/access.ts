@@ -1,5 +1,5 @@
 /** What the cache users of a tenant may do: exactly what the code issues, on exactly the tenant's keys. */
-import { eventStreamKey, spendPrefix, statePrefix } from './layout.ts'
+import { eventStreamKey, frequencyPrefix, spendPrefix, statePrefix } from './layout.ts'
 
 /** Every command that the service issues, those of its client on connecting and of the ledger's scripts included. */
 export const SERVICE_COMMANDS = [
@@ -55,15 +55,16 @@ export type CacheRole = 'service' | 'publisher' | 'finance'
 
 /**
  * The rules of one cache user, without its name and password, as ACL SETUSER and an access string want them. The
- * service reads the tenant's state and writes its ledger and its event stream; the publisher only touches the
- * state, and finance only reads what was spent.
+ * service reads the tenant's state and writes its ledger, its counts and its event stream; the publisher only touches
+ * the state, and finance only reads what was spent.
  * What a script may touch is checked like any other command.
  */
 export function accessRules(tenantId: string, role: CacheRole): string[] {
   const state = `~${statePrefix(tenantId)}*`
   const [spend, events] = [`~${spendPrefix(tenantId)}*`, `~${eventStreamKey(tenantId)}`]
+  const counts = `~${frequencyPrefix(tenantId)}*`
   const rules = {
-    service: { commands: SERVICE_COMMANDS, keys: [`%R${state}`, spend, events] },
+    service: { commands: SERVICE_COMMANDS, keys: [`%R${state}`, spend, events, counts] },
     publisher: { commands: PUBLISHER_COMMANDS, keys: [state] },
     finance: { commands: FINANCE_COMMANDS, keys: [`%R${spend}`, `%R${events}`] },
   }

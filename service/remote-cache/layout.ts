@@ -8,6 +8,8 @@
  *   t:{acme}:state:v:<version>:<kind>:<i>:compiled string the same, compiled; may be missing
  *   t:{acme}:state:v:<version>:deltas   stream changes of single records: entry n-0 is the n-th, with the fields delta
  *                                       (Delta as JSON) and digest (sha256 of the digest before it and of the delta)
+ *   t:{acme}:freq:stream                stream what tasks count for frequency caps: task, number, leaves, events
+ *   t:{acme}:freq:part:<i>              string counts, saved: a place of that stream, a line's end, entries
  *   t:{acme}:event:stream               stream what became of bids, see TenantEvent
  *
  * `deltas` of the announcement is `<version> <how many> <digest of the last>`; of another version it says nothing.
@@ -26,6 +28,11 @@ export function statePrefix(tenantId: string): string {
 /** All keys of a tenant's spend ledger begin with this; ledger-scripts.ts says which there are. */
 export function spendPrefix(tenantId: string): string {
   return `t:{${tenantId}}:spend:`
+}
+
+/** All keys of what a tenant's tasks count for frequency caps begin with this. */
+export function frequencyPrefix(tenantId: string): string {
+  return `t:{${tenantId}}:freq:`
 }
 
 /** The tenant's event stream. */

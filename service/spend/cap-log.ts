@@ -1,6 +1,6 @@
 /** What happened to counts, so that other tasks count the same: as words for a stream, and as text for a token. */
 import { assert } from '../foundation/assert.ts'
-import type { CapKey, CapTable } from './cap-table.ts'
+import { CAP_PARTS, type CapKey, type CapTable } from './cap-table.ts'
 
 /** A bid was made; it was seen; it was lost. */
 export const CAP_EVENT = { bid: 0, shown: 1, lost: 2 } as const
@@ -73,12 +73,21 @@ export class CapLog {
   }
 }
 
-/** Counts what another task tells. Mutates the table. Cost: O(events) */
-export function countEvents(table: CapTable, events: Uint32Array, nowS: number): void {
+/**
+ * Counts what another task tells. Mutates the table. Cost: O(events)
+ * @param isNew of a part of the keys, see CAP_PARTS: whether it is not counted yet; without it all is new
+ */
+export function countEvents(
+  table: CapTable,
+  events: Uint32Array,
+  nowS: number,
+  isNew?: (part: number) => boolean,
+): void {
   assert(events.length % CAP_EVENT_WORDS === 0, 'events are whole', { words: events.length })
   const key = { high: 0, low: 0 }
   for (let at = 0; at < events.length; at += CAP_EVENT_WORDS) {
     key.high = events[at]!
+    if (isNew?.(key.high % CAP_PARTS) === false) continue
     key.low = events[at + 1]!
     const kind = events[at + 2]! >>> EXPIRY_BITS
     const expiry = events[at + 2]! & EXPIRY_MASK

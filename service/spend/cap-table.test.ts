@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { Random } from '../foundation/random.ts'
 import { CAP_EVENT, CapLog, countEvents, countedOf, countedText } from './cap-log.ts'
-import { type CapKey, CapTable, createCapMemory, expiryUnits } from './cap-table.ts'
+import { CAP_PARTS, type CapKey, CapTable, createCapMemory, expiryUnits } from './cap-table.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOW_S = Date.parse('2026-11-21T12:00:00Z') / 1_000
@@ -117,8 +117,7 @@ describe('the table of counts', () => {
       for (let i = random.pickIndex(4); i >= 0; i--) counts.show(key, 0, NOW_S - random.pickIndex(100), NOW_S)
     counts.pend(keys[0] as CapKey, expiryUnits(NOW_S + 100), NOW_S)
     const other = new CapTable(createCapMemory(512 * 1024))
-    for (let group = 0; group < counts.groups; group++)
-      for (const entry of counts.entriesOf(group, NOW_S)) other.merge(entry, NOW_S)
+    for (let part = 0; part < CAP_PARTS; part++) other.mergeSaved(counts.savedPart(part, NOW_S), NOW_S)
     for (const key of keys) expect(other.countOf(key, NOW_S)).toBe(counts.countOf(key, NOW_S))
   })
 

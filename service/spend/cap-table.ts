@@ -38,6 +38,7 @@ const PART = 4
 const LAST_S = 5
 const PENDING = 6
 const PENDING_WORDS = 4
+const SAVED_WORDS = ENTRY_WORDS - HIGH
 const COUNTS = PENDING + PENDING_WORDS
 const PARTS = (ENTRY_WORDS - COUNTS) * 4
 const PARTS_COUNTED = PARTS - 1
@@ -54,9 +55,12 @@ const MINUTES_MASK = 2 ** CAP_MINUTE_BITS - 1
 const HEAD_WORDS = 16
 const HEAD_EVICTIONS = 0
 
+/** Parts in which counts are saved, by their keys' first words. */
+export const CAP_PARTS = 64
+
 /** Memory for about so many bytes of counts: a power of two of groups. */
 export function createCapMemory(bytes: number): SharedArrayBuffer {
-  const groups = 2 ** Math.floor(Math.log2(Math.max(1, bytes / (GROUP_WORDS * 4))))
+  const groups = 2 ** Math.floor(Math.log2(Math.max(CAP_PARTS, bytes / (GROUP_WORDS * 4))))
   return new SharedArrayBuffer((HEAD_WORDS + groups * GROUP_WORDS) * 4)
 }
 
@@ -85,11 +89,6 @@ export class CapTable {
   /** Entries that still counted and had to make room. */
   get evictions(): number {
     return this.#words[HEAD_EVICTIONS]!
-  }
-
-  /** How many groups there are, for walks over all of them. */
-  get groups(): number {
-    return this.#groupsMask + 1
   }
 
   /** Whether a cap lets one more impression pass. */
@@ -145,22 +144,30 @@ export class CapTable {
   }
 
   /**
-   * Entries of a group that still count or have open bids, as their words without the lock.
-   * @returns copies
+   * Entries of one part of the keys that still count or have open bids: their words without the lock, one entry after
+   * another. Cost: O(groups / CAP_PARTS)
    */
-  entriesOf(groupNumber: number, nowS: number): readonly Uint32Array[] {
-    const group = HEAD_WORDS + groupNumber * GROUP_WORDS
-    this.#lockAt(group)
-    const found: Uint32Array[] = []
-    for (let entry = group; entry < group + GROUP_WORDS; entry += ENTRY_WORDS)
-      if (this.#words[entry + USED_S] !== 0 && this.#shown(entry, nowS) + this.#pending(entry, nowS) > 0)
-        found.push(this.#words.slice(entry + HIGH, entry + ENTRY_WORDS))
-    this.#unlock(group)
-    return found
+  savedPart(part: number, nowS: number): Uint32Array {
+    const words = this.#words
+    const found: number[] = []
+    for (let number = part; number <= this.#groupsMask; number += CAP_PARTS) {
+      const group = HEAD_WORDS + number * GROUP_WORDS
+      this.#lockAt(group)
+      for (let entry = group; entry < group + GROUP_WORDS; entry += ENTRY_WORDS)
+        if (words[entry + USED_S] !== 0 && this.#shown(entry, nowS) + this.#pending(entry, nowS) > 0)
+          for (let at = entry + HIGH; at < entry + ENTRY_WORDS; at++) found.push(words[at]!)
+      this.#unlock(group)
+    }
+    return Uint32Array.from(found)
   }
 
-  /** Takes an entry of entriesOf into a table that need not be of the same size: of two counts of a key the greater. */
-  merge(saved: Uint32Array, nowS: number): void {
+  /** Takes in what savedPart gave, of a table of any size: of two counts of a key the greater. Cost: O(entries) */
+  mergeSaved(entries: Uint32Array, nowS: number): void {
+    assert(entries.length % SAVED_WORDS === 0, 'saved entries are whole', { words: entries.length })
+    for (let at = 0; at < entries.length; at += SAVED_WORDS) this.#merge(entries.subarray(at, at + SAVED_WORDS), nowS)
+  }
+
+  #merge(saved: Uint32Array, nowS: number): void {
     const words = this.#words
     const key = { high: saved[HIGH - 1]!, low: saved[LOW - 1]! }
     const group = this.#lock(key)

@@ -152,6 +152,17 @@ export const COUNTERS = {
     unit: 'count',
     meaning: 'Bids and impressions of capped line items of which other tasks were not told: too many waited.',
   },
+  capFailures: {
+    name: 'cap_failures',
+    unit: 'count',
+    meaning: 'Exchanges of counts with the other tasks that failed or took too long; they are made up for.',
+  },
+  capEventsMissed: {
+    name: 'cap_events_missed',
+    unit: 'count',
+    meaning:
+      'Times that another task told counts which were gone before they were heard; saved counts make up for them.',
+  },
   stateLoads: { name: 'state_loads', unit: 'count', meaning: 'Versions that were loaded and swapped in.' },
   deltas: { name: 'deltas_taken', unit: 'count', meaning: 'Changes of single records that were taken and serve.' },
   stateDivergences: {
@@ -226,6 +237,11 @@ export const TASK_GAUGES = {
   memoryLevel: { name: 'memory_level', unit: 'none', meaning: '0 ok, 1 warn, 2 critical.' },
   liveThreads: { name: 'live_threads', unit: 'count', meaning: 'Bid threads that serve.' },
   ledgerReachable: { name: 'ledger_reachable', unit: 'none', meaning: '1 while the spend ledger answers, else 0.' },
+  capTasks: {
+    name: 'cap_tasks',
+    unit: 'count',
+    meaning: 'Tasks that share counts of frequency caps, this one included.',
+  },
   capEvictions: {
     name: 'cap_evictions',
     unit: 'count',

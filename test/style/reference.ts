@@ -2,7 +2,13 @@
 import { type Expression, Visitor } from 'oxc-parser'
 import { SETTINGS } from '../../service/config.ts'
 import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
-import { eventStreamKey, type StateKeys, spendPrefix, stateKeys } from '../../service/remote-cache/layout.ts'
+import {
+  eventStreamKey,
+  frequencyPrefix,
+  type StateKeys,
+  spendPrefix,
+  stateKeys,
+} from '../../service/remote-cache/layout.ts'
 import type { DocumentKindName } from '../../service/state/documents.ts'
 import { EXCHANGE } from '../../service/state/exchange-document.ts'
 import type { JsonSchema } from '../../service/state/fields.ts'
@@ -93,6 +99,8 @@ function keysTable(): string {
         'several',
         'The spend ledger; `service/remote-cache/ledger-scripts.ts` says which.',
       ],
+      [`\`${frequencyPrefix('<tenant>')}stream\``, 'stream', 'What tasks count for frequency caps, as hashes.'],
+      [`\`${frequencyPrefix('<tenant>')}part:<i>\``, 'string', 'One of 64 parts of all counts, saved each minute.'],
       [`\`${eventStreamKey('<tenant>')}\``, 'stream', 'What became of bids: notices and events, one field per name.'],
     ],
   )
