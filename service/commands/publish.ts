@@ -115,7 +115,7 @@ function tell(outcome: PublishOutcome, tenant: string): number {
     console.error(`Nothing published: ${report.problemsTotal} problems; ${remedy}.`)
     return EXIT.bad
   }
-  const { version, announcement, records, bytes, totalMs, removed } = outcome
+  const { version, announcement, records, bytes, totalMs, superseded, removed } = outcome
   const size = bytes < MIB ? `${bytes} bytes` : `${(bytes / MIB).toFixed(1)} MiB`
   if (announcement.version === version)
     console.log(`Published version ${version} of ${tenant} as announcement ${announcement.number}:`)
@@ -124,6 +124,10 @@ function tell(outcome: PublishOutcome, tenant: string): number {
     console.log('`npm run state -- unpin` announces the newest version.')
   }
   console.log(`${records} records, ${size}, in ${(totalMs / 1_000).toFixed(2)} s.`)
+  if (superseded > 0)
+    console.log(
+      `Superseded ${superseded} deltas of the version before: their changes count only if the directory has them.`,
+    )
   if (removed.length > 0) console.log(`Removed ${removed.length} older: ${removed.join(', ')}.`)
   return EXIT.good
 }

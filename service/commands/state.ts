@@ -34,7 +34,7 @@ subcommand('unpin', 'takes the pin away and announces the newest version').actio
 subcommand('rollback', 'announces the version before the announced one; the next publish counts again').action(
   (options: CacheOptions) => move({ kind: 'rollback' }, options),
 )
-subcommand('diff', 'shows which records B has added, removed and changed since A')
+subcommand('diff', 'shows which records B has added, removed and changed since A, without their deltas')
   .argument('<A>', 'the older version')
   .argument('<B>', 'the newer version')
   .action(diff)
@@ -46,10 +46,13 @@ async function list(options: CacheOptions): Promise<void> {
     if (announced === undefined) console.log(`Nothing was ever announced for ${options.tenant}.`)
     if (versions.length === 0) return
     const rows = versions.map(({ version, record }) => {
-      const state = version !== announced?.version ? '' : pinned ? 'announced, pinned' : 'announced'
-      return [version, record.createdAt, String(record.number), String(record.records), String(record.bytes), state]
+      const isAnnounced = version === announced?.version
+      const state = !isAnnounced ? '' : pinned ? 'announced, pinned' : 'announced'
+      const deltas = isAnnounced ? String(announced?.deltas?.length ?? 0) : ''
+      const { createdAt, number, records, bytes } = record
+      return [version, createdAt, String(number), String(records), String(bytes), deltas, state]
     })
-    console.log(table([['version', 'created', 'number', 'records', 'bytes', 'state'], ...rows]))
+    console.log(table([['version', 'created', 'number', 'records', 'bytes', 'deltas', 'state'], ...rows]))
   })
 }
 

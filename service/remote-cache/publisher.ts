@@ -72,6 +72,8 @@ export type PublishOutcome =
       readonly bytes: number
       readonly totalMs: number
       readonly report: ReadReport
+      /** Deltas of the version before, which are in this one only if its documents have them. */
+      readonly superseded: number
       /** Older versions that were removed from the cache. */
       readonly removed: readonly string[]
     }
@@ -116,11 +118,11 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
     await options.redis.unlink(keysOfVersion(keys, version, chunkCounts(manifest)))
     return { kind: 'refused', because: refusal, report }
   }
-  const announcement = await announce(options.redis, keys, manifest)
+  const { announcement, superseded } = await announce(options.redis, keys, manifest)
   const removed = await removeOldVersions(options.redis, keys)
   const { records, bytes } = summaryOf(manifest, false)
   const totalMs = clock.monotonicMs() - startMs
-  return { kind: 'published', version, announcement, records, bytes, totalMs, report, removed }
+  return { kind: 'published', version, announcement, records, bytes, totalMs, report, superseded, removed }
 }
 
 function bytesStored({ versions }: StoredVersions): number {
@@ -180,7 +182,11 @@ function chunkCounts(manifest: Manifest): VersionRecord['chunks'] {
  * Writes the manifest, keeps the chunks and moves the announcement, in one transaction. While a pin stands the number
  * alone moves: it orders the versions.
  */
-async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Promise<Announcement> {
+async function announce(
+  redis: Redis,
+  keys: StateKeys,
+  manifest: Manifest,
+): Promise<{ announcement: Announcement; superseded: number }> {
   const { version, createdAt } = manifest
   const chunks = chunkCounts(manifest)
   const possible = chunkKeys(keys, version, chunks)
@@ -201,7 +207,8 @@ async function announce(redis: Redis, keys: StateKeys, manifest: Manifest): Prom
     transaction.hset(keys.versions, version, JSON.stringify(record))
     const shown = pinned && announced !== undefined ? announced.version : version
     transaction.hset(keys.announced, 'number', number, 'version', shown, 'at', createdAt)
-    if (await executed(transaction)) return { number, version: shown }
+    const superseded = shown === version ? (announced?.deltas?.length ?? 0) : 0
+    if (await executed(transaction)) return { announcement: { number, version: shown }, superseded }
   }
   throw new SourceError('cache-answer', `${version}: others announced ${ANNOUNCE_TRIES_MAX} times meanwhile`)
 }
