@@ -47,6 +47,8 @@ const CORE_0 = { cpus: '0', precedence: 'urgent' } as const
 const KNEE_SHARES = [0.85, 0.95, 1.05, 1.2]
 const KNEE_P99_US = 20_000
 const KNEE_S_MAX = 5
+const PROFILED = 'profiled'
+const PROFILE_S = 5
 const REQUESTS = 5_000
 const MALFORMED_SHARE = 0.002
 const CONNECTIONS = 32
@@ -101,7 +103,20 @@ export async function runLatency(options: LatencyOptions, stage: Stage): Promise
       if ((steps.at(-1)?.run.latencyUs.percentile(99) ?? 0) > KNEE_P99_US) break
     }
   }
-  return reportOf(options, { capacity, steps, requestBytesMean: loaded.bytesMean })
+  const report = reportOf(options, { capacity, steps, requestBytesMean: loaded.bytesMean })
+  if (own === undefined || report.objectives.every(({ held }) => held)) return report
+  const judged = judgedOf(steps)
+  const section = await stage.profile(PROFILED, options.tenantDirectory, target => {
+    const plan = { arrivals: 'poisson', ratePerS: judged?.ratePerS ?? 500, durationS: PROFILE_S, seed: 1 } as const
+    const limits = { connectionsMax: 256, timeoutMs: TIMEOUT_MS, check: { judgeEvery: 1_000 } }
+    return generator.openLoop({ ...plan, ...limits, url: target })
+  })
+  return { ...report, sections: section === undefined ? [] : [section] }
+}
+
+/** Half of capacity, where it was measured. */
+function judgedOf(steps: readonly Step[]): Step | undefined {
+  return steps.find(step => step.share === 0.5) ?? steps.at(-1)
 }
 
 interface OwnService {
@@ -158,7 +173,7 @@ interface Found {
 }
 
 function reportOf(options: LatencyOptions, { capacity, steps, requestBytesMean }: Found): Report {
-  const judged = steps.find(step => step.share === 0.5) ?? steps.at(-1)
+  const judged = judgedOf(steps)
   const promised = steps.filter(({ isKnee }) => isKnee !== true)
   const figures = steps.map(({ name, ratePerS, run }) => ({
     ...{ name, ratePerS: Math.round(ratePerS), answersPerS: Math.round(run.answersPerS) },

@@ -15,6 +15,8 @@ export interface ServiceOptions extends Placement {
   /** Settings over the defaults; TENANT_ID and STATE_URL are needed. */
   readonly env: Readonly<Record<string, string>>
   readonly readyTimeoutMs?: number
+  /** For Node, before the script. */
+  readonly nodeFlags?: readonly string[]
 }
 
 /** A service as a process of its own, listening on loopback. */
@@ -47,7 +49,7 @@ export async function startService(options: ServiceOptions): Promise<ServiceProc
     ...{ TIER_ID: 'standard', REGION: 'local', METRICS_SINK: 'none' },
     ...options.env,
   }
-  const [command, ...args] = placed([process.execPath, MAIN], options)
+  const [command, ...args] = placed([process.execPath, ...(options.nodeFlags ?? []), MAIN], options)
   const child = spawn(command ?? process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const logLines: string[] = []
   for (const stream of [child.stdout, child.stderr])

@@ -8,8 +8,10 @@ import type { TargetingStyle } from '../service/commands/generator-targeting.ts'
 import { accessRules, type CacheRole } from '../service/remote-cache/access.ts'
 import { type RedisServer, startRedis } from '../test/redis-server.ts'
 import { type Placement, pin, placed } from './cpu.ts'
+import { profileFlags, profileSection } from './cpu-profile.ts'
 import { GeneratorProcess } from './generator-process.ts'
-import { type ServiceProcess, startService } from './service-process.ts'
+import type { Section } from './report.ts'
+import { type ServiceOptions, type ServiceProcess, startService } from './service-process.ts'
 
 /** The tenant that is used when none is named. */
 export const SAMPLE_TENANT = fileURLToPath(new URL('../test/tenants/acme-outdoor', import.meta.url))
@@ -70,11 +72,29 @@ export class Stage {
   }
 
   /** A service of one bid thread with these settings over the defaults. */
-  async serviceWith(env: Readonly<Record<string, string>>, placement: Placement): Promise<ServiceProcess> {
+  async serviceWith(
+    env: Readonly<Record<string, string>>,
+    placement: Placement & Pick<ServiceOptions, 'nodeFlags'>,
+  ): Promise<ServiceProcess> {
     this.say(`Starting the service of ${env.TENANT_ID ?? ''}`)
     const service = await startService({ env: { BID_THREADS: '1', ...env }, ...placement })
     this.#closers.push(() => service.stop())
     return service
+  }
+
+  /** Where the time of a service of these documents goes while it is loaded; undefined when no profile was written. */
+  async profile(
+    tenantId: string,
+    documents: string,
+    load: (url: string) => Promise<unknown>,
+  ): Promise<Section | undefined> {
+    this.say('An objective was missed: profiling')
+    const directory = await this.directory('profile')
+    const env = { TENANT_ID: tenantId, STATE_URL: `file:${resolve(documents)}` }
+    const service = await this.serviceWith(env, { cpus: '0', nodeFlags: profileFlags(directory) })
+    await load(service.url)
+    await service.stop()
+    return profileSection(directory)
   }
 
   /** A real Redis on a core, with the users of these tenants and no other. */
