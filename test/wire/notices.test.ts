@@ -43,12 +43,17 @@ async function start(env: Readonly<Record<string, string>>): Promise<ServiceRun>
   return run
 }
 
+/** Asks until there is a bid: a machine that is busy sheds requests. */
 async function bid(run: ServiceRun, exchange = 'adx'): Promise<SentBid> {
   const url = `http://127.0.0.1:${run.port}/${TENANT}/openrtb2/${exchange}`
   const headers = { 'content-type': 'application/json' }
-  const answer = await fetch(url, { method: 'POST', headers, body: BID_REQUEST })
-  const { seatbid } = (await answer.json()) as { seatbid: { bid: SentBid[] }[] }
-  return seatbid[0]?.bid[0] as SentBid
+  for (const untilMs = performance.now() + 10_000; performance.now() < untilMs; await sleep(20)) {
+    const answer = await fetch(url, { method: 'POST', headers, body: BID_REQUEST })
+    if (answer.status === 204) continue
+    const { seatbid } = (await answer.json()) as { seatbid: { bid: SentBid[] }[] }
+    return seatbid[0]?.bid[0] as SentBid
+  }
+  throw new Error('no bid')
 }
 
 /** Calls an address of a bid as an exchange does, at this task. */
