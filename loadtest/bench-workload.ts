@@ -28,6 +28,16 @@ function pacedOut(lineItems: readonly LineItem[]): readonly LineItem[] {
   return lineItems.map(lineItem => (stopped.has(lineItem.id) ? { ...lineItem, passThroughRate: 0 } : lineItem))
 }
 
+/** The same with a budget, a plan and a frequency cap for every line item: more than the benchmark ever spends. */
+export function withMoney(documents: TenantDocuments): TenantDocuments {
+  const money = {
+    budget: { daily: 1_000_000 },
+    pacing: { plan: 'asap' },
+    frequencyCaps: [{ impressions: 200, per: { days: 1 }, withoutId: 'bid' }],
+  } as const
+  return { ...documents, lineItems: documents.lineItems.map(lineItem => ({ ...lineItem, ...money })) }
+}
+
 /** Writes documents as a directory that the service loads with `file:`. */
 export async function writeTenantDirectory(documents: TenantDocuments, directory: string): Promise<void> {
   for (const [kind, value] of Object.entries(documents) as [DocumentKindName, unknown][]) {

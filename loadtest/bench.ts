@@ -13,7 +13,7 @@ import { Option } from 'commander'
 import type { TargetingStyle } from '../service/commands/generator-targeting.ts'
 import { newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
 import { type EngineFigures, measureEngine, median } from './bench-engine.ts'
-import { benchDocuments, benchTraffic, writeTenantDirectory } from './bench-workload.ts'
+import { benchDocuments, benchTraffic, withMoney, writeTenantDirectory } from './bench-workload.ts'
 import { Client } from './client.ts'
 import { rawRequest, runClosedLoop } from './closed-loop.ts'
 import { canPin, cpuSecondsOf, placed } from './cpu.ts'
@@ -27,6 +27,9 @@ const LARGE = SIZES[SIZES.length - 1] as number
 const REQUESTS = 2_000
 const CONNECTIONS = 32
 const TENANT = 'bench-tenant'
+const WITH_MONEY = `bidcell ${LARGE}, budgets`
+/** Nobody calls the address: holds expire, and are leased again. */
+const MONEY_SETTINGS = { PUBLIC_URL: 'https://ads.example.com', NOTICE_KEYS: `bench:${'k'.repeat(32)}` }
 const SERVER_CPU = '0'
 const CLIENT_CPU = '1'
 
@@ -35,6 +38,7 @@ interface Options {
   readonly rounds: string
   readonly seconds: string
   readonly targeting: TargetingStyle
+  readonly money: boolean
   readonly only?: string
 }
 
@@ -65,10 +69,10 @@ async function bareServer(
   throw new Error(`the bare ${name} server ended`)
 }
 
-async function bidcell(lineItems: number, directory: string): Promise<ServiceProcess> {
+async function bidcell(lineItems: number, directory: string, more = {}): Promise<ServiceProcess> {
   const service = await startService({
     cpus: SERVER_CPU,
-    env: { TENANT_ID: TENANT, STATE_URL: `file:${directory}`, BID_THREADS: '1', NODE_ENV: 'production' },
+    env: { TENANT_ID: TENANT, STATE_URL: `file:${directory}`, BID_THREADS: '1', NODE_ENV: 'production', ...more },
     readyTimeoutMs: 120_000,
   })
   process.stderr.write(`started Bidcell with ${lineItems} line items\n`)
@@ -101,7 +105,7 @@ async function commonTraffic(services: readonly ServiceProcess[], drawn: readonl
 
 async function startContenders(
   folder: string,
-  targeting: TargetingStyle,
+  { targeting, money }: Options,
 ): Promise<{ contenders: readonly Contender[]; bidShare: number }> {
   const large = benchDocuments(LARGE, SEED, targeting)
   const small = benchDocuments(SMALL, SEED, targeting)
@@ -124,6 +128,12 @@ async function startContenders(
   const contenders: Contender[] = services.map(([lineItems, { pid, url, stop }]) => {
     return { name: `bidcell ${lineItems}`, pid, url, requests, stop }
   })
+  if (money) {
+    const directory = await mkdtemp(join(folder, 'tenant-'))
+    await writeTenantDirectory(withMoney(large), directory)
+    const { pid, url, stop } = await bidcell(LARGE, directory, MONEY_SETTINGS)
+    contenders.push({ name: WITH_MONEY, pid, url, requests, stop })
+  }
   for (const name of ['http', 'fastify'] as const) {
     const { child, url } = await bareServer(name, answersFile)
     contenders.push({ name: `bare ${name}`, pid: child.pid ?? 0, url, requests, stop: async () => child.kill() })
@@ -162,6 +172,14 @@ function ratio(windows: ReadonlyMap<string, readonly Window[]>, ours: string, th
   const ratios = (windows.get(ours) ?? []).map((window, round) => window.perSecond / (other[round]?.perSecond ?? 1))
   const sorted = [...ratios].sort((a, b) => a - b)
   return { median: round3(median(ratios)), min: round3(sorted[0] ?? 0), max: round3(sorted.at(-1) ?? 0) }
+}
+
+/** Of the median: by ranks, which needs no shape of the values. */
+function interval(values: readonly number[]): readonly [number, number, number] {
+  const sorted = [...values].sort((a, b) => a - b)
+  const half = 0.98 * Math.sqrt(sorted.length)
+  const at = (rank: number) => round3(sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(rank)))] ?? Number.NaN)
+  return [at(sorted.length / 2 - half - 1), round3(median(values)), at(sorted.length / 2 + half)]
 }
 
 const round3 = (value: number) => Math.round(value * 1e3) / 1e3
@@ -205,7 +223,7 @@ async function bench(options: Options): Promise<void> {
   if (options.only === 'engine') return
   const folder = await mkdtemp(join(tmpdir(), 'bidcell-bench-'))
   try {
-    const { contenders, bidShare } = await startContenders(folder, options.targeting)
+    const { contenders, bidShare } = await startContenders(folder, options)
     const windows = await measureAll(contenders, Number(options.rounds), Number(options.seconds) * 1e3)
     for (const contender of contenders) await contender.stop()
     printService(windows)
@@ -227,6 +245,11 @@ function report(
   }
   for (const [name, { median: middle, min, max }] of Object.entries(ratios))
     console.log(`${name.padEnd(12)} ${middle} (${min} to ${max})`)
+  if (windows.has(WITH_MONEY)) {
+    const extra = (windows.get(WITH_MONEY) ?? []).map(({ cpuUs }, i) => cpuUs - (windows.get(ours)?.[i]?.cpuUs ?? 0))
+    const [low, middle, high] = interval(extra)
+    console.log(`budgets      +${middle} µs of CPU per request (95 %: ${low} to ${high})`)
+  }
   console.log(`bids         ${Math.round(more.bidShare * 100)} % of requests, seed ${SEED}`)
   if (!more.json) return
   const last = {
@@ -254,6 +277,11 @@ await runCommand(
       new Option('--targeting <style>', 'what line items restrict: what most do, or every dimension')
         .choices(['usual', 'everything'])
         .default('usual'),
+    )
+    .option(
+      '--money',
+      'beside it the large tenant with budgets, plans and frequency caps, and bids with notices',
+      false,
     )
     .addOption(new Option('--only <part>', 'measure one part').choices(['engine', 'service']))
     .action(bench),

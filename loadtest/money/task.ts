@@ -100,7 +100,11 @@ export class SimulatedTask {
     const slice = this.#slices[ordinal] as number
     const price = this.#catalog.columns.lineItemPriceNanos[ordinal] as number
     const held = this.#holdsHalf ? Math.ceil(price / 2) : price
-    if (!shares.covers(slice, held) || !shares.hold(slice, held, nowMs, holdMs)) return undefined
+    if (!shares.covers(slice, held)) {
+      shares.want(slice, held)
+      return undefined
+    }
+    if (!shares.hold(slice, held, nowMs, holdMs)) return undefined
     const { lease, bucket, day } = shares
     return { lease, bucket, accounts: accountsOf(CAMPAIGN, lineItemIdAt(this.#catalog, ordinal), day) }
   }

@@ -6,13 +6,15 @@ export interface Allowance {
   /** Of 1,000,000 opportunities, how many each line item takes part in, by ordinal. */
   readonly passRatePpm: Uint32Array
   /**
-   * Whether a bid of this amount, its price times what it is billed as, can be held now. One that cannot is noted, so
-   * that more is leased. Must be cheap, and must not change what it answers until a bid is held.
+   * Whether a bid of this amount, its price times what it is billed as, can be held now. Must be cheap, and must not
+   * change what it answers until a bid is held.
    */
   covers(lineItem: number, amountNanos: number): boolean
+  /** Told of the first few of a decision that are not covered, so that more is leased. */
+  want(lineItem: number, amountNanos: number): void
 }
 
 /** Pacing as documents fix it, and no budgets. */
 export function unlimited({ columns }: Catalog): Allowance {
-  return { passRatePpm: columns.lineItemPassRatePpm, covers: () => true }
+  return { passRatePpm: columns.lineItemPassRatePpm, covers: () => true, want: () => {} }
 }

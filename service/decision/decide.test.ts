@@ -41,7 +41,7 @@ describe('the engine', () => {
       const { lineItemIdStart, lineItemIds, lineItemPassRatePpm: passRatePpm } = catalog.columns
       const spent = new Set(documents.lineItems.filter(() => random.chance(0.15)).map(({ id }) => id))
       const covers = (lineItem: number) => !spent.has(idAt(lineItemIdStart, lineItemIds, lineItem))
-      const engine = new Engine(catalog, { passRatePpm, covers })
+      const engine = new Engine(catalog, { passRatePpm, covers, want: () => {} })
       for (let ask = 0; ask < 15; ask++) {
         const facts = randomFacts(random)
         engine.prepare(facts)

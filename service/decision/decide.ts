@@ -75,6 +75,7 @@ const BUDGET = STAGES.indexOf('no-budget')
 const PASSED = STAGES.length
 
 const RATE_WHOLE_PPM = 1_000_000
+const WANTED_MAX = 4
 
 /** Decides with one catalog. One bid thread uses one engine; nothing is kept between requests but scratch. */
 export class Engine {
@@ -102,6 +103,8 @@ export class Engine {
   /** Whether a line item of this impression got as far as pacing, and as its budget. */
   #reachedPacing = false
   #reachedBudget = false
+  /** Line items of this impression whose budget holds no bid. */
+  #wanted = 0
   #furthest = 0
   /** What `#check` found beside the stage. */
   #creative = -1
@@ -192,6 +195,7 @@ export class Engine {
     let furthest = 0
     this.#reachedPacing = false
     this.#reachedBudget = false
+    this.#wanted = 0
     matcher.begin(opportunity)
     for (let ordinal = matcher.next(); ordinal >= 0; ordinal = matcher.next()) {
       const stage = this.#check(ordinal, opportunity, nowMs, pickIndex)
@@ -272,8 +276,8 @@ export class Engine {
     const { columns } = this.catalog
     // Once a last check was reached it is asked first: it is the cheapest, and none before it can change the reason.
     const [paceFirst, budgetFirst] = [this.#reachedPacing, this.#reachedBudget]
-    if (budgetFirst && !this.#isCovered(ordinal, opportunity)) return BUDGET
     if (paceFirst && this.#isPacedOut(ordinal, pickIndex)) return PACED
+    if (budgetFirst && !this.#isCovered(ordinal, opportunity)) return BUDGET
     if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
     this.#deal = opportunity.deals.length === 0 ? OPEN_AUCTION : dealFor(columns, ordinal, opportunity)
     if (this.#deal === NOT_THIS_ADVERTISER)
@@ -294,8 +298,12 @@ export class Engine {
     return BUDGET
   }
 
+  /** A budget that holds no bid is wanted, but only of the best few: those below may never be needed. */
   #isCovered(ordinal: number, { multiplier }: Opportunity): boolean {
-    return this.#allowance.covers(ordinal, Math.ceil(this.catalog.columns.lineItemPriceNanos[ordinal]! * multiplier))
+    const amountNanos = Math.ceil(this.catalog.columns.lineItemPriceNanos[ordinal]! * multiplier)
+    if (this.#allowance.covers(ordinal, amountNanos)) return true
+    if (this.#wanted++ < WANTED_MAX) this.#allowance.want(ordinal, amountNanos)
+    return false
   }
 
   /** Chance at the line item's pass-through rate. */

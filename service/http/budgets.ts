@@ -26,5 +26,5 @@ const NOT_HELD: Hold = Object.freeze({ lease: '', bucket: 0, day: undefined })
 /** Where nobody leases: a line item that has a budget does not bid. */
 export function withoutLeases({ columns }: Catalog): Budgets {
   const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds } = columns
-  return { passRatePpm, covers: lineItem => kinds[lineItem] === BUDGET_KIND.none, hold: () => NOT_HELD }
+  return { passRatePpm, covers: lineItem => kinds[lineItem] === BUDGET_KIND.none, want: () => {}, hold: () => NOT_HELD }
 }

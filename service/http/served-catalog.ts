@@ -69,6 +69,7 @@ export class ServedCatalog {
     const allowance: Allowance = {
       passRatePpm: this.budgets.passRatePpm,
       covers: (lineItem, nanos) => this.#stopped?.[lineItem] !== 1 && this.budgets.covers(lineItem, nanos),
+      want: (lineItem, nanos) => this.budgets.want(lineItem, nanos),
     }
     this.engine = new Engine(catalog, allowance, this.caps, below)
     this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)

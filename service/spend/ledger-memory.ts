@@ -60,6 +60,8 @@ export interface LedgerState {
   /** Booked keys, with the instant at which they are forgotten. */
   readonly keys: Map<string, number>
   readonly counts: Map<string, number>
+  /** No lease is abandoned before; undefined where nobody has looked yet. */
+  abandonedFromMs?: number | undefined
 }
 
 /** A ledger without memory. */
@@ -147,11 +149,17 @@ function grant(state: LedgerState, operation: LeaseOperation): Pick<Done, 'nanos
     buckets: new Map(),
     abandonedMs: state.atMs + abandonedAfterMs,
   })
+  if (state.abandonedFromMs !== undefined)
+    state.abandonedFromMs = Math.min(state.abandonedFromMs, state.atMs + abandonedAfterMs)
   return { nanos, leftNanos: Math.max(0, left - nanos) }
 }
 
-/** Leases that anyone may return, the longest abandoned first. Cost: O(leases). */
+/** Leases that anyone may return, the longest abandoned first. Cost: O(leases) while there are any. */
 function abandonedLeases(state: LedgerState): AbandonedLease[] {
+  if (state.abandonedFromMs !== undefined && state.atMs < state.abandonedFromMs) return []
+  state.abandonedFromMs = Number.POSITIVE_INFINITY
+  for (const { abandonedMs } of state.leases.values())
+    state.abandonedFromMs = Math.min(state.abandonedFromMs, abandonedMs)
   return [...state.leases]
     .filter(([, { abandonedMs }]) => abandonedMs <= state.atMs)
     .sort(([, left], [, right]) => left.abandonedMs - right.abandonedMs)

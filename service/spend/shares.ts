@@ -48,9 +48,12 @@ interface SliceParts {
   parts: Part[]
 }
 
-/** The shares of one bid thread. Every method but `covers` changes it, and `covers` notes what is wanted. */
+/** The shares of one bid thread. Every method but `covers` changes it. */
 export class Shares {
-  readonly #slices = new Map<number, SliceParts>()
+  /** By number. */
+  readonly #slices: (SliceParts | undefined)[] = []
+  /** Numbers of those that have parts. */
+  readonly #known = new Set<number>()
   readonly #wanted = new Map<number, number>()
   #nowMs = 0
   /** Of the last hold: what its notices say. */
@@ -61,10 +64,11 @@ export class Shares {
   /** Takes a share. */
   give(share: Share): void {
     const { slice, leaseNumber, lease, day, nanos, startMs, endMs, bucketMs, holdPart } = share
-    let there = this.#slices.get(slice)
+    let there = this.#slices[slice]
     if (there === undefined) {
       there = { holdPart, parts: [] }
-      this.#slices.set(slice, there)
+      this.#slices[slice] = there
+      this.#known.add(slice)
     }
     there.holdPart = holdPart
     const part = there.parts.find(each => each.leaseNumber === leaseNumber)
@@ -75,18 +79,18 @@ export class Shares {
 
   /** What is not held of these leases goes back with the next report. Cost: O(parts). */
   recall(leaseNumbers: ReadonlySet<number>): void {
-    for (const { parts } of this.#slices.values())
-      for (const part of parts) if (leaseNumbers.has(part.leaseNumber)) part.endMs = Number.NEGATIVE_INFINITY
+    for (const slice of this.#known)
+      for (const part of this.#slices[slice]?.parts ?? [])
+        if (leaseNumbers.has(part.leaseNumber)) part.endMs = Number.NEGATIVE_INFINITY
   }
 
-  /** Whether a bid of this price could be held, by the time of the last report. Notes a slice that cannot. */
+  /** Whether a bid of this price could be held, by the time of the last report. */
   covers(slice: number, priceNanos: number): boolean {
-    const there = this.#slices.get(slice)
+    const there = this.#slices[slice]
     if (there !== undefined) {
       const nanos = Math.ceil(priceNanos * there.holdPart)
       for (const part of there.parts) if (part.nanos >= nanos && part.endMs > this.#nowMs) return true
     }
-    this.#want(slice, priceNanos)
     return false
   }
 
@@ -95,7 +99,7 @@ export class Shares {
    * @returns false when no part has room: then there must be no bid
    */
   hold(slice: number, priceNanos: number, nowMs: number, holdMs: number): boolean {
-    const there = this.#slices.get(slice)
+    const there = this.#slices[slice]
     if (there === undefined) return false
     const nanos = Math.ceil(priceNanos * there.holdPart)
     for (const part of there.parts) {
@@ -108,11 +112,12 @@ export class Shares {
       this.day = part.day
       return true
     }
-    this.#want(slice, priceNanos)
+    this.want(slice, priceNanos)
     return false
   }
 
-  #want(slice: number, nanos: number): void {
+  /** A bid of this price could not be held: more is wanted. */
+  want(slice: number, nanos: number): void {
     const known = this.#wanted.get(slice) ?? 0
     if (nanos > known) this.#wanted.set(slice, nanos)
   }
@@ -122,7 +127,9 @@ export class Shares {
     this.#nowMs = nowMs
     const held: number[] = []
     const returned: number[] = []
-    for (const [slice, there] of this.#slices) {
+    for (const slice of this.#known) {
+      const there = this.#slices[slice]
+      if (there === undefined) continue
       let ended = 0
       for (const part of there.parts) {
         if (part.held.size > 0) {
@@ -134,7 +141,9 @@ export class Shares {
         if (part.nanos > 0) returned.push(part.leaseNumber, part.nanos)
       }
       if (ended > 0) there.parts = there.parts.filter(({ endMs }) => endMs > nowMs)
-      if (there.parts.length === 0) this.#slices.delete(slice)
+      if (there.parts.length > 0) continue
+      this.#slices[slice] = undefined
+      this.#known.delete(slice)
     }
     const wanted = [...this.#wanted].flat()
     this.#wanted.clear()

@@ -61,6 +61,7 @@ class World {
 
   bid(ordinal: number): boolean {
     const slice = this.slices[ordinal] as number
+    this.shares.want(slice, this.shares.covers(slice, PRICE) ? 0 : PRICE)
     return this.shares.covers(slice, PRICE) && this.shares.hold(slice, PRICE, this.now().monotonicMs, 10_000)
   }
 

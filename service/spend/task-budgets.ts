@@ -95,6 +95,7 @@ export class TaskBudgets {
   /** By account: the plans of line items and campaigns that bid. */
   readonly #pacers = new Map<string, { readonly key: string; readonly pacer: Pacer }>()
   #names = 0
+  #leaseNames = 0
   /** The catalog that serves, then its overlay. Empty when nothing serves. */
   #layers: readonly BudgetLayer[] = []
   #day: Day | undefined
@@ -254,7 +255,7 @@ export class TaskBudgets {
   #numbered(lease: Lease, open: OpenSlice): number {
     const known = this.#numberOf.get(lease)
     if (known !== undefined) return known
-    const number = this.#names++
+    const number = this.#leaseNames++
     this.#numberOf.set(lease, number)
     this.#leases.set(number, { lease, open, isRecalled: false })
     return number

@@ -36,11 +36,6 @@ interface Waiting {
   readonly again: boolean
 }
 
-interface Applied {
-  readonly count: number
-  readonly operation: Operation
-}
-
 /** A settlement of no lease. */
 const HELLO = { kind: 'settle', lease: 'hello', accounts: [], closedThrough: 0, amountNanos: 0 } as const
 
@@ -54,8 +49,11 @@ export class TaskLedger {
   #told = 0
   #isLost = true
   #waiting: Waiting[] = []
-  /** What a ledger that went back in time must be told again, oldest first. */
-  #applied: Applied[] = []
+  /** What a ledger that went back in time must be told again, by its count, oldest first. */
+  readonly #applied = new Map<number, Operation>()
+  /** Of these, the lease and the last settlement of each lease. */
+  readonly #leaseCounts = new Map<string, number>()
+  readonly #settleCounts = new Map<string, number>()
   /** Count of the last one that is no longer kept. */
   #notKeptThrough = 0
   readonly #spent = new Map<string, number>()
@@ -119,7 +117,9 @@ export class TaskLedger {
   rebuilt(epoch: string): void {
     this.#epoch = epoch
     this.#told = 0
-    this.#applied = []
+    this.#applied.clear()
+    this.#leaseCounts.clear()
+    this.#settleCounts.clear()
     this.#notKeptThrough = 0
     this.#spent.clear()
     this.#isLost = false
@@ -163,18 +163,33 @@ export class TaskLedger {
   }
 
   #remember(operation: Operation, { count, nanos }: Done): void {
+    const { lease } = operation
     if (operation.kind === 'settle') {
       // A bucket that was closed must stay closed: what was held in it is free again. Only the last one counts.
-      const { lease, amountNanos } = operation
-      const isOver = ({ operation: { kind, lease: its } }: Applied): boolean =>
-        its === lease && (kind === 'settle' || (kind === 'lease' && amountNanos === 0))
-      this.#applied = this.#applied.filter(each => !isOver(each))
-      if (amountNanos > 0) this.#applied.push({ count, operation })
-    }
-    if (operation.kind === 'lease' && nanos > 0)
-      this.#applied.push({ count, operation: { ...operation, wantedNanos: nanos, again: true } })
-    if (operation.kind === 'book') this.#applied.push({ count, operation })
-    if (this.#applied.length > LIMITS.operationsKeptMax) this.#notKeptThrough = this.#applied.shift()?.count ?? 0
+      this.#forget(this.#settleCounts, lease)
+      if (operation.amountNanos === 0) this.#forget(this.#leaseCounts, lease)
+      else this.#keep(count, operation, this.#settleCounts)
+    } else if (operation.kind === 'book') this.#keep(count, operation)
+    else if (nanos > 0) this.#keep(count, { ...operation, wantedNanos: nanos, again: true }, this.#leaseCounts)
+  }
+
+  #keep(count: number, operation: Operation, counts?: Map<string, number>): void {
+    this.#applied.set(count, operation)
+    counts?.set(operation.lease, count)
+    if (this.#applied.size <= LIMITS.operationsKeptMax) return
+    const [oldest] = this.#applied as Iterable<readonly [number, Operation]>
+    if (oldest === undefined) return
+    this.#notKeptThrough = oldest[0]
+    this.#applied.delete(oldest[0])
+    for (const known of [this.#leaseCounts, this.#settleCounts])
+      if (known.get(oldest[1].lease) === oldest[0]) known.delete(oldest[1].lease)
+  }
+
+  #forget(counts: Map<string, number>, lease: string): void {
+    const count = counts.get(lease)
+    if (count === undefined) return
+    counts.delete(lease)
+    this.#applied.delete(count)
   }
 
   /** The ledger is brought forward by what it forgot, in the order in which it happened. */
@@ -185,9 +200,9 @@ export class TaskLedger {
     }
     this.reconnected(nowMs)
     this.#told = count
-    const forgotten = this.#applied.filter(each => each.count > count)
-    this.#applied = this.#applied.filter(each => each.count <= count)
-    this.#waiting.unshift(...forgotten.map(({ operation }) => ({ operation, done: () => {}, again: true })))
+    const forgotten = [...this.#applied].filter(each => each[0] > count)
+    for (const [its] of forgotten) this.#applied.delete(its)
+    this.#waiting.unshift(...forgotten.map(([, operation]) => ({ operation, done: () => {}, again: true })))
   }
 
   #lose(nowMs: number): void {
@@ -198,7 +213,7 @@ export class TaskLedger {
 
   #witness(): Witness {
     const { newEpoch, opensAfterMs, abandonedAfterMs, leases } = this.#options
-    const booked = this.#applied.flatMap(({ operation }) => (operation.kind === 'book' ? [operation] : []))
+    const booked = [...this.#applied.values()].filter(operation => operation.kind === 'book')
     return {
       lostEpoch: this.#epoch,
       newEpoch: newEpoch(),

@@ -24,10 +24,16 @@ export class ThreadBudgets {
     this.#slices = new Int32Array(slices)
   }
 
-  /** Whether a bid of this price can be held now. Notes what cannot, so that more is leased. */
+  /** Whether a bid of this price can be held now. */
   covers(lineItem: number, amountNanos: number): boolean {
     const slice = this.#slices[lineItem] as number
     return slice === NO_BUDGET || this.#shares.covers(slice, amountNanos)
+  }
+
+  /** See Shares.want. */
+  want(lineItem: number, amountNanos: number): void {
+    const slice = this.#slices[lineItem] as number
+    if (slice !== NO_BUDGET) this.#shares.want(slice, amountNanos)
   }
 
   /**

@@ -153,7 +153,7 @@ describe('frequency caps', () => {
       const asker = new CapAsker({ table, board, log, onUntold: () => {}, onElsewhere: () => {} })
       const caps = new ThreadCaps(asker, catalog)
       const { lineItemIdStart, lineItemIds, lineItemPassRatePpm: passRatePpm } = catalog.columns
-      const engine = new Engine(catalog, { passRatePpm, covers: () => true }, caps)
+      const engine = new Engine(catalog, { passRatePpm, covers: () => true, want: () => {} }, caps)
       const tenantWords = capWords('tenant', '', documents.settings.frequencyCaps)
       let nowS = START_S
       for (let ask = 0; ask < 40; ask++) {
