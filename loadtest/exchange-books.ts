@@ -128,9 +128,14 @@ export class ExchangeBooks {
  */
 export function bookedProblem(booked: number, { billedAmount, acknowledgedAmount }: BooksVerdict): string | undefined {
   const error = AMOUNT_ERROR * Math.max(1, billedAmount) + 1e-6
-  if (booked > billedAmount + error) return `booked ${booked}, though only ${billedAmount} was billed`
-  if (booked < acknowledgedAmount - error) return `booked ${booked}, though ${acknowledgedAmount} was acknowledged`
+  if (booked > billedAmount + error) return `booked ${amount(booked)}, though only ${amount(billedAmount)} was billed`
+  if (booked < acknowledgedAmount - error)
+    return `booked ${amount(booked)}, though ${amount(acknowledgedAmount)} was acknowledged`
   return undefined
+}
+
+function amount(value: number): string {
+  return value.toFixed(6)
 }
 
 type Entry = Sale & Billing

@@ -30,7 +30,7 @@ export function htmlReport(report: Report, run: RunFacts): string {
     '<h2>Figures</h2>',
     htmlTable(table),
     plotted.length === 0 ? '' : `<h2>Latency by percentile</h2>${percentileChart(plotted)}`,
-    ...plots.map(plotted => `<h2>${escaped(plotted.title)}</h2>${plotChart(plotted)}`),
+    plots.length === 0 ? '' : `<h2>Beside latency</h2>${plots.map(plotChart).join('')}`,
     overTime(plotted),
     measurements.length > LINES_MAX ? `<p>Plotted are the first ${LINES_MAX} of ${measurements.length}.</p>` : '',
     ...sections.map(
