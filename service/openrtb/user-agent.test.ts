@@ -44,10 +44,14 @@ describe('a user agent', () => {
 
   test('of any length and content is read in less than a millisecond', () => {
     for (const part of ['iPhone ', 'AppleTV ', 'Version/1.', 'Windows Phone ', '(;,', '\u0000']) {
-      readAgent(part.repeat(10_000))
-      const startMs = performance.now()
-      for (let i = 0; i < 10; i++) readAgent(part.repeat(10_000))
-      expect((performance.now() - startMs) / 10, part).toBeLessThan(5)
+      const text = part.repeat(10_000)
+      // The best of many: others may have the core now and then.
+      const times = Array.from({ length: 30 }, () => {
+        const startMs = performance.now()
+        readAgent(text)
+        return performance.now() - startMs
+      })
+      expect(Math.min(...times), part).toBeLessThan(1)
     }
   })
 })
