@@ -1,12 +1,27 @@
 import { describe, expect, test } from 'vitest'
 import { CAP_WORDS, capWords, FREQUENCY_CAPS } from './cap-fields.ts'
-import type { Problem } from './fields.ts'
+import { list, number, optional, type Problem, record } from './fields.ts'
 
 function problemsOf(value: unknown): readonly Problem[] {
   const found: Problem[] = []
   FREQUENCY_CAPS.check(value, 'frequencyCaps', found)
   return found
 }
+
+test('items of a list are the same only when what is in them is, too', () => {
+  const inner = record(
+    { a: optional(number({ about: 'a', min: 1, max: 9 })), b: optional(number({ about: 'b', min: 1, max: 9 })) },
+    'inner',
+  )
+  const field = list(record({ inner }, 'outer'), { max: 5 })
+  const twinsOf = (items: unknown) => {
+    const found: Problem[] = []
+    field.check(items, 'items', found)
+    return found.length
+  }
+  expect(twinsOf([{ inner: { a: 1 } }, { inner: { a: 2 } }, { inner: { b: 1 } }])).toBe(0)
+  expect(twinsOf([{ inner: { a: 1, b: 2 } }, { inner: { b: 2, a: 1 } }])).toBe(1)
+})
 
 describe('frequency caps in documents', () => {
   test('are good with several times, subjects and a gap', () => {

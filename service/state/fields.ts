@@ -209,7 +209,13 @@ function areGoodTexts(items: readonly unknown[], scan: Scan): boolean {
 
 /** Objects are compared by what they say, in whatever order they say it, as JSON Schema's uniqueItems does. */
 function itemKey(item: unknown): unknown {
-  return typeof item === 'object' && item !== null ? JSON.stringify(item, Object.keys(item).sort()) : item
+  return typeof item === 'object' && item !== null ? JSON.stringify(item, inOrder) : item
+}
+
+/** For JSON.stringify: objects, also those in objects, with their fields in one order. */
+function inOrder(_: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
 type Shape = { readonly [name: string]: Field<unknown> }
