@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { LIMITS } from '../limits.ts'
-import { readBidHeaders } from './bid-headers.ts'
+import { headRefusal, readBidHeaders } from './bid-headers.ts'
 
 describe('headers of a bid request', () => {
   test.each([
@@ -16,8 +16,6 @@ describe('headers of a bid request', () => {
     ['an unknown encoding', ['content-encoding', 'br'], 415],
     ['two encodings in one', ['content-encoding', 'gzip, gzip'], 415],
     ['two encodings in two', ['content-encoding', 'gzip', 'content-encoding', 'gzip'], 415],
-    ['as many as the limit', Array.from({ length: LIMITS.headersMax * 2 }, () => 'a'), 0],
-    ['one more than the limit', Array.from({ length: LIMITS.headersMax * 2 + 2 }, () => 'a'), 431],
   ])('with %s are answered rightly', (_what, rawHeaders, refusal) => {
     expect(readBidHeaders(rawHeaders).refusal).toBe(refusal)
   })
@@ -37,5 +35,18 @@ describe('headers of a bid request', () => {
   test('say that a body is compressed, whatever the case', () => {
     expect(readBidHeaders(['Content-Encoding', 'Gzip']).isGzip).toBe(true)
     expect(readBidHeaders(['Content-Encoding', 'identity']).isGzip).toBe(false)
+  })
+})
+
+describe('headers of any request', () => {
+  const many = (count: number) => Array.from({ length: count * 2 }, () => 'a')
+  test.each([
+    ['none', [], 0],
+    ['one Host', ['Host', 'a'], 0],
+    ['two Hosts', ['Host', 'a', 'HOST', 'a'], 400],
+    ['as many as the limit', many(LIMITS.headersMax), 0],
+    ['one more than the limit', many(LIMITS.headersMax + 1), 431],
+  ])('with %s are answered rightly', (_what, rawHeaders, refusal) => {
+    expect(headRefusal(rawHeaders)).toBe(refusal)
   })
 })

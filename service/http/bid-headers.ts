@@ -3,7 +3,7 @@ import { LIMITS } from '../limits.ts'
 /** What the bid route asks of a request's headers. */
 export interface BidHeaders {
   /** Status that refuses the request, 0 for a good one. */
-  readonly refusal: 0 | 413 | 415 | 431
+  readonly refusal: 0 | 413 | 415
   /** Content-Length, −1 when it is not told. */
   readonly bodyBytes: number
   readonly isGzip: boolean
@@ -19,7 +19,7 @@ const REFUSES_GZIP = /\bgzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)/i
  * all of them. A missing type means JSON (OpenRTB 2.6, section 2.2). Cost: O(headers).
  */
 export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
-  let refusal: BidHeaders['refusal'] = rawHeaders.length > LIMITS.headersMax * 2 ? 431 : 0
+  let refusal: BidHeaders['refusal'] = 0
   let encodings = 0
   let bodyBytes = -1
   let isGzip = false
@@ -44,14 +44,18 @@ export function readBidHeaders(rawHeaders: readonly string[]): BidHeaders {
   return { refusal, bodyBytes, isGzip, takesGzip }
 }
 
-/** More than one Host: two servers could read the request as two different ones (RFC 9112, section 3.2). */
-export function hasTwoHosts(rawHeaders: readonly string[]): boolean {
+/**
+ * The status that refuses any request by its headers, whatever its path; 0 for a good one. Too many headers could hide
+ * one; with two Hosts, two servers could read two different requests (RFC 9112, section 3.2). Cost: O(headers).
+ */
+export function headRefusal(rawHeaders: readonly string[]): 0 | 400 | 431 {
+  if (rawHeaders.length > LIMITS.headersMax * 2) return 431
   let hosts = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] as string
     if (name.length === 4 && isNamed(name, 'host')) hosts++
   }
-  return hosts > 1
+  return hosts > 1 ? 400 : 0
 }
 
 function isNamed(name: string, lowerCase: string): boolean {

@@ -5,7 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, responseCounter } from '../telemetry/signals.ts'
-import { hasTwoHosts } from './bid-headers.ts'
+import { headRefusal } from './bid-headers.ts'
 import { BidMessage } from './bid-message.ts'
 import type { BidRoute } from './bid-route.ts'
 import type { NoticeRoute } from './notice-route.ts'
@@ -65,7 +65,8 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
           connectionsCheckingInterval: CONNECTION_CHECK_MS,
         },
         (req, res) => {
-          if (hasTwoHosts(req.rawHeaders)) refuse(req, res, recorder)
+          const refusal = headRefusal(req.rawHeaders)
+          if (refusal !== 0) refuse(req, res, refusal, recorder)
           else if (!route.take(req, res) && noticeRoute?.take(req, res) !== true) fallback(req, res)
         },
       )
@@ -102,12 +103,12 @@ function cutStalled(socket: Socket): void {
   if (isSending || socket.timeout !== SOCKET_STALL_MS) socket.destroy()
 }
 
-/** 400, and the connection ends: what follows may be meant for another server. */
-function refuse(req: IncomingMessage, res: ServerResponse, recorder: Recorder): void {
-  recorder.count(responseCounter(400))
+/** The connection ends: what follows may be meant for another server. */
+function refuse(req: IncomingMessage, res: ServerResponse, status: number, recorder: Recorder): void {
+  recorder.count(responseCounter(status))
   req.resume()
   res.shouldKeepAlive = false
-  res.writeHead(400, { 'Content-Length': 0 }).end()
+  res.writeHead(status, { 'Content-Length': 0 }).end()
 }
 
 const CLIENT_ERRORS: Readonly<Record<string, string>> = {

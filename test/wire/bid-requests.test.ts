@@ -99,12 +99,22 @@ describe('a bid request', () => {
       expect(await statusOf({ headers: { 'Content-Type': type } }), type).toBe(200)
   })
 
-  test.each(['text/plain', 'application/jsonx', 'application/json garbage', 'application/x-www-form-urlencoded'])(
-    'of type %s gets 415',
-    async type => {
-      expect(await statusOf({ headers: { 'Content-Type': type } })).toBe(415)
-    },
-  )
+  test('whose type has blanks around it, or parameters, is JSON all the same', async () => {
+    for (const type of [' application/json', '\tapplication/json', 'application/json \t', 'application/json;x=";y"'])
+      expect(await statusOf({ headers: { 'Content-Type': type } }), type).toBe(200)
+  })
+
+  test.each([
+    'text/plain',
+    'application/jsonx',
+    'application/json garbage',
+    'application/x-www-form-urlencoded',
+    ';',
+    '\xa0application/json',
+    'application/json, text/plain',
+  ])('of type %s gets 415', async type => {
+    expect(await statusOf({ headers: { 'Content-Type': type } })).toBe(415)
+  })
 
   test('is read to the end, whatever characters it holds', async () => {
     const id = 'Zürich 東京 😀 \u2028 "\\'
@@ -233,6 +243,14 @@ describe('headers', () => {
     expect(await statusOf({ headers: many(97) })).toBe(200)
     expect(await statusOf({ headers: many(98) })).toBe(431)
     expect(await statusOf({ headers: many(2_100) })).toBe(431)
+  })
+
+  test('are as many on every other path, and none is lost', async () => {
+    for (const path of [`/${TENANT}/health/live`, `/${TENANT}/notice/win/x`, '/globex/openrtb2/adx']) {
+      expect(await statusOf({ path, headers: many(98) }), path).toBe(431)
+      expect(await statusOf({ path, headers: many(2_100) }), path).toBe(431)
+      expect(await statusOf({ path, headers: { ['__proto__']: 'x', constructor: 'y' } }), path).not.toBe(431)
+    }
   })
 
   test('of more than 16 KiB get 431', async () => {
