@@ -198,4 +198,11 @@ describe('settings that must fit each other', () => {
     ])
     expect(problemsOf({ PORT: '0', ADMIN_PORT: '0' })).toEqual([])
   })
+  test('are the calls of CloudWatch, whose quota all tasks of an account share', () => {
+    expect(problemsOf({ METRICS_SINK: 'cloudwatch', METRICS_PERIOD_S: '59' })).toEqual([
+      'METRICS_PERIOD_S must be at least 60 with METRICS_SINK=cloudwatch, got 59',
+    ])
+    expect(problemsOf({ METRICS_SINK: 'cloudwatch', METRICS_PERIOD_S: '60' })).toEqual([])
+    expect(problemsOf({ METRICS_SINK: 'emf', METRICS_PERIOD_S: '5' })).toEqual([])
+  })
 })

@@ -326,6 +326,10 @@ const RELATIONS: readonly ((config: Config) => string | undefined)[] = [
     url === undefined || keys.length > 0
       ? undefined
       : `NOTICE_KEYS must hold a key where PUBLIC_URL is set, because notice addresses are signed, got nothing`,
+  ({ metricsSink: sink, metricsPeriodS: seconds }) =>
+    sink !== 'cloudwatch' || seconds >= LIMITS.cloudWatchPeriodSMin
+      ? undefined
+      : `METRICS_PERIOD_S must be at least ${LIMITS.cloudWatchPeriodSMin} with METRICS_SINK=cloudwatch, got ${seconds}`,
 ]
 
 /**

@@ -221,11 +221,14 @@ export const LIMITS = {
   logUntrustedCharsMax: 256,
   logTextCharsMax: 1_024,
   logStackCharsMax: 4_096,
-  /** CloudWatch's own: metrics in one embedded line, values of one metric in a line, and in a call. */
+  /** CloudWatch's own: metrics in one embedded line, values of one metric in a line, metrics in a call. */
   embeddedMetricsMax: 100,
   embeddedValuesMax: 100,
   cloudWatchMetricsMax: 1_000,
-  cloudWatchValuesMax: 150,
+  /** It takes 150 per metric and call; with as many as in a line both sinks join the same buckets. */
+  cloudWatchValuesMax: 100,
+  /** All tasks of an account share one quota of calls. */
+  cloudWatchPeriodSMin: 60,
   /** A metrics endpoint that takes longer has not taken the report. */
   metricsTimeoutMs: 2_000,
   bidThreadsMax: 64,

@@ -11,7 +11,7 @@ import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
-import { type Money, openMoney } from './money.ts'
+import { openMoney } from './money.ts'
 import { NextState } from './next-state.ts'
 import { FileSource } from './remote-cache/file-source.ts'
 import { RedisSource } from './remote-cache/redis-source.ts'
@@ -195,10 +195,6 @@ function snapshotWith(known: TaskGauges): Snapshot {
   return snapshot({ blocks: recorderBlocks, gauges: known, takenAtMs: systemClock.nowMs() })
 }
 
-function moneyGauges({ reachable, waiting }: Money['view']): TaskGauges {
-  return { ledgerReachable: reachable ? 1 : 0, noticesWaiting: waiting }
-}
-
 function gauges(): TaskGauges {
   const { held, answeredMs, unreachableSinceMs } = refresher.view
   const { base, overlay } = threads.serving ?? {}
@@ -216,8 +212,7 @@ function gauges(): TaskGauges {
     memoryLevel: levelNumber(memory.state.level),
     liveThreads: threads.liveCount,
     cacheReachable: unreachableSinceMs === undefined ? 1 : 0,
-    ...(money === undefined ? {} : moneyGauges(money.view)),
-    ...money?.frequency?.gauges,
+    ...money?.gauges,
   }
 }
 

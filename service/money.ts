@@ -23,8 +23,8 @@ import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
 import { dayAt } from './state/calendar.ts'
 import type { Logger } from './telemetry/logger.ts'
-import type { Recorder } from './telemetry/recorder.ts'
-import { bookingCounter, COUNTER } from './telemetry/signals.ts'
+import type { Recorder, TaskGauges } from './telemetry/recorder.ts'
+import { bookingCounter, COUNTER, HISTOGRAM } from './telemetry/signals.ts'
 
 /** What the money side needs of the control thread. */
 export interface MoneyOptions {
@@ -139,7 +139,7 @@ async function openJournals(
 }
 
 /** The money side of one task. */
-export class Money {
+class Money {
   readonly ledger: TaskLedger
   /** What caps are held against; without it nothing that has one bids. */
   readonly frequency: TaskFrequency | undefined
@@ -220,6 +220,18 @@ export class Money {
     return { reachable: this.#unreachableSinceMs === undefined, waiting: this.#intake.waitingCount, journaled }
   }
 
+  /** What metrics show beside counters. Cost: O(leases + plans). */
+  get gauges(): TaskGauges {
+    const { leases, heldNanos, roomNanos, plans, behind, ahead, passRate } = this.#budgets.view
+    return {
+      ledgerReachable: this.view.reachable ? 1 : 0,
+      noticesWaiting: this.view.waiting,
+      ...{ leases, leaseHeld: heldNanos / NANOS, leaseRoom: roomNanos / NANOS },
+      ...{ plans, plansBehind: behind, plansAhead: ahead, passRate },
+      ...this.frequency?.gauges,
+    }
+  }
+
   /** Takes a notice or an event. @returns whether it is safe and may be acknowledged */
   async take(notice: Notice): Promise<boolean> {
     const { log, recorder } = this.#options
@@ -231,7 +243,9 @@ export class Money {
     const arrived = arrivedNotice(notice)
     if (arrived.booking !== undefined) this.frequency?.billed(token.bidId, token.counted)
     if (notice.kind === 'loss') this.frequency?.lost(token.bidId, token.counted)
+    const begunMs = performance.now()
     const isSafe = await this.#intake.take(arrived)
+    recorder.time(HISTOGRAM.noticeTime, (performance.now() - begunMs) * 1e6)
     if (isSafe) this.frequency?.kept(token.bidId)
     if (!isSafe) recorder.count(arrived.comesAgain ? COUNTER.noticesTurnedAway : COUNTER.eventsLost)
     return isSafe

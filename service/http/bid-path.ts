@@ -129,16 +129,19 @@ export class BidPath {
   }
 
   #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, waitedMs }: Moment): Answer {
+    const { recorder } = this.#deps
+    const begunMs = recorder.mark()
     const body = parse(bodyText)
     const { targeted, slotsKnown, needsFrameworks, rates, daypart } = serving
     const readAgent = this.#readAgent
     const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, nowMs, waitedMs, daypart, readAgent }
     const identitySalt = serving.hasCaps ? this.#deps.identitySalt : undefined
     const read = readRequest(body, { ...terms, identitySalt })
+    recorder.since(HISTOGRAM.readTime, begunMs)
     if (read.kind === 'malformed') return MALFORMED
-    this.#deps.recorder.count(COUNTER.bidRequests)
-    this.#deps.recorder.add(COUNTER.impressions, read.impressions.length)
-    if (!read.userDataAllowed) this.#deps.recorder.count(COUNTER.contextualRequests)
+    recorder.count(COUNTER.bidRequests)
+    recorder.add(COUNTER.impressions, read.impressions.length)
+    if (!read.userDataAllowed) recorder.count(COUNTER.contextualRequests)
     const paused = serving.header.settings.status !== 'active'
     const reason = paused ? 'tenant-paused' : serving.isStopped(exchange.id) ? 'stopped' : read.reason
     if (reason !== undefined) return this.#noBids(read, reason, exchange)
@@ -217,9 +220,10 @@ export class BidPath {
   }
 
   #decide(lot: Opportunity, { serving, nowMs }: Asked): Decision {
-    const startedMs = performance.now()
-    const decision = serving.engine.decide(lot, nowMs, this.#deps.pickIndex)
-    this.#deps.recorder.time(HISTOGRAM.decideTime, (performance.now() - startedMs) * 1e6)
+    const { recorder, pickIndex } = this.#deps
+    const startedMs = recorder.mark()
+    const decision = serving.engine.decide(lot, nowMs, pickIndex)
+    recorder.since(HISTOGRAM.decideTime, startedMs)
     return decision
   }
 

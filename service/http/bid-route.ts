@@ -222,12 +222,15 @@ export class BidRoute {
       this.refuse(req, res, 400)
       return
     }
-    const waitedMs = Math.max(performance.now() - startedMs, this.#turn.ageMs()) + loopLagMs()
+    const wholeMs = performance.now()
+    recorder.time(HISTOGRAM.bodyTime, (wholeMs - startedMs) * 1e6)
+    const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs()) + loopLagMs()
     const moment = { nowMs: nowMs(), waitedMs }
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
+    const answeredMs = recorder.mark()
     if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
     else this.#send(res, answer.status, answer.body)
-    recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
+    recorder.time(HISTOGRAM.requestTime, (recorder.since(HISTOGRAM.sendTime, answeredMs) - startedMs) * 1e6)
   }
 
   /** @param body ASCII: one byte per character */

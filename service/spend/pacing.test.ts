@@ -41,6 +41,9 @@ describe('a pacer', () => {
     run(pacer, 1_800, at)
     expect(pacer.passRate).toBeCloseTo(0.1, 2)
     expect(at.spent / options.limitNanos).toBeCloseTo(0.5, 2)
+    expect(pacer.behind).toBeCloseTo(0.5 - at.spent / options.limitNanos, 6)
+    pacer.look(at.ms + 1_000, options.limitNanos / 4)
+    expect(pacer.behind).toBeCloseTo(0.25, 2)
   })
 
   test('a clock that jumps back and forth by hours changes the rate no more than the plan does', () => {

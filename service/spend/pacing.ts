@@ -52,6 +52,7 @@ export class Pacer {
   readonly #options: PacerOptions
   #passRate: number
   #lookedMs = Number.NaN
+  #behind = 0
   #spentNanos = 0
   /** Smoothed alike, so that one explains the other: nanos per ms, and the rate at which they were spent. */
   #spending = 0
@@ -69,6 +70,11 @@ export class Pacer {
     return this.#passRate
   }
 
+  /** Share of the budget by which spend was behind its plan at the last look; below 0 ahead of it, 0 without a plan. */
+  get behind(): number {
+    return this.#behind
+  }
+
   /**
    * Steers by what all tasks have spent; about once a second.
    * @param nowMs wall clock @param spentNanos as the ledger last told
@@ -79,7 +85,9 @@ export class Pacer {
     const isSteady = elapsedMs > 0 && elapsedMs <= LOOK_MS_MAX
     if (isSteady) this.#learn(elapsedMs, spentNanos)
     this.#spentNanos = spentNanos
-    if (this.#options.plan.kind === 'asap' || !isSteady) return
+    if (this.#options.plan.kind === 'asap') return
+    this.#behind = this.#planned(nowMs) - spentNanos / this.#options.limitNanos
+    if (!isSteady) return
     const wanted = this.#wanted(nowMs)
     if (this.#potential > 0) this.#passRate = Math.min(1, wanted / this.#potential)
     else if (wanted > 0) this.#passRate = Math.min(1, this.#passRate * 2 ** (elapsedMs / DOUBLING_MS))
@@ -98,12 +106,17 @@ export class Pacer {
 
   /** Nanos per ms: what is left of the budget over what is left of the plan, so that an outage gives no burst. */
   #wanted(nowMs: number): number {
-    const { plan, limitNanos, startMs, endMs } = this.#options
-    const share = (atMs: number) => plannedShare(plan, (atMs - startMs) / (endMs - startMs))
+    const { limitNanos, startMs, endMs } = this.#options
     const aheadMs = Math.min(SMOOTHING_MS, endMs - nowMs)
-    const toCome = 1 - share(nowMs)
+    const planned = this.#planned(nowMs)
+    const toCome = 1 - planned
     if (aheadMs <= 0 || toCome <= 0 || nowMs < startMs) return 0
-    const soon = (share(nowMs + aheadMs) - share(nowMs)) / toCome
+    const soon = (this.#planned(nowMs + aheadMs) - planned) / toCome
     return (Math.max(0, limitNanos - this.#spentNanos) * soon) / aheadMs
+  }
+
+  #planned(atMs: number): number {
+    const { plan, startMs, endMs } = this.#options
+    return plannedShare(plan, (atMs - startMs) / (endMs - startMs))
   }
 }

@@ -7,6 +7,7 @@
 import { LIMITS } from '../limits.ts'
 import type { Day } from '../state/calendar.ts'
 import type { Catalog } from '../state/catalog.ts'
+import { type BudgetsView, budgetsView } from './budgets-view.ts'
 import {
   type BudgetedLineItem,
   budgetedOrdinals,
@@ -113,6 +114,15 @@ export class TaskBudgets {
 
   get openCount(): number {
     return this.#open.size
+  }
+
+  /** What metrics show. Cost: O(leases + plans). */
+  get view(): BudgetsView {
+    const leases = [...this.#leases.values()].map(({ lease }) => lease)
+    return budgetsView(
+      leases,
+      [...this.#pacers.values()].map(({ pacer }) => pacer),
+    )
   }
 
   /** What goes with a catalog to the bid threads. It is given to `serve` once it serves. Cost: O(line items). */

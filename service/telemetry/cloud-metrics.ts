@@ -3,8 +3,9 @@
  * The embedded format and the API both send exactly these.
  */
 import { assert } from '../foundation/assert.ts'
+import { TASK_GAUGES, THREAD_GAUGES } from './gauges.ts'
 import { bucketMiddleNs, bucketStartNs, type Snapshot, type SnapshotHistogram } from './recorder.ts'
-import { COUNTER_SLOTS, cloudName, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES, type Unit } from './signals.ts'
+import { COUNTER_SLOTS, cloudName, HISTOGRAMS, type Signal, type Unit } from './signals.ts'
 
 /** CloudWatch's words for units. */
 export type CloudUnit = 'Count' | 'Bytes' | 'Percent' | 'Seconds' | 'Milliseconds' | 'None'

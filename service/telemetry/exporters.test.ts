@@ -21,12 +21,13 @@ import { LIMITS } from '../limits.ts'
 import { type CloudMetric, cloudMetrics } from './cloud-metrics.ts'
 import { emfLines } from './emf.ts'
 import { type ExporterOptions, startExporters } from './exporters.ts'
+import { TASK_GAUGES, THREAD_GAUGES } from './gauges.ts'
 import { BOUNDS_SECONDS } from './histogram-bounds.ts'
 import type { Logger } from './logger.ts'
 import { otelSettings } from './otel-settings.ts'
 import { prometheusText } from './prometheus.ts'
 import { difference, percentile, type Snapshot } from './recorder.ts'
-import { COUNTER, COUNTER_SLOTS, cloudName, HISTOGRAMS, TASK_GAUGES, THREAD_GAUGES } from './signals.ts'
+import { COUNTER, COUNTER_SLOTS, cloudName, HISTOGRAMS } from './signals.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() & 0x7fffffff)
 

@@ -11,9 +11,10 @@ import {
   type MetricData,
   type MetricProducer,
 } from '@opentelemetry/sdk-metrics'
+import { TASK_GAUGES, THREAD_GAUGES } from './gauges.ts'
 import { BOUNDS_SECONDS, coarseCounts } from './histogram-bounds.ts'
 import type { Snapshot, SnapshotHistogram } from './recorder.ts'
-import { COUNTER_SLOTS, COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES, type Unit } from './signals.ts'
+import { COUNTER_SLOTS, COUNTERS, HISTOGRAMS, type Signal, type Unit } from './signals.ts'
 
 /** UCUM codes. */
 const UCUM: Readonly<Record<Unit, string>> = {

@@ -1,8 +1,9 @@
 /** A snapshot as Prometheus text (format 0.0.4), for the admin port. */
+import { TASK_GAUGES, THREAD_GAUGES } from './gauges.ts'
 import { BOUNDS_SECONDS, coarseCounts } from './histogram-bounds.ts'
 import type { Identity } from './logger.ts'
 import type { Snapshot, SnapshotHistogram } from './recorder.ts'
-import { COUNTER_SLOTS, COUNTERS, HISTOGRAMS, type Signal, TASK_GAUGES, THREAD_GAUGES, type Unit } from './signals.ts'
+import { COUNTER_SLOTS, COUNTERS, HISTOGRAMS, type Signal, type Unit } from './signals.ts'
 
 /** Content type of the text. */
 export const PROMETHEUS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'

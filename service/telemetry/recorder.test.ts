@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { Random } from '../foundation/random.ts'
+import { THREAD_GAUGE } from './gauges.ts'
 import {
   BUCKET_COUNT,
   bucketStartNs,
@@ -11,16 +12,7 @@ import {
   Recorder,
   snapshot,
 } from './recorder.ts'
-import {
-  COUNTER,
-  COUNTER_SLOTS,
-  cloudName,
-  HISTOGRAM,
-  noBidCounter,
-  responseCounter,
-  shedCounter,
-  THREAD_GAUGE,
-} from './signals.ts'
+import { COUNTER, COUNTER_SLOTS, cloudName, HISTOGRAM, noBidCounter, responseCounter, shedCounter } from './signals.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() & 0x7fffffff)
 

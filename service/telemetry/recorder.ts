@@ -6,7 +6,8 @@
  * on a 64-bit machine.
  */
 import { assert } from '../foundation/assert.ts'
-import { COUNTER_SLOTS, HISTOGRAMS, type TaskGauge, THREAD_GAUGES, type ThreadGauge } from './signals.ts'
+import { type TaskGauge, THREAD_GAUGES, type ThreadGauge } from './gauges.ts'
+import { COUNTER_SLOTS, HISTOGRAMS } from './signals.ts'
 
 /** Nanoseconds of the finest bucket; 2^31 of them are 68 s, so that a duration fits the 31 bits that clz32 needs. */
 const GRAIN_NS = 32
@@ -61,9 +62,19 @@ export function bucketMiddleNs(bucket: number): number {
   return (bucketStartNs(bucket) + bucketStartNs(bucket + 1)) / 2
 }
 
+/** One stage of a request that is traced. Instants are those of performance.now in its thread. */
+interface Stage {
+  /** Of HISTOGRAM. */
+  readonly histogram: number
+  readonly startMs: number
+  readonly endMs: number
+}
+
 /** Writes one thread's block. Exactly one thread may write a block at a time. */
 export class Recorder {
   readonly #words: Float64Array
+  /** Stages of the request at hand, while it is traced. */
+  #stages: Stage[] | undefined
 
   /** @param block from createRecorderBlock; another size is a broken assertion. */
   constructor(block: RecorderBlock) {
@@ -85,6 +96,29 @@ export class Recorder {
     const at = HISTOGRAMS_AT + histogram * HISTOGRAM_WORDS
     if (ns > 0) this.#words[at]! += ns
     this.#words[at + 1 + bucketOf(ns)]! += 1
+  }
+
+  /** Now, as the beginning of a stage: the clock of `since`. */
+  mark(): number {
+    return performance.now()
+  }
+
+  /** Records the time since a mark in a histogram of HISTOGRAM. @returns now, the mark of what comes next */
+  since(histogram: number, markMs: number): number {
+    const nowMs = performance.now()
+    this.time(histogram, (nowMs - markMs) * 1e6)
+    if (this.#stages !== undefined) this.#stages.push({ histogram, startMs: markMs, endMs: nowMs })
+    return nowMs
+  }
+
+  /** Keeps every stage from now on, in the list. undefined: no more. */
+  trace(stages: Stage[] | undefined): void {
+    this.#stages = stages
+  }
+
+  /** All columns of COUNTER as they are now, as a copy. */
+  counters(): Float64Array {
+    return this.#words.slice(COUNTERS_AT, GAUGES_AT)
   }
 
   /** Sets this thread's value of a gauge of THREAD_GAUGE. */

@@ -207,74 +207,36 @@ export const HISTOGRAMS = {
     unit: 'seconds',
     meaning: "From the request's headers being read to its answer being handed to the socket.",
   },
-  decideTime: { name: 'decide_time', unit: 'seconds', meaning: 'One decision: one impression against the catalog.' },
+  bodyTime: {
+    name: 'body_time',
+    unit: 'seconds',
+    meaning: "Stage of a request: from its headers being read to its body's last byte, inflated.",
+  },
+  readTime: {
+    name: 'read_time',
+    unit: 'seconds',
+    meaning: 'Stage of a request: parsing its JSON, reading its OpenRTB.',
+  },
+  decideTime: {
+    name: 'decide_time',
+    unit: 'seconds',
+    meaning: 'Stage of a request: one decision, of one impression against the catalog.',
+  },
+  sendTime: {
+    name: 'send_time',
+    unit: 'seconds',
+    meaning: 'Stage of a request: compressing its answer where that is wanted, and handing it to the socket.',
+  },
+  noticeTime: {
+    name: 'notice_time',
+    unit: 'seconds',
+    meaning: 'From a notice reaching the control thread to its being safe, or turned away.',
+  },
   loopLag: { name: 'loop_lag', unit: 'seconds', meaning: 'How late the event loops of all threads came to a timer.' },
   gcPause: { name: 'gc_pause', unit: 'seconds', meaning: 'Garbage collection pauses of all threads.' },
   stateLoadTime: { name: 'state_load_time', unit: 'seconds', meaning: 'From an announced version to its swap.' },
   deltaTime: { name: 'delta_time', unit: 'seconds', meaning: 'Fetching deltas, building their overlay and its swap.' },
 } as const satisfies Record<string, Signal>
-
-/** Gauges of the whole task. The control thread sets them. */
-export const TASK_GAUGES = {
-  ready: { name: 'ready', unit: 'none', meaning: '1 while the readiness check passes, else 0.' },
-  stateVersion: { name: 'state_version', unit: 'none', meaning: 'Announcement number of the catalog that serves.' },
-  stateAge: { name: 'state_age', unit: 'seconds', meaning: 'Since the state was last known to be the announced one.' },
-  deltas: { name: 'deltas', unit: 'count', meaning: 'Deltas of the version that serves.' },
-  overlayLineItems: {
-    name: 'overlay_line_items',
-    unit: 'count',
-    meaning: 'Line items that deltas have changed and that serve.',
-  },
-  lineItems: { name: 'line_items', unit: 'count', meaning: 'Line items in the catalog that serves.' },
-  arenaBytes: { name: 'arena_bytes', unit: 'bytes', meaning: 'Shared memory held by catalogs, current and next.' },
-  memoryRss: { name: 'memory_rss', unit: 'bytes', meaning: 'Resident memory of the task.' },
-  memoryLimit: { name: 'memory_limit', unit: 'bytes', meaning: 'Memory limit of the task; 0 where there is none.' },
-  memoryUsed: {
-    name: 'memory_used',
-    unit: 'percent',
-    meaning: 'The greater of resident memory against its limit and the fullest heap against its own.',
-  },
-  memoryLevel: { name: 'memory_level', unit: 'none', meaning: '0 ok, 1 warn, 2 critical.' },
-  liveThreads: { name: 'live_threads', unit: 'count', meaning: 'Bid threads that serve.' },
-  ledgerReachable: { name: 'ledger_reachable', unit: 'none', meaning: '1 while the spend ledger answers, else 0.' },
-  capTasks: {
-    name: 'cap_tasks',
-    unit: 'count',
-    meaning: 'Tasks that share counts of frequency caps, this one included.',
-  },
-  capEvictions: {
-    name: 'cap_evictions',
-    unit: 'count',
-    meaning: 'Counts of frequency caps that were forgotten early, because their table was full.',
-  },
-  noticesWaiting: {
-    name: 'notices_waiting',
-    unit: 'count',
-    meaning: 'Notices that the ledger and the stream have not got yet, in memory or in the journal.',
-  },
-  cacheReachable: { name: 'cache_reachable', unit: 'none', meaning: '1 while the remote cache answers, else 0.' },
-} as const satisfies Record<string, Signal>
-
-/** Gauges that each thread sets for itself, once a second. Every sink gets the value of every thread. */
-export const THREAD_GAUGES = {
-  loopUtilization: {
-    name: 'loop_utilization',
-    unit: 'ratio',
-    meaning: 'Share of the last second the event loop was busy.',
-  },
-  loopLagMax: {
-    name: 'loop_lag_max',
-    unit: 'milliseconds',
-    meaning: 'Longest lag of the event loop in the last second.',
-  },
-  heapUsed: { name: 'heap_used', unit: 'bytes', meaning: "The thread's heap in use." },
-  heapLimit: { name: 'heap_limit', unit: 'bytes', meaning: "The limit of the thread's heap." },
-} as const satisfies Record<string, Signal>
-
-/** Key of a gauge of the task. */
-export type TaskGauge = keyof typeof TASK_GAUGES
-/** Key of a gauge of a thread. */
-export type ThreadGauge = keyof typeof THREAD_GAUGES
 
 /** One column: a counter, or one label value of a counter. */
 export interface CounterSlot {
@@ -300,14 +262,13 @@ export const COUNTER = Object.fromEntries(
   Object.keys(COUNTERS).map(key => [key, COUNTER_SLOTS.findIndex(slot => slot.key === key)]),
 ) as { readonly [K in keyof typeof COUNTERS]: number }
 
-function positions<K extends string>(table: Readonly<Record<K, Signal>>): { readonly [P in K]: number } {
+/** Number of each row of a table, by its key. */
+export function positions<K extends string>(table: Readonly<Record<K, Signal>>): { readonly [P in K]: number } {
   return Object.fromEntries(Object.keys(table).map((key, index) => [key, index])) as { readonly [P in K]: number }
 }
 
 /** Number of each histogram, for Recorder.time. */
 export const HISTOGRAM = positions(HISTOGRAMS)
-/** Number of each gauge of a thread, for Recorder.set. */
-export const THREAD_GAUGE = positions(THREAD_GAUGES)
 
 /** Column of a no-bid reason; the index is the reason's place in NO_BID_REASON_NAMES. */
 export function noBidCounter(reasonIndex: number): number {

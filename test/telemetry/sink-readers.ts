@@ -4,8 +4,9 @@ import { expect } from 'vitest'
 import { Random } from '../../service/foundation/random.ts'
 import { LIMITS } from '../../service/limits.ts'
 import { DIMENSIONS } from '../../service/telemetry/emf.ts'
+import { TASK_GAUGES, THREAD_GAUGE } from '../../service/telemetry/gauges.ts'
 import { createRecorderBlock, Recorder, type Snapshot, snapshot } from '../../service/telemetry/recorder.ts'
-import { COUNTER_SLOTS, HISTOGRAM, TASK_GAUGES, THREAD_GAUGE } from '../../service/telemetry/signals.ts'
+import { COUNTER_SLOTS, HISTOGRAM } from '../../service/telemetry/signals.ts'
 
 /** Whose metrics the readers expect. */
 export const identity = { tenant_id: 'acme', tier_id: 'gold', region: 'eu-west-1', task_id: 't-1' }

@@ -1,0 +1,35 @@
+/** What metrics show of a task's budgets, in few numbers however many there are. */
+import type { Lease } from './lease.ts'
+import type { Pacer } from './pacing.ts'
+
+/** Sums over all leases and plans of a task. */
+export interface BudgetsView {
+  readonly leases: number
+  readonly heldNanos: number
+  readonly roomNanos: number
+  readonly plans: number
+  /** Plans whose spend is more than 5 % of the budget behind, or ahead. */
+  readonly behind: number
+  readonly ahead: number
+  /** Mean pass-through rate of the plans, 0 to 1; 1 where there is none. */
+  readonly passRate: number
+}
+
+const OFF_PLAN = 0.05
+
+/** Cost: O(leases + plans). */
+export function budgetsView(leases: Iterable<Lease>, pacers: readonly Pacer[]): BudgetsView {
+  let [count, heldNanos, roomNanos] = [0, 0, 0]
+  for (const lease of leases) {
+    count++
+    heldNanos += lease.heldNanos
+    roomNanos += Math.max(0, lease.roomNanos)
+  }
+  const rates = pacers.reduce((sum, { passRate }) => sum + passRate, 0)
+  return {
+    ...{ leases: count, heldNanos, roomNanos, plans: pacers.length },
+    behind: pacers.filter(({ behind }) => behind > OFF_PLAN).length,
+    ahead: pacers.filter(({ behind }) => behind < -OFF_PLAN).length,
+    passRate: pacers.length === 0 ? 1 : rates / pacers.length,
+  }
+}
