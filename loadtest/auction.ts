@@ -115,9 +115,15 @@ export function macroValues(outcome: Outcome, request: Json, response: Json, sea
   }
 }
 
-/** Puts values in for macros, in Base64 where the macro asks for it; macros that are unknown become empty. */
-export function expanded(text: string, values: MacroValues): string {
-  return text.replace(/\$\{(AUCTION_[A-Z_]+)(:B64)?\}/g, (_, name: string, encoding: string | undefined) => {
+/**
+ * Puts values in for macros, in Base64 where the macro asks for it; macros that are unknown become empty.
+ * @param spellings of an exchange that has its own for some of them
+ */
+export function expanded(text: string, values: MacroValues, spellings: Readonly<Record<string, string>> = {}): string {
+  let told = text
+  for (const [name, spelling] of Object.entries(spellings))
+    told = told.replaceAll(spelling, () => encodeURIComponent(values[name] ?? ''))
+  return told.replace(/\$\{(AUCTION_[A-Z_]+)(:B64)?\}/g, (_, name: string, encoding: string | undefined) => {
     const value = values[name] ?? ''
     return encodeURIComponent(encoding === undefined ? value : Buffer.from(value).toString('base64'))
   })

@@ -3,17 +3,12 @@
  * service says, so that budgets and caps are judged from outside.
  */
 import type { Budget } from '../service/state/budget-fields.ts'
+import { type CappedSale, type CapRule, type CapsVerdict, capRulesOf, judgeCaps } from './exchange-caps.ts'
 import type { TenantRecords } from './tenant-records.ts'
 
 /** One impression that was sold. Amounts are in the tenant's currency. */
-export interface Sale {
-  readonly bidId: string
-  readonly campaignId: string
-  /** Undefined where the creative is one of several line items. */
-  readonly lineItemId: string | undefined
-  readonly userId: string | undefined
+export interface Sale extends CappedSale {
   readonly amount: number
-  readonly soldAtMs: number
 }
 
 /** How the billing notice of a sale went. */
@@ -41,13 +36,14 @@ export interface BooksRules {
 }
 
 /** The rules that documents state. */
-export function rulesOf({ campaigns, lineItems, settings }: TenantRecords): BooksRules {
+export function rulesOf(records: TenantRecords): BooksRules {
+  const { campaigns, lineItems, settings } = records
   const day = new Intl.DateTimeFormat('en-CA', { timeZone: settings.timeZone })
   const budgets = [
     ...campaigns.map(({ id, budget }) => ({ campaignId: id, ...limitsOf(budget) })),
     ...lineItems.map(({ id, budget }) => ({ lineItemId: id, ...limitsOf(budget) })),
   ].filter(({ total, daily }) => total !== undefined || daily !== undefined)
-  return { budgets, caps: [], dayOf: atMs => day.format(atMs) }
+  return { budgets, caps: capRulesOf(records), dayOf: atMs => day.format(atMs) }
 }
 
 function limitsOf(budget: Budget | undefined): Pick<BudgetRule, 'total' | 'daily'> {
@@ -55,16 +51,8 @@ function limitsOf(budget: Budget | undefined): Pick<BudgetRule, 'total' | 'daily
   return { ...(total === undefined ? {} : { total }), ...(daily === undefined ? {} : { daily }) }
 }
 
-/** How often one user may see one line item, or one campaign. */
-export interface CapRule {
-  readonly campaignId?: string
-  readonly lineItemId?: string
-  readonly impressionsMax: number
-  readonly periodMs: number
-}
-
 /** What the books show against the rules. */
-export interface BooksVerdict {
+export interface BooksVerdict extends CapsVerdict {
   readonly sales: number
   readonly billed: number
   /** Everything that was billed, acknowledged or not. */
@@ -72,14 +60,8 @@ export interface BooksVerdict {
   readonly acknowledgedAmount: number
   /** Budgets that were exceeded by what was billed, with how much. */
   readonly overspent: readonly string[]
-  /** Impressions above a cap, and all impressions of what is capped. */
-  readonly aboveCap: number
-  readonly capped: number
-  /** The first few of them. */
-  readonly capExamples: readonly string[]
 }
 
-const EXAMPLES_MAX = 5
 /** Prices are floats: a part of a nano that is not money. */
 const AMOUNT_ERROR = 1e-9
 
@@ -108,16 +90,14 @@ export class ExchangeBooks {
   judge({ budgets, caps, dayOf = utcDay }: BooksRules): BooksVerdict {
     const sales = [...this.#sales.values()]
     const billed = sales.filter(each => each.billedAtMs !== undefined)
-    const found = caps.map(cap => aboveCap(cap, sales))
     return {
       sales: sales.length,
       billed: billed.length,
       billedAmount: sumOf(billed),
       acknowledgedAmount: sumOf(billed.filter(each => each.acknowledged)),
       overspent: budgets.flatMap(budget => overspent(budget, billed, dayOf)),
-      aboveCap: found.reduce((sum, each) => sum + each.examples.length, 0),
-      capped: found.reduce((sum, each) => sum + each.impressions, 0),
-      capExamples: found.flatMap(each => each.examples).slice(0, EXAMPLES_MAX),
+      // What was sold and not billed was not shown.
+      ...judgeCaps(caps, billed),
     }
   }
 }
@@ -163,21 +143,6 @@ function overspent(budget: BudgetRule, billed: readonly Entry[], dayOf: (atMs: n
   look(sumOf(own), budget.total, 'in all')
   for (const [day, sales] of Map.groupBy(own, sale => dayOf(sale.soldAtMs))) look(sumOf(sales), budget.daily, day)
   return problems
-}
-
-function aboveCap(cap: CapRule, sales: readonly Entry[]): { impressions: number; examples: readonly string[] } {
-  // What was sold and not billed was not shown.
-  const own = sales.filter(sale => isOf(sale, cap) && sale.userId !== undefined && sale.billedAtMs !== undefined)
-  const examples: string[] = []
-  for (const [userId, seen] of Map.groupBy(own, sale => sale.userId)) {
-    const times = seen.map(sale => sale.soldAtMs).sort((a, b) => a - b)
-    for (const [index, atMs] of times.entries()) {
-      const earlier = times[index - cap.impressionsMax]
-      if (earlier !== undefined && atMs - earlier < cap.periodMs)
-        examples.push(`${nameOf(cap)}: user ${userId} saw it again after ${atMs - earlier} ms`)
-    }
-  }
-  return { impressions: own.length, examples }
 }
 
 function utcDay(atMs: number): string {

@@ -40,6 +40,8 @@ const BOOKED_WITHIN_MS = 60_000
 /** reference: p99 at most 1.2 times the quiet one; below a millisecond a share means nothing. */
 const P99_SHARE_MAX = 1.2
 const P99_SLACK_US = 1_000
+/** product.md, promise "frequency". */
+const CAP_LEAK_MAX = 0.001
 const NANOS = 1e9
 
 interface Cast {
@@ -157,7 +159,7 @@ function reportOf(options: FaultsOptions, { run, booked }: Found): Report {
     settings: { ...options },
     objectives: objectivesOf(options, phases, { run, booked }),
     invalid: exchange === undefined || exchange.wins === 0 ? ['the mock exchange bought nothing'] : [],
-    examples: exchange?.examples ?? [],
+    examples: [...(exchange?.examples ?? []), ...(exchange?.books.capExamples ?? [])],
     figures: { phases, booked, exchange, errors: run.errors, statuses: run.statuses, timeouts: run.timeouts },
     measurements: [{ name: 'all requests', latencyUs: run.latencyUs, series: run.series }],
     table: [
@@ -180,6 +182,8 @@ function reportOf(options: FaultsOptions, { run, booked }: Found): Report {
           ['acknowledged', exchange?.books.acknowledgedAmount.toFixed(6) ?? ''],
           ['booked by the service', booked.toFixed(6)],
           ['notices tried again', String(exchange?.notices.retries ?? 0)],
+          ...Object.entries(exchange?.notices.kinds ?? {}).map(([kind, count]) => [`${kind}, taken`, String(count)]),
+          ['shown of what is capped', String(exchange?.books.capped ?? 0)],
         ],
       },
     ],
@@ -204,6 +208,7 @@ function objectivesOf(
   const overspent = exchange?.books.overspent ?? []
   const broken = Object.values(exchange?.brokenRules ?? {}).reduce((sum, count) => sum + count, 0)
   const lost = exchange?.notices.lost ?? 0
+  const { aboveCap = 0, capped = 0 } = exchange?.books ?? {}
   return [
     {
       name: 'p99 while the cache is away, median of its seconds',
@@ -230,6 +235,12 @@ function objectivesOf(
       promised: 'none',
       observed: overspent.length === 0 ? 'none' : overspent.join('; '),
       held: overspent.length === 0,
+    },
+    {
+      name: 'impressions above their frequency caps',
+      promised: `≤ ${CAP_LEAK_MAX * 100} % of what is capped`,
+      observed: `${aboveCap} of ${capped}`,
+      held: aboveCap <= capped * CAP_LEAK_MAX,
     },
     { name: 'broken acceptance rules', promised: '0', observed: String(broken), held: broken === 0 },
   ]

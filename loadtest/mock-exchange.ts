@@ -6,7 +6,9 @@ import { Random } from '../service/foundation/random.ts'
 import { bidsOf, brokenRules } from './acceptance.ts'
 import { type Json, objectFrom, textFrom } from './acceptance-rules.ts'
 import { expanded, holdAuction, macroValues, type Outcome } from './auction.ts'
+import { deviceCalls } from './device-calls.ts'
 import { ExchangeBooks } from './exchange-books.ts'
+import { viewerOf } from './exchange-caps.ts'
 import { type HttpResponse, headersOf } from './http-response.ts'
 import { NoticeCalls, type NoticeCounts } from './notice-calls.ts'
 import { ratesOf, type TenantRecords } from './tenant-records.ts'
@@ -43,9 +45,6 @@ const HABITS: BillingHabits = { late: 0.03, lateMs: 3_000, twice: 0.03, never: 0
 /** Between the auction and the impression. */
 const RENDER_MS = 150
 const EXAMPLES_MAX = 5
-/** In markup of any kind: the token and the price need no escape in any of them. */
-const IMPRESSION = /https?:\/\/[\w.:-]+\/[\w-]+\/event\/impression\/[\w~.:-]+(\?price=[\w.%-]*)?/
-
 /** An answer that takes part in an auction. */
 interface Auctioned {
   readonly exchange: string
@@ -54,6 +53,18 @@ interface Auctioned {
   readonly bodyText: string
 }
 
+/** What an exchange's document says of how it tells. */
+interface Ways {
+  readonly billing: 'burl' | 'win' | 'impression'
+  /** Whether markup comes with the bid, or as the answer to the win. */
+  readonly markup: 'win-notice' | 'bid' | undefined
+  /** Its own spelling of macros. */
+  readonly macros: Readonly<Record<string, string>>
+}
+
+/** Fills the macros of a text of one bid; undefined where the bid has none. */
+type Told = (text: unknown) => string | undefined
+
 /** One exchange in one run. Its work per answer is some 0.1 ms: for hundreds of requests per second, not thousands. */
 export class MockExchange {
   readonly books = new ExchangeBooks()
@@ -61,8 +72,7 @@ export class MockExchange {
   readonly #random: Random
   readonly #calls: NoticeCalls
   readonly #rates: Readonly<Record<string, number>>
-  /** By what each exchange bills, as agreed in its document. */
-  readonly #billing: ReadonlyMap<string, 'burl' | 'win' | 'impression'>
+  readonly #ways: ReadonlyMap<string, Ways>
   /** Line item by creative, undefined where several have it. */
   readonly #lineItems = new Map<string, string | undefined>()
   readonly #broken: Record<string, number> = {}
@@ -75,7 +85,12 @@ export class MockExchange {
     this.#random = new Random(options.seed)
     this.#calls = new NoticeCalls(options.url)
     this.#rates = ratesOf(options.records)
-    this.#billing = new Map(options.records.exchanges.map(({ id, billing }) => [id, billing ?? 'burl']))
+    this.#ways = new Map(
+      options.records.exchanges.map(({ id, billing = 'burl', markup, auctionMacros: macros = {} }) => [
+        id,
+        { billing, markup, macros },
+      ]),
+    )
     for (const { id, creativeIds } of options.records.lineItems)
       for (const creative of creativeIds) this.#lineItems.set(creative, this.#lineItems.has(creative) ? undefined : id)
   }
@@ -85,7 +100,8 @@ export class MockExchange {
     const request = parsed(body)
     const bodyText = response.body.toString('utf8')
     const answer = { status: response.status, headers: headersOf(response.head), bodyText }
-    const broken = brokenRules(request, answer, { mayRefuse: malformed, rates: this.#rates })
+    const { markup } = this.#ways.get(exchange) ?? {}
+    const broken = brokenRules(request, answer, { mayRefuse: malformed, rates: this.#rates, markup })
     for (const { rule, found } of broken) {
       this.#broken[rule] = (this.#broken[rule] ?? 0) + 1
       if (this.#examples.length < EXAMPLES_MAX) this.#examples.push(`${rule}: ${found} (${source})`)
@@ -106,50 +122,71 @@ export class MockExchange {
     const own = bidsOf(bodyText)
     const seats = new Map(own.map(({ bid, seat }) => [bid, seat]))
     this.#bids += own.length
+    const { billing = 'burl', macros } = this.#ways.get(exchange) ?? {}
     for (const outcome of holdAuction(request, [...seats.keys()], this.#random)) {
       const values = macroValues(outcome, request, response, seats.get(outcome.bid))
-      const told = (name: 'nurl' | 'burl' | 'lurl' | 'adm') => {
-        const text = textFrom(outcome.bid[name])
-        return text === undefined ? undefined : expanded(text, values)
+      const told: Told = text => {
+        const found = textFrom(text)
+        return found === undefined ? undefined : expanded(found, values, macros)
       }
-      const sale = { exchange, request, currency: values.AUCTION_CURRENCY ?? '' }
-      if (outcome.won) this.#won(outcome, sale, told)
-      else {
-        const loss = told('lurl')
-        if (loss !== undefined) this.#calls.tell(loss, 0)
-      }
+      if (outcome.won) {
+        this.#sell(outcome, request, values.AUCTION_CURRENCY ?? '')
+        this.#tellWin(outcome.bid, billing, told)
+      } else this.#tell(told(outcome.bid.lurl), { delayMs: 0, isTwice: this.#habit() === 'twice' })
     }
   }
 
-  #won(
-    { bid, clearingPrice }: Outcome,
-    { exchange, request, currency }: { readonly exchange: string; readonly request: Json; readonly currency: string },
-    told: (name: 'nurl' | 'burl' | 'adm') => string | undefined,
-  ): void {
+  #sell({ bid, clearingPrice }: Outcome, request: Json, currency: string): void {
     this.#wins++
-    const bidId = textFrom(bid.id) ?? ''
+    const creativeId = textFrom(bid.crid) ?? ''
     this.books.sell({
-      bidId,
+      bidId: textFrom(bid.id) ?? '',
       campaignId: textFrom(bid.cid) ?? '',
-      lineItemId: this.#lineItems.get(textFrom(bid.crid) ?? ''),
-      userId: userOf(request),
+      creativeId,
+      lineItemId: this.#lineItems.get(creativeId),
+      viewer: viewerOf(request),
       amount: (clearingPrice / 1_000) * (this.#rates[currency] ?? Number.NaN),
       soldAtMs: Date.now(),
     })
-    const mode = this.#billing.get(exchange) ?? 'burl'
-    const win = told('nurl')
+  }
+
+  /** The win at once, the bill when it is shown; markup that is missing comes as the answer to the win. */
+  #tellWin(bid: Json, billing: Ways['billing'], told: Told): void {
+    const bidId = textFrom(bid.id) ?? ''
     const habit = this.#habit()
+    const isTwice = habit === 'twice'
     const delayMs = habit === 'late' ? this.#habits.lateMs : this.#random.unit() * RENDER_MS
-    if (win !== undefined && mode !== 'win') this.#calls.tell(win, 0)
-    if (habit === 'never' && mode !== 'win') return
-    const shown = IMPRESSION.exec(told('adm') ?? '')?.[0]
-    const bill = mode === 'win' ? win : mode === 'impression' ? shown : told('burl')
-    // What is shown calls its own address, whoever bills.
-    if (shown !== undefined && shown !== bill && habit !== 'never') this.#calls.tell(shown, delayMs)
-    if (bill === undefined) return
-    for (const laterMs of habit === 'twice' ? [0, RENDER_MS] : [0])
-      this.#calls.tell(bill, delayMs + laterMs, () => this.books.acknowledge(bidId))
-    this.books.bill(bidId, Date.now() + delayMs)
+    const billed = () => this.books.acknowledge(bidId)
+    const markup = told(bid.adm)
+    let isShown = habit === 'never'
+    const show = (text: string, afterMs: number) => {
+      if (isShown || text === '') return
+      isShown = true
+      if (billing !== 'win') this.books.bill(bidId, Date.now() + afterMs)
+      if (billing === 'burl') this.#tell(told(bid.burl), { delayMs: afterMs, isTwice, onAcknowledged: billed })
+      for (const { kind, address, atMs } of deviceCalls(text, this.#random)) {
+        const isBill = billing === 'impression' && kind === 'impression'
+        const acknowledged = isBill ? { onAcknowledged: billed } : {}
+        this.#tell(address, { delayMs: afterMs + atMs, isTwice: isBill && isTwice, ...acknowledged })
+      }
+    }
+    const winMs = billing === 'win' ? delayMs : 0
+    if (billing === 'win') this.books.bill(bidId, Date.now() + winMs)
+    const onAcknowledged = (body: string) => {
+      if (billing === 'win') billed()
+      if (markup === undefined) show(told(body) ?? '', 0)
+    }
+    this.#tell(told(bid.nurl), { delayMs: winMs, isTwice, onAcknowledged })
+    if (markup !== undefined) show(markup, delayMs)
+  }
+
+  #tell(
+    address: string | undefined,
+    how: { readonly delayMs: number; readonly isTwice: boolean; readonly onAcknowledged?: (body: string) => void },
+  ): void {
+    if (address === undefined) return
+    this.#calls.tell(address, how.delayMs, how.onAcknowledged)
+    if (how.isTwice) this.#calls.tell(address, how.delayMs + RENDER_MS, how.onAcknowledged)
   }
 
   #habit(): 'soon' | 'late' | 'twice' | 'never' {
@@ -159,11 +196,6 @@ export class MockExchange {
     if (drawn < late + twice) return 'twice'
     return drawn < late + twice + never ? 'never' : 'soon'
   }
-}
-
-/** As the exchange knows the person: its own id, else the device's. */
-function userOf(request: Json): string | undefined {
-  return textFrom(objectFrom(request.user).id) ?? textFrom(objectFrom(request.device).ifa)
 }
 
 function parsed(body: Buffer): unknown {

@@ -85,7 +85,9 @@ export const SCENARIOS = {
     shows: 'bids and money while the cache hangs and dies and the task is killed',
     run: async (options, stage) => {
       const { rate: ratePerS = FAULTS_RATE_PER_S, duration: phaseS = FAULTS_PHASE_S, seed } = options
-      return runFaults({ tenantDirectory: await documents(options, stage), ratePerS, phaseS, seed }, stage)
+      // The sample tenant has no frequency caps.
+      const tenantDirectory = await documents({ ...options, tenantDir: options.tenantDir ?? SECOND_TENANT }, stage)
+      return runFaults({ tenantDirectory, ratePerS, phaseS, seed }, stage)
     },
   },
   soak: {

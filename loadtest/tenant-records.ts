@@ -4,7 +4,7 @@ import type { DocumentKindName, TenantDocuments } from '../service/state/documen
 /** A tenant's documents as they stand in their files, unchecked: the load test only draws traffic from them. */
 export type TenantRecords = Pick<
   TenantDocuments,
-  'exchanges' | 'creatives' | 'lineItems' | 'campaigns' | 'rates' | 'settings'
+  'exchanges' | 'advertisers' | 'creatives' | 'lineItems' | 'campaigns' | 'rates' | 'settings'
 >
 
 /** Reads a directory of tenant documents. Memory and cost: O(documents). Throws as readTenantDirectory does. */
@@ -19,6 +19,7 @@ export async function readTenantRecords(directory: string): Promise<TenantRecord
     settings: list('settings')[0] ?? {},
     rates: list('rates')[0] ?? { rates: {} },
     exchanges: list('exchanges'),
+    advertisers: list('advertisers'),
     campaigns: list('campaigns'),
     creatives: list('creatives'),
     lineItems: list('lineItems'),

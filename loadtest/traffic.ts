@@ -3,7 +3,7 @@
  * rate is sensible, the others at random from the same world.
  */
 import type { Random } from '../service/foundation/random.ts'
-import type { BannerCreative, Creative, VideoCreative } from '../service/state/creative-document.ts'
+import type { AudioCreative, BannerCreative, Creative, VideoCreative } from '../service/state/creative-document.ts'
 import type { LineItem, Targeting } from '../service/state/documents.ts'
 import { countryFrom } from '../service/state/vocabulary.ts'
 import { ratesOf, type TenantRecords } from './tenant-records.ts'
@@ -77,13 +77,15 @@ interface RequestWish {
   readonly index: number
   /** How many; else one, seldom two or three. */
   readonly impressions?: number | undefined
+  /** How many people there are; few of them send most requests. */
+  readonly users?: number | undefined
 }
 
 /** One request and the exchange that sends it. */
 export function drawRequest(
   pools: TrafficPools,
   random: Random,
-  { index, impressions: asked }: RequestWish,
+  { index, impressions: asked, users = USERS }: RequestWish,
 ): { exchange: string; request: unknown } {
   const near = pools.lineItems.length > 0 && random.chance(NEAR_SHARE)
   const lineItem = near ? pools.lineItems[random.zipf(pools.lineItems.length, 0.3)] : undefined
@@ -107,8 +109,8 @@ export function drawRequest(
       }),
     ),
     ...drawSource(pools, random, targeting),
-    device: drawDevice(pools, random, targeting),
-    user: { ...drawUser(random), data: drawSegments(random, targeting) },
+    device: drawDevice(pools, random, { targeting, users }),
+    user: { ...drawUser(random, users), data: drawSegments(random, targeting) },
     ...(random.chance(0.3) ? { bcat: ['IAB25', 'IAB26', 'IAB7-39', 'IAB8-5'] } : {}),
     ...(random.chance(0.3) ? { badv: ['blocked-one.example', 'blocked-two.example'] } : {}),
     ...(random.chance(0.1) ? { regs: { coppa: 0, ext: { gdpr: 1 } } } : {}),
@@ -141,7 +143,11 @@ function drawSource(pools: TrafficPools, random: Random, targeting: Targeting): 
   return { site: { id: `s-${domain}`, domain, page, ref: `https://${domain}/`, cat, ...words, mobile: 1 } }
 }
 
-function drawDevice(pools: TrafficPools, random: Random, targeting: Targeting): Record<string, unknown> {
+function drawDevice(
+  pools: TrafficPools,
+  random: Random,
+  { targeting, users }: { readonly targeting: Targeting; readonly users: number },
+): Record<string, unknown> {
   const region = targeting.region?.include?.length ? random.pick(targeting.region.include) : undefined
   const country =
     region === undefined ? valueFor(targeting.country, pools.countries, random) : countryFrom(region.slice(0, 2))
@@ -153,13 +159,13 @@ function drawDevice(pools: TrafficPools, random: Random, targeting: Targeting): 
     ...{ ip: `192.0.2.${random.between(1, 254)}`, devicetype, os, js: 1, w: 412, h: 915, pxratio: 2.6, dnt: 0, lmt: 0 },
     ...drawHardware(random, targeting),
     language: valueFor(targeting.language, ['en', 'de', 'fr', 'es'], random),
-    ifa: `00000000-0000-4000-8000-${random.zipf(USERS).toString(16).padStart(12, '0')}`,
+    ifa: `00000000-0000-4000-8000-${random.zipf(users).toString(16).padStart(12, '0')}`,
     geo: { country, ...(region === undefined ? {} : { region }), ...drawGeo(random, targeting, country) },
   }
 }
 
-function drawUser(random: Random): Record<string, unknown> {
-  const user = random.zipf(USERS)
+function drawUser(random: Random, users: number): Record<string, unknown> {
+  const user = random.zipf(users)
   const uids = [{ id: `uid2-${user.toString(36)}`, atype: 3 }]
   return { id: `u-${user}`, buyeruid: `b-${user}`, eids: [{ source: 'uidapi.com', uids }] }
 }
@@ -189,12 +195,35 @@ function drawImpression(pools: TrafficPools, random: Random, wish: ImpressionWis
     ...{ bidfloor, bidfloorcur: exchange.currency, clickbrowser: 1, ext: { gpid: `/1234/slot-${random.zipf(2_000)}` } },
     ...placement.flags,
     ...(deals === undefined ? {} : { pmp: { private_auction: 0, deals } }),
-    ...(creative?.format === 'video' || (creative === undefined && random.chance(0.2))
-      ? { video: { ...drawVideo(creative), plcmt: placement.plcmt } }
-      : {
-          banner: { ...drawBanner(creative?.format === 'banner' ? creative : undefined, random), pos: placement.pos },
-        }),
+    ...drawFormat(creative, placement, random),
   }
+}
+
+function drawFormat(
+  creative: Creative | undefined,
+  { pos, plcmt }: ReturnType<typeof drawPlacement>,
+  random: Random,
+): Record<string, unknown> {
+  if (creative?.format === 'video' || (creative === undefined && random.chance(0.2)))
+    return { video: { ...drawVideo(creative), plcmt } }
+  if (creative?.format === 'audio') return { audio: drawAudio(creative) }
+  if (creative?.format === 'native') return { native: { request: JSON.stringify(NATIVE_REQUEST), ver: '1.2' } }
+  return { banner: { ...drawBanner(creative, random), pos } }
+}
+
+const NATIVE_REQUEST = {
+  ...{ ver: '1.2', context: 1, plcmttype: 1, privacy: 1 },
+  assets: [
+    { id: 1, required: 1, title: { len: 90 } },
+    { id: 2, required: 0, img: { type: 3, wmin: 300, hmin: 157 } },
+    { id: 3, required: 0, data: { type: 1, len: 140 } },
+    { id: 4, required: 0, data: { type: 2, len: 140 } },
+  ],
+  // An impression and half of it seen for a second, both as pixels.
+  eventtrackers: [
+    { event: 1, methods: [1] },
+    { event: 2, methods: [1] },
+  ],
 }
 
 function drawBanner(creative: BannerCreative | undefined, random: Random): Record<string, unknown> {
@@ -206,6 +235,12 @@ function drawBanner(creative: BannerCreative | undefined, random: Random): Recor
     format: sizes.map(([w, h]) => ({ w, h })),
     ...(random.chance(0.2) ? { battr: [8, 9, 10] } : {}),
   }
+}
+
+function drawAudio({ durationS }: AudioCreative): Record<string, unknown> {
+  const protocols = [2, 3, 7, 9, 11, 13]
+  const mimes = ['audio/mpeg', 'audio/mp4', 'audio/ogg']
+  return { mimes, protocols, minduration: Math.min(5, durationS), maxduration: Math.max(60, durationS) }
 }
 
 function drawVideo(creative: VideoCreative | undefined): Record<string, unknown> {

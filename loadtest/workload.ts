@@ -27,6 +27,8 @@ export interface TenantTraffic {
   readonly exchange?: string
   /** Of every request; else one, seldom two or three. */
   readonly impressions?: number
+  /** How many people send them; else a million. */
+  readonly users?: number
 }
 
 /** Realistic requests drawn from a tenant's own documents; the same seed gives the same bytes. Cost: O(documents). */
@@ -34,7 +36,7 @@ export function tenantWorkload(records: TenantRecords, traffic: TenantTraffic): 
   const random = new Random(traffic.seed)
   const pools = newTrafficPools(records, traffic.exchange)
   return Array.from({ length: traffic.count }, (_, index) => {
-    const { exchange, request } = drawRequest(pools, random, { index, impressions: traffic.impressions })
+    const { exchange, request } = drawRequest(pools, random, { ...traffic, index })
     const malformed = random.chance(traffic.malformedShare)
     const how = random.pick(MALFORMED_WAYS)
     const body = malformed ? malformedBody(request, how, random).body : Buffer.from(JSON.stringify(request))
