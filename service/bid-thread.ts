@@ -1,6 +1,6 @@
 /** A bid thread: wires one HTTP server to one engine, and takes catalogs from the control thread. */
 import { randomBytes, randomInt } from 'node:crypto'
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
 import { hashText } from './foundation/hash.ts'
@@ -221,18 +221,22 @@ async function stop(): Promise<void> {
   control.close()
 }
 
-control.on('message', (message: ToBidThread) => {
+function hear(message: ToBidThread): void {
   if (message.kind === 'state') take(message.state)
   else if (message.kind === 'shares') takeShares(message.shares)
   else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true
   else if (message.kind === 'stops') takeStops(message.stops)
   else void stop()
-})
+}
 
 beat()
 const heart = setInterval(beat, HEARTBEAT_MS)
 const tellingHeld = setInterval(() => tellHeld(systemClock.monotonicMs()), LIMITS.sharesReportMs)
+// What was posted meanwhile comes first: a thread that replaces another has its state before it listens.
+for (let first = receiveMessageOnPort(control); first !== undefined; first = receiveMessageOnPort(control))
+  hear(first.message as ToBidThread)
+control.on('message', hear)
 await app.listen({ host: data.host, port: data.port, ...(data.reusePort ? { reusePort: true } : {}) })
 const address = app.server.address()
 post({ kind: 'listening', port: typeof address === 'object' && address !== null ? address.port : data.port })

@@ -9,7 +9,7 @@ import type { BudgetLayer, SharesMessage } from './spend/task-budgets.ts'
 import { ArenaPool } from './state/arena.ts'
 import type { Catalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
-import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
+import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats, StuckWatch } from './telemetry/heartbeats.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 import type {
   BidThreadData,
@@ -41,6 +41,8 @@ export interface BidThreadsOptions {
   /** Frequency caps; without them nothing that has one bids. */
   readonly caps: ThreadsCaps | undefined
   readonly onLog: (thread: number, message: ThreadLogMessage) => void
+  /** The event loop of a thread turns no more; the thread is being ended. */
+  readonly onStuck: (thread: number) => void
   /** A thread ended unasked; another is being started. */
   readonly onLost: (thread: number, error: Error) => void
 }
@@ -68,7 +70,7 @@ type Acknowledge = (problem: string) => void
 
 /**
  * Owns the worker threads and the arena. Not safe against two announcements at once: the refresher sends one after
- * another. A thread that ends unasked is replaced for as long as the task lives.
+ * another. A thread that ends unasked or is stuck is replaced for as long as the task lives.
  */
 export class BidThreads {
   readonly #options: BidThreadsOptions
@@ -76,6 +78,7 @@ export class BidThreads {
   readonly #overlayArena: ArenaPool
   readonly #heartbeatMemory: SharedArrayBuffer
   readonly #heartbeats: Heartbeats
+  readonly #stuckWatch: StuckWatch
   #heart: NodeJS.Timeout | undefined
   readonly #workers = new Map<number, Worker>()
   /** Per thread, in the order in which it was given catalogs: a thread answers in this order. */
@@ -94,6 +97,7 @@ export class BidThreads {
     this.#overlayArena = new ArenaPool(options.overlaySlabBytes)
     this.#heartbeatMemory = createHeartbeats(options.threads)
     this.#heartbeats = new Heartbeats(this.#heartbeatMemory)
+    this.#stuckWatch = new StuckWatch(this.#heartbeats, options.threads)
   }
 
   /** The public port, once started. */
@@ -112,12 +116,22 @@ export class BidThreads {
 
   /** Starts all threads; they listen when this resolves, and answer no-bid until there is a catalog. */
   async start(): Promise<void> {
-    const beat = (): void => this.#heartbeats.beat(CONTROL_THREAD, systemClock.monotonicMs())
-    beat()
-    this.#heart = setInterval(beat, HEARTBEAT_MS).unref()
+    this.#beat()
+    this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS).unref()
     this.#port = await this.#startThread(1, this.#options.port)
     const others = Array.from({ length: this.#options.threads - 1 }, (_, i) => this.#startThread(i + 2, this.#port))
     await Promise.all(others)
+  }
+
+  #beat(): void {
+    this.#heartbeats.beat(CONTROL_THREAD, systemClock.monotonicMs())
+    for (const thread of this.#stuckWatch.look()) {
+      const worker = this.#workers.get(thread)
+      if (worker === undefined) continue
+      this.#options.onStuck(thread)
+      // It ends in the middle of whatever it does, unless that is not JavaScript: then the liveness check fails.
+      void worker.terminate()
+    }
   }
 
   /** The slab to build the next catalog in. @throws AssertionFailure while a thread still reads it */
@@ -254,8 +268,10 @@ export class BidThreads {
       },
     })
     this.#workers.set(thread, worker)
+    // The thread reads these before it listens: who comes later has the state from its first request.
     if (this.#draining) post(worker, { kind: 'drain' })
     post(worker, { kind: 'stops', stops: this.#stops })
+    void this.#give(thread)
     return new Promise((resolve, reject) => {
       let error = new Error('the thread ended')
       worker.on('error', (cause: unknown) => {
@@ -300,17 +316,12 @@ export class BidThreads {
     rejectStart(error)
     if (this.#stopping || this.#port === 0) return
     this.#options.onLost(thread, error)
-    setTimeout(() => void this.#replace(thread), RESTART_PAUSE_MS).unref()
+    setTimeout(() => this.#replace(thread), RESTART_PAUSE_MS).unref()
   }
 
-  async #replace(thread: number): Promise<void> {
-    if (this.#stopping) return
-    try {
-      await this.#startThread(thread, this.#port)
-      await this.#give(thread)
-    } catch {
-      // #ended has told about it and tries again.
-    }
+  #replace(thread: number): void {
+    // #ended tells about a failure and tries again.
+    if (!this.#stopping) this.#startThread(thread, this.#port).catch(() => {})
   }
 }
 

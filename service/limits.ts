@@ -236,14 +236,24 @@ export const LIMITS = {
   keepAliveMarginMs: 5_000,
   /** Without a bid request for this long after SIGTERM, the load balancer has looked away. */
   quietTrafficMs: 5_000,
+  /** And this long in any case: two health checks, 5 s apart, and their time-out. */
+  drainNoticedMs: 15_000,
   /** One of the arena's two slabs, at most. Pages that no catalog touches cost nothing. */
   slabBytesMax: 4 * 1024 * MIB,
   /** The same for overlays, which hold what at most deltasCharsMax of deltas have changed. */
   overlaySlabBytesMax: 256 * MIB,
   /** A thread whose event loop has not turned for so long is stuck; state swaps and collections take far less. */
   heartbeatAgeMsMax: 10_000,
+  /** Beats, one a second, that a bid thread may miss before it is ended and replaced. */
+  stuckBeatsMax: 5,
+  /** The same for a thread that starts: a busy machine takes seconds to load its code. */
+  threadStartBeatsMax: 30,
 } as const
 
+assert(
+  (LIMITS.stuckBeatsMax + 2) * 1_000 < LIMITS.heartbeatAgeMsMax,
+  'a stuck bid thread is replaced before the liveness check fails',
+)
 assert(LIMITS.inflatedBytesMax >= LIMITS.bodyBytesMax, 'a body that is not compressed must fit the inflated limit')
 assert(
   LIMITS.bodyBytesMax >= LIMITS.impressionsMax * 2 * KIB,

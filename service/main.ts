@@ -125,6 +125,7 @@ const threads: BidThreads = new BidThreads({
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
+  onStuck: thread => log.error('thread-stuck', 'a bid thread is ended', { fields: { thread: `bid-${thread}` } }),
   onLost: (thread, error) => {
     recorder.count(COUNTER.threadRestarts)
     log.error('thread-lost', 'a bid thread ended unasked', { fields: { thread: `bid-${thread}` }, error })
@@ -285,11 +286,16 @@ async function quietTraffic(quietMs: number): Promise<void> {
   }
 }
 
-/** The longest wait is for the load balancer; what follows it takes at most the rest of DRAIN_S. */
+/**
+ * The longest wait is for the load balancer; what follows it takes at most the rest of DRAIN_S. A tenant may have no
+ * request in five seconds, so that there is a least time, too, in which the load balancer's checks fail twice.
+ */
 function stopPhases(drainMs: number): readonly Phase[] {
   const quietMs = Math.min(LIMITS.quietTrafficMs, drainMs / 4)
+  const noticedMs = Math.min(LIMITS.drainNoticedMs, drainMs / 3)
+  const lookedAway = async () => void (await Promise.all([quietTraffic(quietMs), sleep(noticedMs)]))
   return [
-    { name: 'drain', limitMs: drainMs * 0.6, run: () => quietTraffic(quietMs) },
+    { name: 'drain', limitMs: drainMs * 0.6, run: lookedAway },
     { name: 'close', limitMs: drainMs * 0.1, run: () => threads.stop() },
     { name: 'ledger', limitMs: drainMs * 0.1, run: () => money?.drain() ?? Promise.resolve() },
     {

@@ -83,6 +83,10 @@ export const EVENTS = {
     remedy: 'Give the task more memory now.',
   },
   'thread-started': { meaning: 'A bid thread serves.' },
+  'thread-stuck': {
+    meaning: 'The event loop of a bid thread has not turned for 5 s; the thread is ended.',
+    remedy: 'Report it: this is a defect. A machine without processor time for the task has the same effect.',
+  },
   'thread-lost': {
     meaning: 'A bid thread ended unasked; another is started.',
     remedy: 'The error on the line says why.',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { LIMITS } from '../limits.ts'
-import { CONTROL_THREAD, createHeartbeats, Heartbeats } from './heartbeats.ts'
+import { CONTROL_THREAD, createHeartbeats, Heartbeats, StuckWatch } from './heartbeats.ts'
 
 const AGE_MS = LIMITS.heartbeatAgeMsMax
 
@@ -29,5 +29,54 @@ describe('heartbeats', () => {
     expect(beats.areFresh(50_000)).toBe(false)
     beats.forget(1)
     expect(beats.areFresh(50_000)).toBe(true)
+  })
+})
+
+describe('the watch for stuck threads', () => {
+  const LOOKS = LIMITS.stuckBeatsMax
+  const begun = () => {
+    const beats = new Heartbeats(createHeartbeats(2))
+    const watch = new StuckWatch(beats, 2)
+    beats.beat(1, 1)
+    beats.beat(2, 1)
+    watch.look()
+    return { beats, watch }
+  }
+
+  test('names a thread that stopped beating once, and another one not', () => {
+    const { beats, watch } = begun()
+    for (let look = 1; look < LOOKS; look++) {
+      beats.beat(1, 1 + look)
+      expect(watch.look()).toEqual([])
+    }
+    beats.beat(1, 1 + LOOKS)
+    expect(watch.look()).toEqual([2])
+    beats.beat(1, 2 + LOOKS)
+    expect(watch.look()).toEqual([])
+  })
+
+  test('forgives whoever beats again in time', () => {
+    const { beats, watch } = begun()
+    for (let round = 1; round < 20; round++) {
+      for (let look = 1; look < LOOKS; look++) expect(watch.look()).toEqual([])
+      beats.beat(1, 1 + round)
+      beats.beat(2, 1 + round)
+      expect(watch.look()).toEqual([])
+    }
+  })
+
+  test('takes no thread for stuck because the whole process was paused', () => {
+    const { beats, watch } = begun()
+    // An hour later the control thread looks before the others have had their turn.
+    expect(watch.look()).toEqual([])
+    beats.beat(1, 3_600_000)
+    beats.beat(2, 3_600_000)
+    for (let look = 0; look < LOOKS; look++) expect(watch.look()).toEqual([])
+  })
+
+  test('gives a thread that starts more time, and not for ever', () => {
+    const watch = new StuckWatch(new Heartbeats(createHeartbeats(1)), 1)
+    for (let look = 1; look < LIMITS.threadStartBeatsMax; look++) expect(watch.look()).toEqual([])
+    expect(watch.look()).toEqual([1])
   })
 })

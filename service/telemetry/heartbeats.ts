@@ -25,6 +25,11 @@ export class Heartbeats {
     this.#beatsMs[thread] = nowMs
   }
 
+  /** When a thread last beat; 0 = it has not begun, or has ended. */
+  lastMs(thread: number): number {
+    return this.#beatsMs[thread] as number
+  }
+
   /** The thread has ended: nobody waits for its next beat. */
   forget(thread: number): void {
     this.#beatsMs[thread] = 0
@@ -34,5 +39,40 @@ export class Heartbeats {
   areFresh(nowMs: number): boolean {
     const oldestMs = nowMs - LIMITS.heartbeatAgeMsMax
     return this.#beatsMs.every(beatMs => beatMs === 0 || beatMs >= oldestMs)
+  }
+}
+
+/**
+ * Finds bid threads whose event loop turns no more. It counts its own looks and reads no clock: a process that was
+ * paused as a whole wakes up with old beats, and none of its threads is stuck.
+ */
+export class StuckWatch {
+  readonly #heartbeats: Heartbeats
+  readonly #seen: { beatMs: number; looks: number }[]
+
+  /** @param bidThreads how many there are; they count from 1 */
+  constructor(heartbeats: Heartbeats, bidThreads: number) {
+    this.#heartbeats = heartbeats
+    this.#seen = Array.from({ length: bidThreads }, () => ({ beatMs: 0, looks: 0 }))
+  }
+
+  /**
+   * To be called every HEARTBEAT_MS; remembers what it saw. Cost: O(threads).
+   * @returns threads that have not beaten for LIMITS.stuckBeatsMax looks, or have not begun for many more: each once,
+   *   until as many looks have passed again
+   */
+  look(): readonly number[] {
+    const stuck: number[] = []
+    for (const [index, seen] of this.#seen.entries()) {
+      const beatMs = this.#heartbeats.lastMs(index + 1)
+      const isSame = beatMs === seen.beatMs
+      seen.looks = isSame ? seen.looks + 1 : 0
+      seen.beatMs = beatMs
+      const looksMax = beatMs === 0 ? LIMITS.threadStartBeatsMax : LIMITS.stuckBeatsMax
+      if (seen.looks < looksMax) continue
+      seen.looks = 0
+      stuck.push(index + 1)
+    }
+    return stuck
   }
 }

@@ -33,6 +33,7 @@ const threads = new BidThreads({
   caps: undefined,
   recorderBlocks: blocks,
   onLog: (_, message) => logged.push(JSON.stringify(message)),
+  onStuck: thread => lost.push(`${thread} is stuck`),
   onLost: (thread, error) => lost.push(`${thread}: ${error.message}`),
 })
 let announcement = 0

@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { freePort } from '../redis-server.ts'
+import type { Fault } from './injected-fault.ts'
 
 /** A log line of the service. */
 export type LogEntry = Readonly<Record<string, unknown>>
@@ -22,9 +24,12 @@ export interface ServiceRun {
   /** The first line with this code, now or later. Rejects after a while, or when the process ends without it. */
   entry(code: string): Promise<LogEntry>
   rssBytes(): number
+  /** Makes one of its threads fail. */
+  inject(fault: Fault): void
 }
 
 const MAIN = fileURLToPath(new URL('../../service/main.ts', import.meta.url))
+const FAULTS = fileURLToPath(new URL('./injected-fault.ts', import.meta.url))
 const ENTRY_LIMIT_MS = 20_000
 
 /** Starts service/main.ts with exactly these settings, and with free ports unless they say which. */
@@ -32,11 +37,15 @@ export async function runService(env: Readonly<Record<string, string>>): Promise
   const [port, adminPort] = await Promise.all([freePort(), freePort()])
   const ports = { PORT: String(port), ADMIN_PORT: String(adminPort), HOST: '127.0.0.1', METRICS_SINK: 'none' }
   const all = { PATH: process.env.PATH ?? '', ...ports, TIER_ID: 'standard', REGION: 'local', ...env }
-  const child = spawn(process.execPath, [MAIN], { env: all, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, ['--import', FAULTS, MAIN], {
+    env: all,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  })
+  const [, stdout, stderr] = child.stdio as unknown as [null, Readable, Readable]
   const lines: string[] = []
   const errors: string[] = []
-  createInterface({ input: child.stdout }).on('line', line => lines.push(line))
-  createInterface({ input: child.stderr }).on('line', line => errors.push(line))
+  createInterface({ input: stdout }).on('line', line => lines.push(line))
+  createInterface({ input: stderr }).on('line', line => errors.push(line))
   const endWithUs = () => child.kill('SIGKILL')
   process.once('exit', endWithUs)
   let hasEnded = false
@@ -59,5 +68,6 @@ export async function runService(env: Readonly<Record<string, string>>): Promise
   return {
     ...{ port, adminPort, pid: child.pid ?? 0, lines, errors, ended, entry, rssBytes },
     kill: signal => void child.kill(signal),
+    inject: fault => void child.send(fault),
   }
 }
