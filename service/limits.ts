@@ -155,6 +155,10 @@ export const LIMITS = {
   sharesReportMs: 100,
   /** Line items that have a lease before a request asks for it: a tenth of a second of the ledger's time. */
   leasesAtStartMax: 500,
+  /** Bookings that one script makes, while the cache does nothing else: 1 to 3 ms, by how many accounts they have. */
+  bookingsPerTripMax: 100,
+  /** Commands of a task's witness to a ledger without memory that are under way at once. */
+  witnessesPerTripMax: 500,
   /** Operations on the ledger that a task can repeat for a ledger that went back in time: some 300 bytes each. */
   operationsKeptMax: 20_000,
   /** Characters of a notice's token: five ids of at most 64, a lease's name, numbers, signature; and 286 of 20 caps. */

@@ -1,10 +1,17 @@
 /** The ledger of a simulation: the service's own rules behind a network and a memory that fail by a seed. */
 import type { Random } from '../../service/foundation/random.ts'
-import type { BookOperation, Caller, Done, Operation, Refused } from '../../service/spend/ledger.ts'
-import { ALL_BUCKETS } from '../../service/spend/ledger.ts'
+import {
+  ALL_BUCKETS,
+  type BookOperation,
+  type Caller,
+  type Done,
+  type LeaseChange,
+  type Refused,
+} from '../../service/spend/ledger.ts'
 import {
   type Account,
   applyToLedger,
+  bookInLedger,
   emptyLedger,
   type LedgerState,
   rebuildLedger,
@@ -30,7 +37,11 @@ export const BROKEN_RULES = {
 export type BrokenRule = keyof typeof BROKEN_RULES
 
 /** What came of sending; undefined when no answer came. */
-export type Reply = Done | Refused | { readonly kind: 'rebuilt'; readonly epoch: string } | undefined
+export type Reply =
+  | { readonly kind: 'answered'; readonly answer: Done | Refused }
+  | { readonly kind: 'booked'; readonly answers: readonly Done[] | Refused }
+  | { readonly kind: 'rebuilt'; readonly epoch: string }
+  | undefined
 
 interface Twin {
   readonly atMs: number
@@ -105,30 +116,33 @@ export class FaultyCache {
     const wallMs = nowMs + this.wallOffsetMs
     if (sent.kind === 'rebuild')
       return { kind: 'rebuilt', epoch: rebuildLedger(this.state, sent.witness, wallMs).epoch }
-    const { operation } = sent
-    const answer = this.#apply(sent.caller, operation, wallMs)
-    if (answer.kind === 'done' && operation.kind === 'book' && answer.nanos >= 0)
-      this.#onBooked(operation, answer.nanos)
-    return answer
+    const caller = this.#broken === 'forgets-counts' ? { ...sent.caller, told: 0 } : sent.caller
+    if (this.#broken === 'believes-the-clock') this.state.atMs = Math.max(this.state.atMs, wallMs)
+    if (sent.kind === 'book') return { kind: 'booked', answers: this.#book(caller, sent.bookings, wallMs) }
+    return { kind: 'answered', answer: this.#apply(caller, sent.operation, wallMs) }
   }
 
-  #apply(caller: Caller, operation: Operation, wallMs: number): Done | Refused {
+  #book(caller: Caller, bookings: readonly BookOperation[], wallMs: number): readonly Done[] | Refused {
+    if (this.#broken === 'books-twice') for (const { key } of bookings) this.state.keys.delete(key)
+    const answers = bookInLedger(this.state, caller, bookings, wallMs)
+    if ('kind' in answers) return answers
+    for (const [i, { nanos }] of answers.entries()) if (nanos >= 0) this.#onBooked(bookings[i] as BookOperation, nanos)
+    return answers
+  }
+
+  #apply(caller: Caller, operation: LeaseChange, wallMs: number): Done | Refused {
     const { state } = this
-    const told = this.#broken === 'forgets-counts' ? 0 : caller.told
-    const changed = { ...caller, told }
-    if (this.#broken === 'books-twice' && operation.kind === 'book') state.keys.delete(operation.key)
-    if (this.#broken === 'believes-the-clock') state.atMs = Math.max(state.atMs, wallMs)
     if (this.#broken === 'never-closes' && operation.kind === 'settle' && operation.closedThrough !== ALL_BUCKETS) {
       const closed = state.leases.get(operation.lease)?.closedThrough ?? 0
-      return applyToLedger(state, changed, { ...operation, closedThrough: closed }, wallMs)
+      return applyToLedger(state, caller, { ...operation, closedThrough: closed }, wallMs)
     }
     if (this.#broken === 'grants-leased' && operation.kind === 'lease') {
       const accounts = operation.accounts.map(({ account, limitNanos }) => {
         return { account, limitNanos: limitNanos + (state.accounts.get(account)?.leasedNanos ?? 0) }
       })
-      return applyToLedger(state, changed, { ...operation, accounts }, wallMs)
+      return applyToLedger(state, caller, { ...operation, accounts }, wallMs)
     }
-    return applyToLedger(state, changed, operation, wallMs)
+    return applyToLedger(state, caller, operation, wallMs)
   }
 }
 

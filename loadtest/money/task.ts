@@ -160,8 +160,13 @@ export class SimulatedTask {
       const reply = cache.send(sent, nowMs, loss)
       if (reply === undefined) continue
       if (reply.kind === 'rebuilt') this.ledger.rebuilt(reply.epoch)
-      else if (sent.kind === 'apply') this.ledger.answered(sent.operation, reply, nowMs)
-      if (reply.kind === 'rebuilding') return
+      else if (reply.kind === 'booked' && sent.kind === 'book') {
+        this.ledger.booked(sent.bookings, reply.answers, nowMs)
+        if ('kind' in reply.answers && reply.answers.kind === 'rebuilding') return
+      } else if (reply.kind === 'answered' && sent.kind === 'apply') {
+        this.ledger.answered(sent.operation, reply.answer, nowMs)
+        if (reply.answer.kind === 'rebuilding') return
+      }
     }
   }
 }

@@ -58,8 +58,8 @@ async function book(): Promise<void> {
     const of = { accounts: accountsOf('c-1', lineItem, day), tallies: [tallyOf(exchange, day)] }
     const operation = { kind: 'book', key: `b${i}`, lease: i === 0 ? 'gone' : '', bucket: 1, ...of } as const
     const amount = { amountNanos: 1_500_000, isFlagged: i === 9, rememberMs: 60_000 }
-    const answer = await ledger.apply({ task: 't', epoch, told: 0 }, { ...operation, ...amount })
-    expect(answer.kind).toBe('done')
+    const answers = await ledger.book({ task: 't', epoch, told: 0 }, [{ ...operation, ...amount }])
+    expect(answers).toMatchObject([{ kind: 'done' }])
   }
   ledger.close()
   const stream = new RedisEventStream(connection)

@@ -67,7 +67,7 @@ async function moveMoney(tenantId: string): Promise<void> {
   const lease = { kind: 'lease', lease: 'l1', accounts: limits, wantedNanos: 100 } as const
   await ledger.apply(caller, { ...lease, leastNanos: 1, abandonedAfterMs: 0, again: false })
   const booking = { kind: 'book', key: 'k1', lease: 'l1', bucket: 1, accounts, amountNanos: 7 } as const
-  await ledger.apply(caller, { ...booking, rememberMs: 60_000 })
+  await ledger.book(caller, [{ ...booking, rememberMs: 60_000 }])
   const settle = { kind: 'settle', lease: 'l1', accounts, closedThrough: ALL_BUCKETS, amountNanos: 0 } as const
   await ledger.apply(caller, settle)
   ledger.close()

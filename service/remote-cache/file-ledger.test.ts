@@ -38,12 +38,12 @@ test('a ledger that is opened again remembers everything, also when its last lin
   const nothing = { spent: new Map(), leases: [], keys: new Map() }
   await first.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, ...nothing })
   const caller = { task: 't', epoch: 'e', told: 0 }
-  await Promise.all(Array.from({ length: 100 }, (_, i) => first.apply(caller, book(`k${i}`))))
+  await Promise.all(Array.from({ length: 100 }, (_, i) => first.book(caller, [book(`k${i}`)])))
   await first.close()
   await appendFile(join(path, 'ledger.ndjson'), '{"kind":"apply","nowMs":1')
   const second = await FileLedger.open(path, systemClock)
   expect(shown(second, 'a').spent).toBe(700)
-  expect(await second.apply(caller, book('k99'))).toMatchObject({ kind: 'done', nanos: -1, count: 101 })
+  expect(await second.book(caller, [book('k99')])).toMatchObject([{ kind: 'done', nanos: -1, count: 101 }])
   await second.close()
   expect((await readFile(join(path, 'ledger.ndjson'), 'utf8')).trimEnd().split('\n')).toHaveLength(2)
 })
@@ -57,7 +57,7 @@ test('SIGKILL at any moment loses nothing that was answered', async () => {
     await ledger.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, ...nothing })
     const booking = { kind: 'book', lease: '', bucket: 1, accounts: ['a'], amountNanos: 7, rememberMs: 600000 }
     const book = async i => {
-      await ledger.apply({ task: 't', epoch: 'e', told: 0 }, { ...booking, key: 'k' + i })
+      await ledger.book({ task: 't', epoch: 'e', told: 0 }, [{ ...booking, key: 'k' + i }])
       process.stdout.write(i + '\\n')
     }
     for (let i = 0; ; i += 5) await Promise.all([0, 1, 2, 3, 4].map(j => book(i + j)))`

@@ -5,15 +5,28 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../foundation/clock.ts'
-import type { Caller, Done, Ledger, Operation, Refused, Witness } from '../spend/ledger.ts'
-import { type Account, applyToLedger, emptyLedger, type LedgerState, rebuildLedger } from '../spend/ledger-memory.ts'
+import type { BookOperation, Caller, Done, LeaseChange, Ledger, Refused, Witness } from '../spend/ledger.ts'
+import {
+  type Account,
+  applyToLedger,
+  bookInLedger,
+  emptyLedger,
+  type LedgerState,
+  rebuildLedger,
+} from '../spend/ledger-memory.ts'
 import { ownerOf, signFolder } from './folder-owner.ts'
 import { readLines, SyncedLines } from './synced-lines.ts'
 
 /** One line of the file: the whole memory (the first line), or what was asked and when. */
 type Line =
   | { readonly kind: 'memory'; readonly state: StoredState }
-  | { readonly kind: 'apply'; readonly nowMs: number; readonly caller: Caller; readonly operation: Operation }
+  | { readonly kind: 'apply'; readonly nowMs: number; readonly caller: Caller; readonly operation: LeaseChange }
+  | {
+      readonly kind: 'book'
+      readonly nowMs: number
+      readonly caller: Caller
+      readonly bookings: readonly BookOperation[]
+    }
   | { readonly kind: 'rebuild'; readonly nowMs: number; readonly witness: StoredWitness }
 
 interface StoredState {
@@ -73,11 +86,19 @@ export class FileLedger implements Ledger {
   }
 
   /** @throws Error of the file system; then it is not known whether the operation is remembered */
-  async apply(caller: Caller, operation: Operation): Promise<Done | Refused> {
+  async apply(caller: Caller, operation: LeaseChange): Promise<Done | Refused> {
     const nowMs = this.#clock.nowMs()
     const answer = applyToLedger(this.#state, caller, operation, nowMs)
     if (answer.kind === 'done') await this.#lines.append({ kind: 'apply', nowMs, caller, operation } satisfies Line)
     return answer
+  }
+
+  /** @throws Error of the file system; then it is not known whether the bookings are remembered */
+  async book(caller: Caller, bookings: readonly BookOperation[]): Promise<readonly Done[] | Refused> {
+    const nowMs = this.#clock.nowMs()
+    const answers = bookInLedger(this.#state, caller, bookings, nowMs)
+    if (!('kind' in answers)) await this.#lines.append({ kind: 'book', nowMs, caller, bookings } satisfies Line)
+    return answers
   }
 
   /** @throws Error of the file system; then it is not known whether the witness is remembered */
@@ -105,6 +126,7 @@ function stateOf(lines: readonly Line[]): LedgerState {
   for (const line of lines) {
     if (line.kind === 'memory') state = loaded(line.state)
     else if (line.kind === 'apply') applyToLedger(state, line.caller, line.operation, line.nowMs)
+    else if (line.kind === 'book') bookInLedger(state, line.caller, line.bookings, line.nowMs)
     else if (line.kind === 'rebuild') rebuildLedger(state, witnessOf(line.witness), line.nowMs)
     else throw new Error(`${FILE}: ${JSON.stringify(line).slice(0, 80)} is not a line of a ledger`)
   }

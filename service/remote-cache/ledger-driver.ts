@@ -1,4 +1,4 @@
-/** Sends what a task has to say to its ledger, one operation after another, for as long as it takes. */
+/** Sends what a task has to say to its ledger, one step after another, for as long as it takes. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PickIndex } from '../foundation/random.ts'
 import type { Ledger } from '../spend/ledger.ts'
@@ -54,7 +54,11 @@ export class LedgerDriver {
     try {
       let goesOn = true
       if (sent.kind === 'rebuild') task.rebuilt((await ledger.rebuild(sent.witness)).epoch)
-      else {
+      else if (sent.kind === 'book') {
+        const answers = await ledger.book(sent.caller, sent.bookings)
+        task.booked(sent.bookings, answers, monotonicMs())
+        goesOn = !('kind' in answers) || answers.kind !== 'rebuilding'
+      } else {
         const answer = await ledger.apply(sent.caller, sent.operation)
         task.answered(sent.operation, answer, monotonicMs())
         goesOn = answer.kind !== 'rebuilding'

@@ -68,8 +68,12 @@ local function fold(account, epoch)
 end
 `
 
-/** KEYS: epoch, task. ARGV: epoch, told, ms to remember the task. Then `keys` and `args` are the operation's own. */
-const CALLER = `
+/**
+ * KEYS: epoch, task. ARGV: epoch, told, ms to remember the task. Other keys and arguments are the operation's own.
+ * @param operations a Lua expression: how many of the task's operations these are
+ */
+function callerOf(operations: string): string {
+  return `
 local epoch = redis.call('HGET', KEYS[1], 'id') or ''
 if epoch == '' or epoch ~= ARGV[1] then return {${LOST}, epoch} end
 local at = turn(KEYS[1])
@@ -77,15 +81,16 @@ local opensIn = number(KEYS[1], 'opens') - at
 if opensIn > 0 then return {${REBUILDING}, opensIn} end
 local count = tonumber(redis.call('GET', KEYS[2]) or '0')
 if count < tonumber(ARGV[2]) then return {${BEHIND}, count} end
-count = count + 1
+count = count + ${operations}
 redis.call('SET', KEYS[2], string.format('%.0f', count), 'PX', ARGV[3])
 `
+}
 
 /**
  * KEYS: …, abandoned, lease, accounts. ARGV: …, lease, wanted, least, abandoned after ms, again, names, limits. It
  * reads leases that it was not told of: they share the hash tag, so they lie where the others do.
  */
-export const LEASE_SCRIPT = `${HEAD}${CALLER}
+export const LEASE_SCRIPT = `${HEAD}${callerOf('1')}
 local left = 9007199254740991
 local accounts = #KEYS - 4
 for i = 1, accounts do
@@ -125,7 +130,7 @@ return {count, text(granted), text(math.max(0, left)), spent, abandoned}
 `
 
 /** KEYS: …, abandoned, lease, accounts. ARGV: …, lease, closed through, amount. */
-export const SETTLE_SCRIPT = `${HEAD}${CALLER}
+export const SETTLE_SCRIPT = `${HEAD}${callerOf('1')}
 local lease = KEYS[4]
 local spent = {}
 for i = 5, #KEYS do spent[i - 4] = text(total(KEYS[i])) end
@@ -157,40 +162,89 @@ end
 return {count, text(closedNanos), 0, spent, {}}
 `
 
-/**
- * KEYS: …, notice key, lease, accounts, tallies. ARGV: …, lease, bucket, amount, ms to remember the key, how many
- * accounts there are before the tallies, flagged (1 or 0).
- */
-export const BOOK_SCRIPT = `${HEAD}${CALLER}
-local uncovered = -1
-local accounts = 4 + tonumber(ARGV[8])
-if redis.call('SET', KEYS[3], '1', 'NX', 'PX', ARGV[7]) then
-  local amount = tonumber(ARGV[6])
-  local lease = KEYS[4]
-  local covered = 0
-  local inTime = redis.call('EXISTS', lease) == 1 and tonumber(ARGV[5]) > number(lease, 'closed')
-  if inTime then
-    covered = math.min(amount, open(lease))
-    redis.call('HINCRBY', lease, 'booked', amount)
-    redis.call('HINCRBY', lease, 'b' .. ARGV[5], amount)
-  end
-  uncovered = amount - covered
-  if ARGV[4] == '' then uncovered = 0 end
-  for i = 5, #KEYS do
-    fold(KEYS[i], epoch)
-    redis.call('HINCRBY', KEYS[i], 'booked', amount)
-    redis.call('HINCRBY', KEYS[i], 'count', 1)
-    if ARGV[9] == '1' then redis.call('HINCRBY', KEYS[i], 'flagged', amount) end
-    if i <= accounts then
-      redis.call('HINCRBY', KEYS[i], 'leased', 0 - covered)
-      if inTime then redis.call('HINCRBY', KEYS[i], 'excess', uncovered)
-      else redis.call('HINCRBY', KEYS[i], 'late', uncovered) end
-    end
+/** A field per amount, so that a batch writes each account once. */
+const TOTALS = `
+local function accountAt(key)
+  local found = redis.call('HMGET', key, 'epoch', 'base', 'booked')
+  local before = tonumber(found[2] or '0') + tonumber(found[3] or '0')
+  return {epoch = found[1], before = before, booked = 0, count = 0, flagged = 0, leased = 0, excess = 0, late = 0}
+end
+local function leaseAt(key)
+  local found = redis.call('HMGET', key, 'amount', 'booked', 'closed')
+  if not found[1] then return false end
+  local amount, booked = tonumber(found[1]), tonumber(found[2] or '0')
+  return {amount = amount, booked = booked, closed = tonumber(found[3] or '0'), added = 0, buckets = {}}
+end
+local function add(key, field, number)
+  if number ~= 0 then redis.call('HINCRBY', key, field, text(number)) end
+end
+local function saveAccount(key, account, epoch)
+  if account.count == 0 then return end
+  if account.epoch ~= epoch then fold(key, epoch) end
+  for _, field in ipairs({'booked', 'count', 'flagged', 'leased', 'excess', 'late'}) do
+    add(key, field, account[field])
   end
 end
+local function saveLease(key, lease)
+  if not lease then return end
+  add(key, 'booked', lease.added)
+  for bucket, nanos in pairs(lease.buckets) do add(key, 'b' .. bucket, nanos) end
+end
+`
+
+/**
+ * Many bookings in one step, because what a cache does for a call is more than for a booking.
+ * KEYS: …, accounts and tallies, leases, notice keys, each once. ARGV: …, how many accounts, leases and bookings; then
+ * of each booking: ms to remember the key, amount, flagged (1 or 0), number of its lease from 1 or 0 for none, bucket,
+ * how many accounts it has, how many with tallies, and their numbers from 1.
+ */
+export const BOOK_SCRIPT = `${HEAD}${TOTALS}
+local operations = tonumber(ARGV[6])
+${callerOf('operations')}
+local accounts, leases = {}, {}
+local leasesFrom = 2 + tonumber(ARGV[4])
+local keysFrom = leasesFrom + tonumber(ARGV[5])
+for i = 3, leasesFrom do accounts[i - 2] = accountAt(KEYS[i]) end
+for i = leasesFrom + 1, keysFrom do leases[i - leasesFrom] = leaseAt(KEYS[i]) end
+local uncovered = {}
+local from = 7
+for i = 1, operations do
+  local amount, lease, bucket = tonumber(ARGV[from + 1]), leases[tonumber(ARGV[from + 3])], ARGV[from + 4]
+  local covering, all = tonumber(ARGV[from + 5]), tonumber(ARGV[from + 6])
+  uncovered[i] = '-1'
+  if redis.call('SET', KEYS[keysFrom + i], '1', 'NX', 'PX', ARGV[from]) then
+    local covered = 0
+    local inTime = lease and tonumber(bucket) > lease.closed
+    if inTime then
+      covered = math.min(amount, math.max(0, lease.amount - lease.booked))
+      lease.booked = lease.booked + amount
+      lease.added = lease.added + amount
+      lease.buckets[bucket] = (lease.buckets[bucket] or 0) + amount
+    end
+    local rest = amount - covered
+    if ARGV[from + 3] == '0' then rest = 0 end
+    uncovered[i] = text(rest)
+    for j = 1, all do
+      local account = accounts[tonumber(ARGV[from + 6 + j])]
+      account.booked = account.booked + amount
+      account.count = account.count + 1
+      if ARGV[from + 2] == '1' then account.flagged = account.flagged + amount end
+      if j <= covering then
+        account.leased = account.leased - covered
+        local field = inTime and 'excess' or 'late'
+        account[field] = account[field] + rest
+      end
+    end
+  end
+  from = from + 7 + all
+end
 local spent = {}
-for i = 5, accounts do spent[i - 4] = text(total(KEYS[i])) end
-return {count, text(uncovered), 0, spent, {}}
+for i, account in ipairs(accounts) do
+  saveAccount(KEYS[2 + i], account, epoch)
+  spent[i] = text(account.before + account.booked)
+end
+for i, lease in ipairs(leases) do saveLease(KEYS[leasesFrom + i], lease) end
+return {count, uncovered, spent}
 `
 
 /** KEYS: epoch. ARGV: lost epoch, new epoch, opens after ms. The first that comes begins the new epoch. */

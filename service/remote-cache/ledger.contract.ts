@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ALL_BUCKETS, type Done, type Ledger, type Operation } from '../spend/ledger.ts'
+import {
+  ALL_BUCKETS,
+  type BookOperation,
+  type Done,
+  type LeaseChange,
+  type Ledger,
+  type Operation,
+  type Refused,
+} from '../spend/ledger.ts'
 
 /** One kind of ledger under test. */
 export interface LedgerHarness {
@@ -23,13 +31,18 @@ export function describeLedger(name: string, makeHarness: () => Promise<LedgerHa
     })
     afterAll(() => harness.close())
 
-    const apply = (operation: Operation, told = 0) => harness.ledger.apply({ task: 'a', epoch, told }, operation)
+    const apply = async (operation: Operation, told = 0): Promise<Done | Refused> => {
+      const caller = { task: 'a', epoch, told }
+      if (operation.kind !== 'book') return await harness.ledger.apply(caller, operation)
+      const answers = await harness.ledger.book(caller, [operation])
+      return 'kind' in answers ? answers : (answers[0] as Done)
+    }
     const done = async (operation: Operation): Promise<Done> => {
       const answer = await apply(operation)
       if (answer.kind !== 'done') throw new Error(`refused: ${JSON.stringify(answer)}`)
       return answer
     }
-    const leaseOf = (wantedNanos: number, limits: readonly number[], accounts = ACCOUNTS): Operation => ({
+    const leaseOf = (wantedNanos: number, limits: readonly number[], accounts = ACCOUNTS): LeaseChange => ({
       kind: 'lease',
       lease: `lease-${++names}`,
       accounts: accounts.map((account, i) => ({ account, limitNanos: limits[i] ?? Number.MAX_SAFE_INTEGER })),
@@ -41,7 +54,7 @@ export function describeLedger(name: string, makeHarness: () => Promise<LedgerHa
     const settle = (lease: string, closedThrough: number, amountNanos: number, accounts = ACCOUNTS): Operation => {
       return { kind: 'settle', lease, accounts, closedThrough, amountNanos }
     }
-    const book = (key: string, lease: string, bucket: number, amountNanos: number): Operation => {
+    const book = (key: string, lease: string, bucket: number, amountNanos: number): BookOperation => {
       return { kind: 'book', key, lease, bucket, accounts: ACCOUNTS, amountNanos, rememberMs: 60_000 }
     }
 
@@ -85,6 +98,34 @@ export function describeLedger(name: string, makeHarness: () => Promise<LedgerHa
       await done(settle(lease.lease, ALL_BUCKETS, 0))
       const { leased: after } = await harness.account('c:1:total')
       expect(after).toBe(before.leased)
+    })
+
+    test('bookings in one step are counted and answered one by one, with the totals after all', async () => {
+      const [before, lease] = [await harness.account('c:1:total'), leaseOf(100, [10_000, 10_000])]
+      const { count } = await done(lease)
+      await done(settle(lease.lease, 1, 100))
+      const bookings = [
+        book('m1', lease.lease, 2, 60),
+        book('m2', lease.lease, 3, 30),
+        book('m1', lease.lease, 2, 60),
+        book('m3', lease.lease, 1, 5),
+        book('m4', lease.lease, 2, 30),
+        { ...book('m5', '', 0, 1), accounts: ['c:1:total', 'other'] },
+      ]
+      const answers = await harness.ledger.book({ task: 'a', epoch, told: count + 1 }, bookings)
+      if ('kind' in answers) throw new Error(`refused: ${JSON.stringify(answers)}`)
+      expect(answers.map(({ nanos }) => nanos)).toEqual([0, 0, -1, 5, 20, 0])
+      expect(answers.map(answer => answer.count - count)).toEqual([2, 3, 4, 5, 6, 7])
+      const { spent, leased, late, excess } = await harness.account('c:1:total')
+      expect([spent - before.spent, leased - before.leased]).toEqual([126, 0])
+      expect([late - before.late, excess - before.excess]).toEqual([5, 20])
+      expect(answers.map(({ spentNanos }) => spentNanos.at(-1))).toEqual([spent, spent, spent, spent, spent, 1])
+      expect((await done(settle(lease.lease, 2, 100))).nanos).toBe(90)
+      const { count: now } = await done(settle(lease.lease, ALL_BUCKETS, 0))
+      const [known] = bookings as [BookOperation]
+      const behind = await harness.ledger.book({ task: 'a', epoch, told: now + 1 }, [known, book('m6', '', 1, 9)])
+      expect(behind).toEqual({ kind: 'behind', count: now })
+      expect((await harness.account('li:1:total')).spent).toBe((await done(book('m1', '', 1, 1))).spentNanos[0])
     })
 
     test('what is booked in time beyond the lease is excess', async () => {

@@ -2,8 +2,8 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type RedisServer, startRedis } from '../../test/redis-server.ts'
 import { Random } from '../foundation/random.ts'
-import { ALL_BUCKETS, type Caller, type Operation } from '../spend/ledger.ts'
-import { applyToLedger, emptyLedger, rebuildLedger, spentNanos } from '../spend/ledger-memory.ts'
+import { ALL_BUCKETS, type BookOperation, type Caller, type LeaseChange } from '../spend/ledger.ts'
+import { applyToLedger, bookInLedger, emptyLedger, rebuildLedger, spentNanos } from '../spend/ledger-memory.ts'
 import { describeLedger } from './ledger.contract.ts'
 import { RedisLedger } from './redis-ledger.ts'
 
@@ -50,17 +50,21 @@ describe('the scripts follow the rules', () => {
 
   const names = (random: Random, kinds: readonly string[]) => kinds.map(kind => `${kind}${random.pickIndex(3)}`)
 
-  function randomOperation(random: Random): Operation {
+  const leaseName = (random: Random, accounts: readonly string[]) => `l${accounts.join('')}-${random.pickIndex(4)}`
+
+  function randomBooking(random: Random): BookOperation {
     const accounts = names(random, ['li', 'c'])
-    const lease = `l${accounts.join('')}-${random.pickIndex(4)}`
+    const lease = random.chance(0.1) ? '' : leaseName(random, accounts)
+    const [key, amountNanos] = [`k${random.pickIndex(2_000)}`, random.pickIndex(300)]
+    const marks = { tallies: names(random, ['x']), isFlagged: random.chance(0.2), rememberMs: 600_000 }
+    return { kind: 'book', key, lease, bucket: 1 + random.pickIndex(6), accounts, amountNanos, ...marks }
+  }
+
+  function randomChange(random: Random): LeaseChange {
+    const accounts = names(random, ['li', 'c'])
+    const lease = leaseName(random, accounts)
     const bucket = 1 + random.pickIndex(6)
-    const kind = random.pick(['lease', 'settle', 'book', 'book'] as const)
-    if (kind === 'book') {
-      const key = `k${random.pickIndex(2_000)}`
-      const amountNanos = random.pickIndex(300)
-      const marks = { tallies: names(random, ['x']), isFlagged: random.chance(0.2), rememberMs: 600_000 }
-      return { kind, key, lease: random.chance(0.1) ? '' : lease, bucket, accounts, amountNanos, ...marks }
-    }
+    const kind = random.pick(['lease', 'settle'] as const)
     if (kind === 'settle') {
       const closedThrough = random.chance(0.3) ? ALL_BUCKETS : bucket
       return { kind, lease, accounts, closedThrough, amountNanos: random.chance(0.5) ? 0 : random.pickIndex(1_000) }
@@ -84,11 +88,17 @@ describe('the scripts follow the rules', () => {
     const begin = { lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, spent: new Map(), leases: [], keys: new Map() }
     await ledger.rebuild(begin)
     rebuildLedger(state, begin, 1)
-    for (let step = 0; step < 1_500; step++) {
-      const operation = randomOperation(random)
+    for (let step = 0; step < 1_000; step++) {
       const caller: Caller = { task: `t${random.pickIndex(3)}`, epoch: 'e', told: random.pickIndex(100) }
-      const expected = applyToLedger(state, caller, operation, 2)
-      expect(await ledger.apply(caller, operation), `step ${step}: ${JSON.stringify(operation)}`).toEqual(expected)
+      if (random.chance(0.5)) {
+        const operation = randomChange(random)
+        const expected = applyToLedger(state, caller, operation, 2)
+        expect(await ledger.apply(caller, operation), `step ${step}: ${JSON.stringify(operation)}`).toEqual(expected)
+        continue
+      }
+      const bookings = Array.from({ length: random.between(1, 12) }, () => randomBooking(random))
+      const expected = bookInLedger(state, caller, bookings, 2)
+      expect(await ledger.book(caller, bookings), `step ${step}: ${JSON.stringify(bookings)}`).toEqual(expected)
     }
     for (const [name, account] of state.accounts) {
       const { leasedNanos: leased, lateNanos: late, excessNanos: excess, flaggedNanos: flagged, bookings } = account

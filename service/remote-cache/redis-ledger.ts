@@ -1,7 +1,18 @@
 /** The spend ledger in the remote cache. */
 import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import type { AbandonedLease, Caller, Done, Ledger, Operation, Refused, Witness } from '../spend/ledger.ts'
+import { assert } from '../foundation/assert.ts'
+import { LIMITS } from '../limits.ts'
+import type {
+  AbandonedLease,
+  BookOperation,
+  Caller,
+  Done,
+  LeaseChange,
+  Ledger,
+  Refused,
+  Witness,
+} from '../spend/ledger.ts'
 import { CacheConnection, type ConnectionOptions } from './connection.ts'
 import { spendPrefix } from './layout.ts'
 import {
@@ -41,7 +52,10 @@ const BEGIN = script(BEGIN_SCRIPT)
 const WITNESS_ACCOUNT = script(WITNESS_ACCOUNT_SCRIPT)
 const WITNESS_LEASE = script(WITNESS_LEASE_SCRIPT)
 
-/** Every operation is one script, sent once: what failed may have happened, and is sent again by whoever asked. */
+/** Answer to bookings: count or a negative code, what no lease covers of each, totals of accounts and tallies. */
+type BookReply = readonly [number, readonly string[] | number | string, readonly string[]]
+
+/** Every step is one script, sent once: what failed may have happened, and is sent again by whoever asked. */
 export class RedisLedger implements Ledger {
   readonly #connection: CacheConnection
   readonly #prefix: string
@@ -55,7 +69,7 @@ export class RedisLedger implements Ledger {
   }
 
   /** @throws SourceError when the outcome is not known */
-  async apply(caller: Caller, operation: Operation): Promise<Done | Refused> {
+  async apply(caller: Caller, operation: LeaseChange): Promise<Done | Refused> {
     const keys = [this.#key('epoch'), this.#key('task', caller.task)]
     const about = [caller.epoch, caller.told, this.#rememberTaskMs, operation.lease]
     const { lease } = operation
@@ -67,35 +81,54 @@ export class RedisLedger implements Ledger {
       about.push(wantedNanos, leastNanos, abandonedAfterMs, again ? '1' : '0', JSON.stringify(names), ...limits)
       return answerOf(await this.#run<Reply>(LEASE, keys, about))
     }
-    if (operation.kind === 'settle') {
-      keys.push(this.#key('abandoned'), this.#key('lease', lease), ...this.#accounts(operation.accounts))
-      about.push(operation.closedThrough, operation.amountNanos)
-      return answerOf(await this.#run<Reply>(SETTLE, keys, about))
-    }
-    const { accounts, tallies = [] } = operation
-    keys.push(this.#key('key', operation.key), this.#key('lease', lease), ...this.#accounts([...accounts, ...tallies]))
-    about.push(operation.bucket, operation.amountNanos, operation.rememberMs, accounts.length)
-    about.push(operation.isFlagged === true ? '1' : '0')
-    return answerOf(await this.#run<Reply>(BOOK, keys, about))
+    keys.push(this.#key('abandoned'), this.#key('lease', lease), ...this.#accounts(operation.accounts))
+    about.push(operation.closedThrough, operation.amountNanos)
+    return answerOf(await this.#run<Reply>(SETTLE, keys, about))
   }
 
-  /** @throws SourceError when the outcome is not known. Cost: O(witness) commands, sent in one go. */
+  /** @throws SourceError when the outcome is not known. Cost: O(bookings × accounts), one round trip. */
+  async book(caller: Caller, bookings: readonly BookOperation[]): Promise<readonly Done[] | Refused> {
+    const [accounts, leases] = [new Map<string, number>(), new Map<string, number>()]
+    const about = bookings.flatMap(booking => {
+      const { tallies = [], lease, bucket, amountNanos, rememberMs, isFlagged } = booking
+      const all = [...booking.accounts, ...tallies].map(name => placeIn(accounts, name))
+      const its = lease === '' ? 0 : placeIn(leases, lease)
+      const marks = [rememberMs, amountNanos, isFlagged === true ? 1 : 0, its, bucket]
+      return [...marks, booking.accounts.length, all.length, ...all]
+    })
+    const keys = [
+      ...[this.#key('epoch'), this.#key('task', caller.task)],
+      ...this.#accounts([...accounts.keys()]),
+      ...[...leases.keys()].map(lease => this.#key('lease', lease)),
+      ...bookings.map(({ key }) => this.#key('key', key)),
+    ]
+    const counts = [accounts.size, leases.size, bookings.length]
+    const args = [caller.epoch, caller.told, this.#rememberTaskMs, ...counts, ...about]
+    const [last, uncovered, totals] = await this.#run<BookReply>(BOOK, keys, args)
+    if (!Array.isArray(uncovered)) return refusedOf(last, uncovered as number | string)
+    return bookings.map(({ accounts: names }, i) => {
+      const spentNanos = names.map(name => Number(totals[placeIn(accounts, name) - 1]))
+      const count = last - bookings.length + 1 + i
+      return { kind: 'done', count, nanos: Number(uncovered[i]), spentNanos, leftNanos: 0, abandoned: [] }
+    })
+  }
+
+  /** @throws SourceError when the outcome is not known. Cost: O(witness) commands, some hundred at once. */
   async rebuild(witness: Witness): Promise<{ epoch: string; opensInMs: number }> {
     const epochKey = this.#key('epoch')
     const begin = [witness.lostEpoch, witness.newEpoch, witness.opensAfterMs]
     const [epoch, opensInMs] = await this.#run<[string, number]>(BEGIN, [epochKey], begin)
-    const told = [...witness.spent].map(([name, nanos]) =>
+    await inGroups([...witness.spent], ([name, nanos]) =>
       this.#run<number>(WITNESS_ACCOUNT, [epochKey, ...this.#accounts([name])], [epoch, nanos]),
     )
-    const leases = witness.leases.map(({ lease, accounts, heldNanos, closedThrough, abandonedAfterMs }) => {
+    await inGroups(witness.leases, ({ lease, accounts, heldNanos, closedThrough, abandonedAfterMs }) => {
       const keys = [epochKey, this.#key('abandoned'), this.#key('lease', lease), ...this.#accounts(accounts)]
       const args = [epoch, lease, heldNanos, closedThrough, abandonedAfterMs, JSON.stringify(accounts)]
       return this.#run<number>(WITNESS_LEASE, keys, args)
     })
-    const keys = [...witness.keys].map(([key, rememberMs]) =>
+    await inGroups([...witness.keys], ([key, rememberMs]) =>
       this.#connection.run(redis => redis.set(this.#key('key', key), '1', 'PX', Math.ceil(rememberMs))),
     )
-    await Promise.all([...told, ...leases, ...keys])
     return { epoch, opensInMs }
   }
 
@@ -126,10 +159,29 @@ export class RedisLedger implements Ledger {
   }
 }
 
+/** Each within the time that one command has: thousands sent in one go would not be answered in it. */
+async function inGroups<T>(all: readonly T[], send: (one: T) => Promise<unknown>): Promise<void> {
+  for (let from = 0; from < all.length; from += LIMITS.witnessesPerTripMax)
+    await Promise.all(all.slice(from, from + LIMITS.witnessesPerTripMax).map(send))
+}
+
+/** The number of a name from 1, which it gets when it has none. Changes the map. */
+function placeIn(places: Map<string, number>, name: string): number {
+  const known = places.get(name)
+  if (known !== undefined) return known
+  places.set(name, places.size + 1)
+  return places.size
+}
+
+function refusedOf(code: number, about: number | string): Refused {
+  if (code === LOST) return { kind: 'lost', epoch: String(about) }
+  if (code === REBUILDING) return { kind: 'rebuilding', opensInMs: Number(about) }
+  assert(code === BEHIND, 'a script that changes nothing says why', { code })
+  return { kind: 'behind', count: Number(about) }
+}
+
 function answerOf([first, second, left, totals, pairs]: Reply): Done | Refused {
-  if (first === LOST) return { kind: 'lost', epoch: String(second) }
-  if (first === REBUILDING) return { kind: 'rebuilding', opensInMs: Number(second) }
-  if (first === BEHIND) return { kind: 'behind', count: Number(second) }
+  if (first < 0) return refusedOf(first, second)
   const abandoned: AbandonedLease[] = []
   for (let i = 0; i + 1 < pairs.length; i += 2)
     abandoned.push({ lease: pairs[i] as string, accounts: JSON.parse(pairs[i + 1] as string) as string[] })

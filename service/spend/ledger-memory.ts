@@ -9,8 +9,8 @@ import {
   type BookOperation,
   type Caller,
   type Done,
+  type LeaseChange,
   type LeaseOperation,
-  type Operation,
   type Refused,
   type SettleOperation,
   type Witness,
@@ -105,23 +105,46 @@ function accountOf(state: LedgerState, name: string): Account {
 export function applyToLedger(
   state: LedgerState,
   caller: Caller,
-  operation: Operation,
+  operation: LeaseChange,
   wallMs: number,
 ): Done | Refused {
-  if (state.epoch === '' || caller.epoch !== state.epoch) return { kind: 'lost', epoch: state.epoch }
-  turnLedgerClock(state, wallMs)
-  if (state.atMs < state.opensMs) return { kind: 'rebuilding', opensInMs: state.opensMs - state.atMs }
-  const count = state.counts.get(caller.task) ?? 0
-  if (count < caller.told) return { kind: 'behind', count }
-  state.counts.set(caller.task, count + 1)
-  const done = { kind: 'done', count: count + 1, leftNanos: 0, abandoned: [] } as const
+  const count = counted(state, caller, 1, wallMs)
+  if (typeof count !== 'number') return count
+  const done = { kind: 'done', count, leftNanos: 0, abandoned: [] } as const
   if (operation.kind === 'lease') {
     const granted = grant(state, operation)
     const names = operation.accounts.map(({ account }) => account)
     return { ...done, ...granted, spentNanos: totals(state, names), abandoned: abandonedLeases(state) }
   }
-  const nanos = operation.kind === 'settle' ? settle(state, operation) : book(state, operation, wallMs)
-  return { ...done, nanos, spentNanos: totals(state, operation.accounts) }
+  return { ...done, nanos: settle(state, operation), spentNanos: totals(state, operation.accounts) }
+}
+
+/** Books all of them, see Ledger. Changes the state. @param wallMs may jump. Cost: O(bookings × accounts). */
+export function bookInLedger(
+  state: LedgerState,
+  caller: Caller,
+  bookings: readonly BookOperation[],
+  wallMs: number,
+): readonly Done[] | Refused {
+  const last = counted(state, caller, bookings.length, wallMs)
+  if (typeof last !== 'number') return last
+  const uncovered = bookings.map(booking => book(state, booking, wallMs))
+  return bookings.map(({ accounts }, i) => {
+    const count = last - bookings.length + 1 + i
+    const nanos = uncovered[i] as number
+    return { kind: 'done', count, nanos, spentNanos: totals(state, accounts), leftNanos: 0, abandoned: [] }
+  })
+}
+
+/** Counts operations of a task. @returns its count after them, unless they are refused */
+function counted(state: LedgerState, caller: Caller, operations: number, wallMs: number): number | Refused {
+  if (state.epoch === '' || caller.epoch !== state.epoch) return { kind: 'lost', epoch: state.epoch }
+  turnLedgerClock(state, wallMs)
+  if (state.atMs < state.opensMs) return { kind: 'rebuilding', opensInMs: state.opensMs - state.atMs }
+  const count = state.counts.get(caller.task) ?? 0
+  if (count < caller.told) return { kind: 'behind', count }
+  state.counts.set(caller.task, count + operations)
+  return count + operations
 }
 
 function totals(state: LedgerState, accounts: readonly string[]): number[] {

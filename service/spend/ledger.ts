@@ -88,8 +88,11 @@ export interface WitnessedLease {
   readonly abandonedAfterMs: number
 }
 
+/** One change of what is leased. */
+export type LeaseChange = LeaseOperation | SettleOperation
+
 /** One change of the ledger. */
-export type Operation = LeaseOperation | SettleOperation | BookOperation
+export type Operation = LeaseChange | BookOperation
 
 /** The ledger did it, or had done it before. `spent` are totals of the operation's accounts, in their order. */
 export interface Done {
@@ -129,9 +132,14 @@ export const ALL_BUCKETS = Number.MAX_SAFE_INTEGER
 /** Abandoned leases that one answer names, at most. */
 export const ABANDONED_NAMED_MAX = 10
 
-/** The ledger as tasks reach it. Both methods reject when the outcome is not known; then the same is sent again. */
+/** The ledger as tasks reach it. All methods reject when the outcome is not known; then the same is sent again. */
 export interface Ledger {
-  apply(caller: Caller, operation: Operation): Promise<Done | Refused>
+  apply(caller: Caller, operation: LeaseChange): Promise<Done | Refused>
+  /**
+   * Books all of them in their order and in one step, or, refused, none.
+   * @returns an answer for each; the totals in it are those after all of them
+   */
+  book(caller: Caller, bookings: readonly BookOperation[]): Promise<readonly Done[] | Refused>
   /** @returns the epoch that the task belongs to from now on, and when it opens. */
   rebuild(witness: Witness): Promise<{ readonly epoch: string; readonly opensInMs: number }>
 }

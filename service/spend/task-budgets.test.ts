@@ -69,7 +69,7 @@ class World {
     const { monotonicMs } = this.now()
     for (let sent = this.ledger.next(monotonicMs); sent !== undefined; sent = this.ledger.next(monotonicMs)) {
       if (sent.kind === 'rebuild') this.ledger.rebuilt(rebuildLedger(this.state, sent.witness, this.nowMs).epoch)
-      else {
+      else if (sent.kind === 'apply') {
         const answer = applyToLedger(this.state, sent.caller, sent.operation, this.nowMs)
         this.ledger.answered(sent.operation, answer, monotonicMs)
         if (answer.kind === 'rebuilding') return

@@ -1,10 +1,20 @@
 /**
- * One task's side of the ledger: operations one after another, each sent until its answer comes, and what brings a
- * ledger forward that has lost some or all of its memory. Synchronous: whoever drives it sends what `next` says.
+ * One task's side of the ledger: operations one after another, each sent until its answer comes, bookings that follow
+ * each other many at once, and what brings a ledger forward that has lost some or all of its memory. Synchronous:
+ * whoever drives it sends what `next` says.
  */
 import { LIMITS } from '../limits.ts'
 import type { Lease } from './lease.ts'
-import { ALL_BUCKETS, type Caller, type Done, type Operation, type Refused, type Witness } from './ledger.ts'
+import {
+  ALL_BUCKETS,
+  type BookOperation,
+  type Caller,
+  type Done,
+  type LeaseChange,
+  type Operation,
+  type Refused,
+  type Witness,
+} from './ledger.ts'
 import { CLOCK_STEP_MS_MAX } from './ledger-memory.ts'
 
 /** What a task decides about its side of the ledger, once. */
@@ -23,7 +33,8 @@ export interface TaskLedgerOptions {
 
 /** What to send next. */
 export type ToSend =
-  | { readonly kind: 'apply'; readonly caller: Caller; readonly operation: Operation }
+  | { readonly kind: 'apply'; readonly caller: Caller; readonly operation: LeaseChange }
+  | { readonly kind: 'book'; readonly caller: Caller; readonly bookings: readonly BookOperation[] }
   | { readonly kind: 'rebuild'; readonly witness: Witness }
 
 /** Told once what became of an operation; undefined when it was withdrawn and has to be thought over. */
@@ -94,23 +105,38 @@ export class TaskLedger {
     if (this.#isLost) return { kind: 'rebuild', witness: this.#witness() }
     const untilCalmMs = this.#closesFromMs - nowMs
     const { graceMs } = this.#options
-    let operation = this.#waiting.find(waiting => isInTurn(waiting, untilCalmMs, graceMs))?.operation
+    const bookings = new Set<BookOperation>()
+    let operation: LeaseChange | undefined
+    for (const waiting of this.#waiting) {
+      if (!isInTurn(waiting, untilCalmMs, graceMs)) continue
+      // A lease or a settlement goes alone, after what came before it and before what came after.
+      if (waiting.operation.kind === 'book') bookings.add(waiting.operation)
+      else if (bookings.size === 0) operation = waiting.operation
+      if (waiting.operation.kind !== 'book' || bookings.size >= LIMITS.bookingsPerTripMax) break
+    }
+    const caller = { task: this.#options.task, epoch: this.#epoch, told: this.#told }
+    if (bookings.size > 0) {
+      this.#sentMs = nowMs
+      return { kind: 'book', caller, bookings: [...bookings] }
+    }
     // The ledger's own time moves only with operations: a ledger that opens at some time must be asked until then.
     if (operation === undefined && untilCalmMs > 0 && nowMs - this.#sentMs >= HELLO_MS) operation = this.#hello()
     if (operation === undefined) return undefined
     this.#sentMs = nowMs
-    const caller = { task: this.#options.task, epoch: this.#epoch, told: this.#told }
     return { kind: 'apply', caller, operation }
   }
 
   /** Takes the answer to the operation that `next` gave; too late for one that was withdrawn, it says nothing. */
-  answered(operation: Operation, answer: Done | Refused, nowMs: number): void {
-    const at = this.#waiting.findIndex(each => each.operation === operation)
-    if (at < 0) return
-    if (answer.kind === 'lost') this.#lose(nowMs)
-    else if (answer.kind === 'behind') this.#repeatAfter(answer.count, nowMs)
-    else if (answer.kind === 'done') this.#take(at, answer, nowMs)
-    else this.#quiet(nowMs + answer.opensInMs)
+  answered(operation: LeaseChange, answer: Done | Refused, nowMs: number): void {
+    if (!this.#waiting.some(each => each.operation === operation)) return
+    if (answer.kind === 'done') this.#take(new Map([[operation, answer]]), nowMs)
+    else this.#refused(answer, nowMs)
+  }
+
+  /** Takes the answers to the bookings that `next` gave. Cost: O(waiting). */
+  booked(bookings: readonly BookOperation[], answers: readonly Done[] | Refused, nowMs: number): void {
+    if ('kind' in answers) this.#refused(answers, nowMs)
+    else this.#take(new Map(bookings.map((booking, i) => [booking, answers[i] as Done])), nowMs)
   }
 
   /** Takes the answer to a rebuild. */
@@ -138,7 +164,7 @@ export class TaskLedger {
     if (!this.#isLost) this.#hello()
   }
 
-  #hello(): Operation {
+  #hello(): LeaseChange {
     const operation = { ...HELLO }
     this.#waiting.unshift({ operation, done: () => {}, again: true })
     return operation
@@ -148,18 +174,38 @@ export class TaskLedger {
     this.#closesFromMs = Math.max(this.#closesFromMs, fromMs + this.#options.graceMs)
   }
 
-  #take(at: number, answer: Done, nowMs: number): void {
-    const [{ operation, done }] = this.#waiting.splice(at, 1) as [Waiting]
+  #refused(answer: Refused, nowMs: number): void {
+    if (answer.kind === 'lost') this.#lose(nowMs)
+    else if (answer.kind === 'behind') this.#repeatAfter(answer.count, nowMs)
+    else this.#quiet(nowMs + answer.opensInMs)
+  }
+
+  #take(answers: Map<Operation, Done>, nowMs: number): void {
+    const taken: (readonly [Waiting, Done])[] = []
+    this.#waiting = this.#waiting.filter(waiting => {
+      const answer = answers.get(waiting.operation)
+      if (answer === undefined) return true
+      // The same operation may wait twice.
+      answers.delete(waiting.operation)
+      taken.push([waiting, answer])
+      return false
+    })
+    for (const [{ operation }, answer] of taken) this.#learn(operation, answer)
+    for (const [{ done }, answer] of taken) {
+      done(answer)
+      if (!this.mayClose(nowMs)) continue
+      for (const { lease, accounts } of answer.abandoned)
+        this.add({ kind: 'settle', lease, accounts, closedThrough: ALL_BUCKETS, amountNanos: 0 }, () => {})
+    }
+  }
+
+  #learn(operation: Operation, answer: Done): void {
     this.#told = answer.count
     const names = operation.kind === 'lease' ? operation.accounts.map(({ account }) => account) : operation.accounts
     names.forEach((name, index) => {
       this.#spent.set(name, Math.max(this.#spent.get(name) ?? 0, answer.spentNanos[index] ?? 0))
     })
     this.#remember(operation, answer)
-    done(answer)
-    if (!this.mayClose(nowMs)) return
-    for (const { lease, accounts } of answer.abandoned)
-      this.add({ kind: 'settle', lease, accounts, closedThrough: ALL_BUCKETS, amountNanos: 0 }, () => {})
   }
 
   #remember(operation: Operation, { count, nanos }: Done): void {
