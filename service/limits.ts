@@ -48,6 +48,8 @@ export const LIMITS = {
   keywordsReadMax: 64,
   keywordsCharsMax: 4 * KIB,
   segmentsReadMax: 256,
+  /** Ids of one request that are looked up among the tenant's users, some 0.3 µs each. Real ones have up to some 10. */
+  userIdsReadMax: 32,
   /** User agents whose reading a bid thread keeps: about 1 KB each. Few hundred make nearly all traffic. */
   agentsKeptMax: 2_000,
   /** Impressions that one showing on a screen is billed as: some thousand people at most; keeps amounts below 2^53. */
@@ -132,6 +134,25 @@ export const LIMITS = {
   stateBytesMax: 4 * 1024 * MIB,
   /** Versions that failed and are remembered, so that they are not tried again. The oldest are forgotten first. */
   versionsRefusedKeptMax: 100,
+  /** Segments of a tenant's users; of one user. Names are ids of segments in targeting, see dimensions.ts. */
+  audienceSegmentsMax: 65_536,
+  segmentsPerUserMax: 256,
+  /** Users of one shard, about: 12 bytes each and their sets, so one change of one user reads and writes 400 KB. */
+  audienceShardUsersAim: 32_768,
+  /** 134 million users at what is aimed at. */
+  audienceShardsMax: 4_096,
+  /** Rows of a file that is published: 12 bytes of memory each meanwhile. */
+  audienceRowsMax: 200_000_000,
+  audienceLineCharsMax: 4 * KIB,
+  /** Shards of users that are read ahead. */
+  audienceChunksInFlightMax: 4,
+  /** Memory for users that a task fills anew before it frees what was there: bounds what a change takes besides. */
+  audienceSpareBytes: 32 * MIB,
+  /** Users of one task, and their sets, at most; pages that nothing touches cost nothing. */
+  audienceBytesMax: 4 * 1024 * MIB,
+  audienceSetBytesMax: 1024 * MIB,
+  /** Users that were asked to be forgotten and may not come back: some 80 bytes each in the cache. */
+  forgottenUsersMax: 1_000_000,
   /** One delta as text. What touches more is published as a version: a task reads 100 MB of those in a second. */
   deltaCharsMax: 1 * MIB,
   /** Deltas of one version, and their characters together: what comes after them is published as a version. */

@@ -2,12 +2,11 @@
 import { hashText, mixWord } from '../foundation/hash.ts'
 import { readAddress } from '../state/addresses.ts'
 import { CAP_SUBJECTS, type Identities } from '../state/cap-fields.ts'
+import { deviceIdText, exchangeIdText, ourIdText, sharedIdText } from '../state/user-ids.ts'
 import { isObject, type Json, listOf, objectOf, textOf } from './json.ts'
 
 const DEVICE = CAP_SUBJECTS.indexOf('device')
 const HOUSEHOLD = CAP_SUBJECTS.indexOf('household')
-/** A device without an advertising id sends zeros. */
-const NO_IFA = /^[0-]*$/
 const address = new Uint32Array(4)
 
 /**
@@ -17,8 +16,7 @@ const address = new Uint32Array(4)
 export function readIdentities(request: Json, exchangeId: string, salt: number): Identities {
   const identities: Identities = new Uint32Array(2 * CAP_SUBJECTS.length)
   const device = objectOf(request.device)
-  const ifa = textOf(device.ifa)
-  const deviceText = NO_IFA.test(ifa) ? '' : `device ${ifa.toLowerCase()}`
+  const deviceText = deviceIdText(textOf(device.ifa))
   writeHash(identities, 0, userText(objectOf(request.user), exchangeId) || deviceText, salt)
   writeHash(identities, DEVICE, deviceText, salt)
   writeHousehold(identities, device, salt)
@@ -28,9 +26,9 @@ export function readIdentities(request: Json, exchangeId: string, salt: number):
 /** Our own id for the user, the exchange's, one that several parties share. */
 function userText(user: Json, exchangeId: string): string {
   const ours = textOf(user.buyeruid)
-  if (ours !== '') return `ours ${ours}`
+  if (ours !== '') return ourIdText(ours)
   const theirs = textOf(user.id)
-  return theirs === '' ? sharedText(user) : `at ${exchangeId} ${theirs}`
+  return theirs === '' ? sharedText(user) : exchangeIdText(exchangeId, theirs)
 }
 
 function sharedText(user: Json): string {
@@ -38,7 +36,7 @@ function sharedText(user: Json): string {
   if (!isObject(first)) return ''
   const [uid] = listOf(first.uids)
   const id = isObject(uid) ? textOf(uid.id) : ''
-  return id === '' ? '' : `of ${textOf(first.source)} ${id}`
+  return id === '' ? '' : sharedIdText(textOf(first.source), id)
 }
 
 function writeHash(identities: Identities, subject: number, text: string, salt: number): void {
