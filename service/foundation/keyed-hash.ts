@@ -1,6 +1,6 @@
 /**
- * HalfSipHash-2-4 with 64 bits (Aumasson and Bernstein: SipHash; its variant with words of 32 bits): a hash whose values
- * tell nothing to who has not the key, and that nobody can make collide without it.
+ * HalfSipHash-2-4 with 64 bits (Aumasson and Bernstein: SipHash; its variant with words of 32 bits): a hash that tells
+ * nothing to who has not the key, and that nobody can make collide without it.
  */
 
 /** Two words. Whoever has them can tell whether an id is among the hashed ones. */
