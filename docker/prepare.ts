@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { accessRules } from '../service/remote-cache/access.ts'
 import { type Certificate, makeCertificate } from './certificate.ts'
@@ -15,6 +15,8 @@ import { type Certificate, makeCertificate } from './certificate.ts'
 const CACHE = '/secrets/cache'
 const PROXY = '/secrets/proxy'
 const TRUST = '/secrets/trust'
+/** Volumes that one service each writes. */
+const DATA = '/data'
 const CERTIFICATE_DAYS = 365
 const CERTIFICATE_DAYS_LEFT_MIN = 30
 /** All containers of the stack run as this user. */
@@ -25,15 +27,16 @@ writeFileSync(join(CACHE, 'users.acl'), `${cacheUsers(tenantIds).join('\n')}\n`)
 // A running cache keeps the certificate that it has read, so that one is kept, too.
 const renewed = certificateDaysLeft(join(TRUST, 'ca.crt')) < CERTIFICATE_DAYS_LEFT_MIN
 if (renewed) writeCertificates()
+for (const name of readdirSync(DATA)) own(join(DATA, name), [], 0o700)
 own(CACHE, ['users.acl', 'server.crt', 'server.key', 'ca.crt'])
 own(PROXY, ['proxy.pem'])
 own(TRUST, ['ca.crt'])
-process.stdout.write(`${JSON.stringify({ msg: 'stack prepared', users: 2 * tenantIds.length + 1, renewed })}\n`)
+process.stdout.write(`${JSON.stringify({ msg: 'stack prepared', users: 3 * tenantIds.length + 1, renewed })}\n`)
 
 function cacheUsers(tenants: readonly string[]): string[] {
   const users = ['user default off resetkeys resetchannels -@all']
   for (const tenant of tenants) {
-    for (const role of ['service', 'publisher'] as const)
+    for (const role of ['service', 'publisher', 'finance'] as const)
       users.push(cacheUser(`${tenant}-${role}`, accessRules(tenant, role)))
   }
   // Looks after the server and sees no key: health check, and what was refused.
@@ -64,9 +67,9 @@ function writeCertificates(): void {
   writeFileSync(join(TRUST, 'ca.crt'), authority.certificatePem)
 }
 
-function own(dir: string, files: readonly string[]): void {
+function own(dir: string, files: readonly string[], mode = 0o500): void {
   for (const path of [dir, ...files.map(file => join(dir, file))]) {
-    chmodSync(path, path === dir ? 0o500 : 0o400)
+    chmodSync(path, path === dir ? mode : 0o400)
     chownSync(path, UID, UID)
   }
 }

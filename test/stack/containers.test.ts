@@ -39,7 +39,7 @@ describe.each(TENANTS)('the container of %s', tenant => {
     expect(HostConfig.CapAdd ?? []).toEqual([])
     expect(HostConfig.SecurityOpt.join()).toContain('no-new-privileges')
     expect(Object.values(NetworkSettings.Ports).filter(ports => ports !== null && ports.length > 0)).toEqual([])
-    expect(Mounts.filter(mount => mount.RW)).toEqual([])
+    expect(Mounts.filter(mount => mount.RW).map(mount => mount.Destination)).toEqual(['/journal'])
     expect(State.OOMKilled).toBe(false)
   })
 

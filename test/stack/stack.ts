@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -144,6 +145,7 @@ const SIZES = [
 
 /** A bid request with one banner and one video impression, such as any tenant of the stack bids on. */
 function bidRequest(id: string): unknown {
+  const [a, b, c] = createHash('sha256').update(id).digest()
   return {
     id,
     at: 1,
@@ -166,10 +168,12 @@ function bidRequest(id: string): unknown {
         },
       },
     ],
+    // One of many, in a household of many, so that no cap is reached.
+    user: { id: `user-of-${id}` },
     site: { id: 'site-1', domain: 'news.example', page: 'https://news.example/today', cat: ['IAB12'] },
     device: {
       ua: 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36',
-      ip: '192.0.2.10',
+      ip: `10.${a}.${b}.${c}`,
       devicetype: 2,
       os: 'Linux',
       language: 'en',
