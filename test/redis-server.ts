@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ensureProgram } from './debian-program.ts'
 
 /** Files that a server with TLS needs; see certificates.ts. */
 export interface TlsFiles {
@@ -47,7 +48,10 @@ const START_LIMIT_MS = 15_000
  * @throws Error when none is installed and none could be, or when it does not start, with what it printed.
  */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  ensureRedisServer()
+  ensureProgram({
+    ...{ command: 'redis-server', args: ['--version'] },
+    packages: { debian: 'redis-server', homebrew: 'redis' },
+  })
   const port = options.port ?? (await freePort())
   const dir = await mkdtemp(join(tmpdir(), 'bidcell-redis-'))
   const child = spawn('redis-server', await serverArguments(options, port, dir), { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -147,31 +151,4 @@ function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
     // A server stopped by SIGSTOP takes SIGTERM only after this.
     child.kill('SIGCONT')
   })
-}
-
-let found = false
-
-/** Installs redis-server where that is possible (root on Debian or Ubuntu); never skips. Waits for it. */
-function ensureRedisServer(): void {
-  if (found || runs('redis-server', ['--version'])) {
-    found = true
-    return
-  }
-  if (process.getuid?.() === 0 && runs('apt-get', ['--version'])) {
-    runs('apt-get', ['update', '-qq'])
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-    // The package starts a service on its own port; tests neither use nor disturb it.
-    spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'redis-server'], { env, stdio: 'ignore' })
-    found = runs('redis-server', ['--version'])
-    if (found) return
-  }
-  throw new Error(
-    'These tests use a real Redis server, and redis-server is not on the PATH. Install it: ' +
-      '`sudo apt-get install redis-server` (Debian, Ubuntu), `brew install redis` (macOS), ' +
-      '`sudo dnf install redis` (Fedora); then run again.',
-  )
-}
-
-function runs(command: string, args: readonly string[]): boolean {
-  return spawnSync(command, args, { stdio: 'ignore' }).status === 0
 }
