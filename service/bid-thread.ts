@@ -29,6 +29,7 @@ import { type Catalog, openCatalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
+import { RequestTracer } from './telemetry/request-tracer.ts'
 import { COUNTER, logLossCounter } from './telemetry/signals.ts'
 import { ThreadLog } from './telemetry/thread-log.ts'
 import { startThreadWatch } from './telemetry/thread-watch.ts'
@@ -102,10 +103,19 @@ const bidPath = new BidPath({
   alarm: (code, detail, error) => log.write('error', code, detail, error === undefined ? {} : { error }),
 })
 
+const tracer =
+  data.traceRatio > 0
+    ? new RequestTracer({
+        ...{ ratio: data.traceRatio, recorder, post },
+        ...{ unit: () => random.unit(), nowMs: systemClock.nowMs },
+      })
+    : undefined
+
 const route = new BidRoute({
   tenantId: data.tenantId,
   bidPath,
   recorder,
+  tracer,
   serving: () => serving,
   nowMs: systemClock.nowMs,
   loopLagMs: watch.lagMs,

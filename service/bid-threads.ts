@@ -10,6 +10,7 @@ import { ArenaPool } from './state/arena.ts'
 import type { Catalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats, StuckWatch } from './telemetry/heartbeats.ts'
+import type { TraceMessage } from './telemetry/request-tracer.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 import type {
   BidThreadData,
@@ -34,6 +35,8 @@ export interface BidThreadsOptions {
   readonly overlaySlabBytes: number
   /** One block per bid thread. */
   readonly recorderBlocks: readonly SharedArrayBuffer[]
+  /** Which share of the bid requests is traced, above 0, and who takes that. */
+  readonly traces?: ThreadsTraces | undefined
   /** @returns whether the notice is safe and may be acknowledged; must not reject */
   readonly onNotice: (notice: Notice) => Promise<boolean>
   /** Without them no line item that has a budget bids. */
@@ -56,6 +59,12 @@ export interface ThreadsBudgets {
   report(thread: number, report: SharesReport): void
   /** Nothing more will be heard of it. */
   threadLost(thread: number): void
+}
+
+/** Where traces of requests go. */
+interface ThreadsTraces {
+  readonly ratio: number
+  readonly take: (thread: number, message: TraceMessage) => void
 }
 
 /** Frequency caps, as the threads hold to them. */
@@ -256,6 +265,7 @@ export class BidThreads {
       slabs: this.#arena.slabs,
       overlaySlabs: this.#overlayArena.slabs,
       recorderBlock,
+      traceRatio: this.#options.traces?.ratio ?? 0,
       heartbeats: this.#heartbeatMemory,
     }
     const worker = new Worker(new URL('./bid-thread.ts', import.meta.url), {
@@ -292,6 +302,7 @@ export class BidThreads {
 
   #heard(thread: number, message: FromBidThread): void {
     if (message.kind === 'log') this.#options.onLog(thread, message)
+    else if (message.kind === 'trace') this.#options.traces?.take(thread, message)
     if (message.kind === 'held') this.#options.budgets?.report(thread, message.report)
     if (message.kind === 'counted') this.#options.caps?.counted(message.events)
     if (message.kind !== 'serving') return

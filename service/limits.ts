@@ -256,6 +256,8 @@ export const LIMITS = {
   cloudWatchPeriodSMin: 60,
   /** A metrics endpoint that takes longer has not taken the report. */
   metricsTimeoutMs: 2_000,
+  /** Requests that one bid thread traces in a second: some ten spans each, of which 2,048 wait at most. */
+  tracesPerSecondMax: 10,
   bidThreadsMax: 64,
   /** Idle connections live this much longer than at the load balancer, which must be the one that closes them. */
   keepAliveMarginMs: 5_000,

@@ -23,7 +23,7 @@ import { memoryProblem } from './state/admission.ts'
 import { stateEventTeller } from './state-events.ts'
 import { changedStops, NO_STOPS, type Stop, type StopList } from './stop-list.ts'
 import { readEcsTask } from './telemetry/ecs-task.ts'
-import { startExporters } from './telemetry/exporters.ts'
+import { type Exporters, startExporters } from './telemetry/exporters.ts'
 import { withoutCredentials } from './telemetry/log-text.ts'
 import { identityFromEnv, installCrashLines, Logger, logConfigProblems } from './telemetry/logger.ts'
 import { readMemoryLimit } from './telemetry/memory-limit.ts'
@@ -110,6 +110,7 @@ const money =
         memoryBytes: limit.bytes,
       }).catch(leaveUnopened)
 
+const otel = otelSettings(env)
 const slabBytes = Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2))
 const threads: BidThreads = new BidThreads({
   tenantId: config.tenantId,
@@ -124,6 +125,7 @@ const threads: BidThreads = new BidThreads({
   slabBytes,
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
+  traces: otel && { ratio: otel.traceRatio, take: (thread, message) => exporters?.trace(thread, message) },
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
   onStuck: thread => log.error('thread-stuck', 'a bid thread is ended', { fields: { thread: `bid-${thread}` } }),
   onLost: (thread, error) => {
@@ -180,6 +182,7 @@ const memory = new MemoryWatch({
 const countsAreThere = money?.frequency?.opened ?? Promise.resolve()
 let isReady = false
 let stopping: Promise<void> | undefined
+let exporters: Exporters | undefined
 
 function tellReady(): void {
   if (isReady || stopping !== undefined) return
@@ -263,11 +266,11 @@ const fields = { port: threads.port, admin_port: adminPort(), threads: threadCou
 log.info('thread-started', 'the public port listens; bid requests get no-bids until state is loaded', { fields })
 const stopMemoryWatch = memory.start()
 setInterval(() => log.sumUpRepeats(), LIMITS.logRepeatPeriodMs).unref()
-const exporters = await startExporters({
+exporters = await startExporters({
   config,
   snapshotNow,
   log,
-  otel: otelSettings(env),
+  otel,
   task,
   startedAtMs,
   onLoss: sink => recorder.count(reportLossCounter(sink)),
@@ -307,7 +310,7 @@ function stopPhases(drainMs: number): readonly Phase[] {
         await Promise.all([threads.kill(), refresher.stop(), admin.close(), money?.stop()])
       },
     },
-    { name: 'report', limitMs: drainMs * 0.1, run: () => exporters.stop() },
+    { name: 'report', limitMs: drainMs * 0.1, run: async () => await exporters?.stop() },
   ]
 }
 

@@ -9,6 +9,7 @@ import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
 import type { DocumentKindName } from './state/documents.ts'
 import type { KnownKind, ReadPart } from './state/validate.ts'
 import type { StopList } from './stop-list.ts'
+import type { TraceMessage } from './telemetry/request-tracer.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 
 /** What a bid thread needs to write addresses of notices and to take them: its only secrets. */
@@ -44,6 +45,8 @@ export interface BidThreadData {
   /** For overlays, which change far more often. */
   readonly overlaySlabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
   readonly recorderBlock: SharedArrayBuffer
+  /** Share of the bid requests that are traced; 0: none. */
+  readonly traceRatio: number
   /** See Heartbeats. */
   readonly heartbeats: SharedArrayBuffer
 }
@@ -84,6 +87,7 @@ export type FromBidThread =
   | { readonly kind: 'held'; readonly report: SharesReport }
   | { readonly kind: 'counted'; readonly events: Uint32Array }
   | ThreadLogMessage
+  | TraceMessage
 
 /** Given to a loader thread when it starts. */
 export interface LoaderThreadData {

@@ -7,6 +7,7 @@ import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
+import type { RequestTracer } from '../telemetry/request-tracer.ts'
 import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, shedCounter } from '../telemetry/signals.ts'
 import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
 import type { BidMessage, BodyTaker } from './bid-message.ts'
@@ -20,6 +21,8 @@ export interface BidRouteDeps {
   readonly tenantId: string
   readonly bidPath: BidPath
   readonly recorder: Recorder
+  /** Without it no request is traced. */
+  readonly tracer?: RequestTracer | undefined
   /** The catalog that serves, undefined before the first. A request is decided with one of them. */
   readonly serving: () => Serving | undefined
   readonly nowMs: () => number
@@ -210,7 +213,7 @@ export class BidRoute {
 
   /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
   #answer({ req, res, exchangeId, headers, startedMs }: Call, body: Buffer): void {
-    const { bidPath, recorder, nowMs, loopLagMs } = this.#deps
+    const { bidPath, recorder, tracer, nowMs, loopLagMs } = this.#deps
     const serving = this.#deps.serving()
     const exchange = serving?.exchange(exchangeId)
     if (serving === undefined || exchange === undefined) {
@@ -222,6 +225,7 @@ export class BidRoute {
       this.refuse(req, res, 400)
       return
     }
+    const isTraced = tracer?.begins() === true
     const wholeMs = performance.now()
     recorder.time(HISTOGRAM.bodyTime, (wholeMs - startedMs) * 1e6)
     const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs()) + loopLagMs()
@@ -231,6 +235,8 @@ export class BidRoute {
     if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
     else this.#send(res, answer.status, answer.body)
     recorder.time(HISTOGRAM.requestTime, (recorder.since(HISTOGRAM.sendTime, answeredMs) - startedMs) * 1e6)
+    if (isTraced)
+      tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: req.rawHeaders })
   }
 
   /** @param body ASCII: one byte per character */

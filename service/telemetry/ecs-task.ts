@@ -5,6 +5,8 @@ export interface EcsTask {
   /** Last part of the task's ARN: the name that the ECS console shows. */
   readonly taskId?: string
   readonly taskArn?: string
+  /** Of the container that asks. */
+  readonly containerArn?: string
   readonly cluster?: string
   readonly family?: string
   readonly revision?: string
@@ -27,23 +29,34 @@ export async function readEcsTask(
 ): Promise<EcsTask | undefined> {
   if (metadataUri === undefined || metadataUri === '') return undefined
   try {
-    const answer = await fetch(`${metadataUri}/task`, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' })
-    if (!answer.ok) return undefined
-    return ecsTaskOf(await answer.json())
+    const signal = AbortSignal.timeout(timeoutMs)
+    const [task, container] = await Promise.all([
+      jsonAt(`${metadataUri}/task`, signal),
+      jsonAt(metadataUri, signal).catch(() => undefined),
+    ])
+    return ecsTaskOf(task, container)
   } catch {
     return undefined
   }
 }
 
-function ecsTaskOf(body: unknown): EcsTask | undefined {
+async function jsonAt(url: string, signal: AbortSignal): Promise<unknown> {
+  const answer = await fetch(url, { signal, redirect: 'error' })
+  return answer.ok ? await answer.json() : undefined
+}
+
+function ecsTaskOf(body: unknown, container: unknown): EcsTask | undefined {
   if (typeof body !== 'object' || body === null) return undefined
   const given = body as Readonly<Record<string, unknown>>
   const text = (key: string) => (typeof given[key] === 'string' ? given[key] : undefined)
   const limits = given.Limits
   const memory = typeof limits === 'object' && limits !== null && 'Memory' in limits ? limits.Memory : undefined
+  const ofContainer = typeof container === 'object' && container !== null ? container : {}
+  const containerArn = 'ContainerARN' in ofContainer ? ofContainer.ContainerARN : undefined
   const facts = {
     taskId: text('TaskARN')?.split('/').at(-1),
     taskArn: text('TaskARN'),
+    containerArn: typeof containerArn === 'string' ? containerArn : undefined,
     cluster: text('Cluster'),
     family: text('Family'),
     revision: text('Revision'),

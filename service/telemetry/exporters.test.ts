@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { createServer } from 'node:http'
 import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2'
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net'
-import { gunzipSync } from 'node:zlib'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { startReceiver } from '../../test/telemetry/receiver.ts'
 import {
   bucketAt,
   busySnapshot,
@@ -31,11 +31,6 @@ import { COUNTER, COUNTER_SLOTS, cloudName, HISTOGRAMS } from './signals.ts'
 
 const seed = Number(process.env.SEED ?? Date.now() & 0x7fffffff)
 
-interface Received {
-  readonly url: string | undefined
-  readonly body: Json
-}
-
 const closers: (() => void)[] = []
 afterEach(() => {
   for (const close of closers.splice(0)) close()
@@ -45,21 +40,6 @@ async function listening(server: Server): Promise<string> {
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   closers.push(() => server.close())
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-/** An endpoint that takes everything. */
-async function startReceiver(): Promise<{ url: string; received: Received[] }> {
-  const received: Received[] = []
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
-    const bytes = Buffer.concat(chunks)
-    const text = request.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes
-    received.push({ url: request.url, body: JSON.parse(String(text)) as Json })
-    response.setHeader('content-type', 'application/x-amz-json-1.0').end('{}')
-  })
-  closers.push(() => server.closeAllConnections())
-  return { url: await listening(server), received }
 }
 
 /** An endpoint that accepts connections and never says a word. */
@@ -139,7 +119,8 @@ describe(`exporters (seed ${seed})`, () => {
   })
 
   test('counters and gauges are equal in all sinks, percentiles within one bucket', async () => {
-    const { url, received } = await startReceiver()
+    const { url, received, close } = await startReceiver()
+    closers.push(close)
     process.env.OTEL_EXPORTER_OTLP_ENDPOINT = url
     process.env.AWS_ENDPOINT_URL = url
     const taken = busySnapshot(seed)
@@ -156,10 +137,10 @@ describe(`exporters (seed ${seed})`, () => {
     )
     await second.stop()
 
-    const otlpBody = received.find(({ url: path }) => path === '/v1/metrics')!.body
+    const otlpBody = received.find(({ path }) => path === '/v1/metrics')!.body
     const sinks: Sinks = {
       emf: readAllEmf(lines.filter(line => line.startsWith('{'))),
-      cloud: readCloudWatch(received.find(({ url: path }) => path === '/')!.body),
+      cloud: readCloudWatch(received.find(({ path }) => path === '/')!.body),
       prometheus: readPrometheus(prometheusText(taken, identity)),
       otlp: readOtlp(otlpBody),
     }
@@ -289,12 +270,26 @@ describe('settings', () => {
     expect(otelSettings({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://x' })).toEqual({
       protocol: 'http/protobuf',
       exportsMetrics: true,
+      exportsTraces: true,
+      traceRatio: 0.001,
       periodMs: 60_000,
     })
     expect(otelSettings({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://x' })).toMatchObject({ exportsMetrics: false })
     expect(
       otelSettings({ OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: 'http://x', OTEL_EXPORTER_OTLP_METRICS_PROTOCOL: 'grpc' }),
     ).toMatchObject({ protocol: 'grpc', exportsMetrics: true })
+  })
+
+  test.each([
+    [{ OTEL_TRACES_SAMPLER: 'always_on' }, 1],
+    [{ OTEL_TRACES_SAMPLER: 'parentbased_always_off' }, 0],
+    [{ OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.25' }, 0.25],
+    [{ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '7' }, 0.001],
+    [{ OTEL_TRACES_SAMPLER_ARG: '0.5' }, 0.5],
+    [{ OTEL_TRACES_EXPORTER: 'none', OTEL_TRACES_SAMPLER: 'always_on' }, 0],
+    [{ OTEL_TRACES_EXPORTER: 'console', OTEL_TRACES_SAMPLER: 'always_on' }, 0],
+  ])('%j traces %d of all requests', (env, ratio) => {
+    expect(otelSettings({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://x', ...env })).toMatchObject({ traceRatio: ratio })
   })
 })
 

@@ -8,6 +8,7 @@ import { emfLines } from './emf.ts'
 import type { Logger } from './logger.ts'
 import type { OtelSettings } from './otel-settings.ts'
 import { difference, type Snapshot } from './recorder.ts'
+import type { TraceMessage } from './request-tracer.ts'
 import type { MetricSink } from './signals.ts'
 
 /** What the exporters need. */
@@ -27,6 +28,8 @@ export interface ExporterOptions {
 
 /** Running exporters. */
 export interface Exporters {
+  /** Takes a traced request; goes nowhere without OpenTelemetry. */
+  trace(thread: number, message: TraceMessage): void
   /** Sends what is left and stops. Takes 2 s at most; never throws. */
   stop(): Promise<void>
 }
@@ -34,23 +37,29 @@ export interface Exporters {
 /** Starts the configured exporters. One that cannot start says so in the log; the service goes on without it. */
 export async function startExporters(options: ExporterOptions): Promise<Exporters> {
   const { config, log, otel } = options
-  const starts: Promise<() => Promise<void>>[] = []
+  const starts: Promise<Exporter>[] = []
   if (config.metricsSink === 'emf') starts.push(startEmf(options))
   if (config.metricsSink === 'cloudwatch') starts.push(startCloudWatch(options))
   if (otel !== undefined) starts.push(startOtel(options, otel))
-  const stops: (() => Promise<void>)[] = []
+  const running: Exporter[] = []
   for (const started of await Promise.allSettled(starts)) {
-    if (started.status === 'fulfilled') stops.push(started.value)
+    if (started.status === 'fulfilled') running.push(started.value)
     else log.error('report-lost', 'a metric exporter could not start', { error: started.reason })
   }
   return {
+    trace: (thread, message) => {
+      for (const exporter of running) exporter.trace?.(thread, message)
+    },
     stop: async () => {
-      await Promise.allSettled(stops.map(stop => stop()))
+      await Promise.allSettled(running.map(exporter => exporter.stop()))
     },
   }
 }
 
-async function startEmf({ config, snapshotNow, log }: ExporterOptions): Promise<() => Promise<void>> {
+/** One way out. */
+type Exporter = Pick<Exporters, 'stop'> & Partial<Pick<Exporters, 'trace'>>
+
+async function startEmf({ config, snapshotNow, log }: ExporterOptions): Promise<Exporter> {
   let before: Snapshot | undefined
   const report = () => {
     const taken = snapshotNow()
@@ -61,13 +70,15 @@ async function startEmf({ config, snapshotNow, log }: ExporterOptions): Promise<
   }
   const timer = setInterval(report, config.metricsPeriodS * 1_000)
   timer.unref()
-  return async () => {
-    clearInterval(timer)
-    report()
+  return {
+    stop: async () => {
+      clearInterval(timer)
+      report()
+    },
   }
 }
 
-async function startCloudWatch(options: ExporterOptions): Promise<() => Promise<void>> {
+async function startCloudWatch(options: ExporterOptions): Promise<Exporter> {
   const { config, log } = options
   const sink = await createCloudWatchSink(log.identity)
   log.info('exporter-started', 'cloudwatch')
@@ -83,10 +94,12 @@ async function startCloudWatch(options: ExporterOptions): Promise<() => Promise<
     randomInt(1, periodMs),
   )
   timer.unref()
-  return async () => {
-    clearTimeout(timer)
-    await report()
-    sink.stop()
+  return {
+    stop: async () => {
+      clearTimeout(timer)
+      await report()
+      sink.stop()
+    },
   }
 }
 
@@ -106,10 +119,10 @@ function reporterOf(options: ExporterOptions, sink: CloudWatchSink): () => Promi
   }
 }
 
-async function startOtel(options: ExporterOptions, settings: OtelSettings): Promise<() => Promise<void>> {
+async function startOtel(options: ExporterOptions, settings: OtelSettings): Promise<Exporter> {
   const { startOpenTelemetry } = await import('./opentelemetry.ts')
   const { log, onLoss } = options
-  const stop = await startOpenTelemetry({
+  const running = await startOpenTelemetry({
     settings,
     identity: log.identity,
     task: options.task,
@@ -118,6 +131,7 @@ async function startOtel(options: ExporterOptions, settings: OtelSettings): Prom
     log,
     onLoss: () => onLoss('opentelemetry'),
   })
-  log.info('exporter-started', 'opentelemetry', { fields: { protocol: settings.protocol } })
-  return stop
+  const { protocol, traceRatio: trace_ratio } = settings
+  log.info('exporter-started', 'opentelemetry', { fields: { protocol, trace_ratio } })
+  return running
 }

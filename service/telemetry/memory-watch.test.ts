@@ -167,9 +167,12 @@ test('a thread measures its loop, its collections and its heap', async () => {
 describe('the ECS task', () => {
   test('is read from the metadata endpoint', async () => {
     const server = createServer((request, response) => {
-      expect(request.url).toBe('/v4/abc/task')
       response.end(
-        JSON.stringify({ TaskARN: 'arn:aws:ecs:eu-west-1:1:task/acme/0123', Cluster: 'acme', Limits: { Memory: 512 } }),
+        JSON.stringify(
+          request.url !== '/v4/abc/task'
+            ? { ContainerARN: 'arn:c' }
+            : { TaskARN: 'arn:aws:ecs:eu-west-1:1:task/acme/0123', Cluster: 'acme', Limits: { Memory: 512 } },
+        ),
       )
     })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -178,6 +181,7 @@ describe('the ECS task', () => {
     expect(task).toEqual({
       taskId: '0123',
       taskArn: 'arn:aws:ecs:eu-west-1:1:task/acme/0123',
+      containerArn: 'arn:c',
       cluster: 'acme',
       memoryLimitMib: 512,
     })

@@ -2,7 +2,7 @@
  * The OpenTelemetry SDK on the control thread, started only where an endpoint is set. Import this file lazily: the SDK
  * costs some 250 ms and 25 MB. It instruments nothing by itself.
  */
-import { DiagLogLevel, diag } from '@opentelemetry/api'
+import { DiagLogLevel, diag, trace } from '@opentelemetry/api'
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources'
 import { type IMetricReader, PeriodicExportingMetricReader, type PushMetricExporter } from '@opentelemetry/sdk-metrics'
 import { NodeSDK } from '@opentelemetry/sdk-node'
@@ -11,7 +11,9 @@ import type { EcsTask } from './ecs-task.ts'
 import type { Identity, Logger } from './logger.ts'
 import { snapshotProducer } from './otel-metrics.ts'
 import type { OtelSettings, OtlpProtocol } from './otel-settings.ts'
+import { TAKE_ALL, TraceIds, writeTrace } from './otel-traces.ts'
 import type { Snapshot } from './recorder.ts'
+import type { TraceMessage } from './request-tracer.ts'
 
 /** What the SDK needs of us; endpoints, headers and samplers it reads from the standard variables. */
 export interface OpenTelemetryOptions {
@@ -26,20 +28,34 @@ export interface OpenTelemetryOptions {
   readonly onLoss: () => void
 }
 
-/** Starts the SDK. @returns how to stop it: sends a last report, and takes 2 s at most. */
-export async function startOpenTelemetry(options: OpenTelemetryOptions): Promise<() => Promise<void>> {
+/** The SDK at work. */
+export interface OpenTelemetry {
+  /** Makes spans of a traced request; they are dropped while 2,048 wait. */
+  trace(thread: number, message: TraceMessage): void
+  /** Sends a last report; takes 2 s at most. */
+  stop(): Promise<void>
+}
+
+/** Starts the SDK. */
+export async function startOpenTelemetry(options: OpenTelemetryOptions): Promise<OpenTelemetry> {
   const { settings, identity, task, log } = options
   sendDiagnosticsTo(log)
+  const ids = new TraceIds()
   const sdk = new NodeSDK({
     metricReaders: settings.exportsMetrics ? [await readerOf(options)] : [],
     logRecordProcessors: [],
+    ...(settings.exportsTraces ? { sampler: TAKE_ALL, idGenerator: ids } : { spanProcessors: [] }),
     instrumentations: [],
     resource: defaultResource().merge(resourceFromAttributes(resourceAttributes(identity, task))),
   })
   sdk.start()
-  return async () => {
-    const timeout = new Promise(resolve => setTimeout(resolve, LIMITS.metricsTimeoutMs).unref())
-    await Promise.race([sdk.shutdown().catch(() => undefined), timeout])
+  const tracer = trace.getTracer('bidcell')
+  return {
+    trace: (thread, message) => writeTrace(tracer, ids, thread, message),
+    stop: async () => {
+      const timeout = new Promise(resolve => setTimeout(resolve, LIMITS.metricsTimeoutMs).unref())
+      await Promise.race([sdk.shutdown().catch(() => undefined), timeout])
+    },
   }
 }
 
@@ -104,6 +120,10 @@ function resourceAttributes(identity: Identity, task: EcsTask | undefined): Reco
     'cloud.availability_zone': task?.availabilityZone,
     'cloud.platform': task === undefined ? undefined : 'aws_ecs',
     'cloud.provider': task === undefined ? undefined : 'aws',
+    // arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID
+    'cloud.account.id': task?.taskArn?.split(':')[4],
+    'cloud.resource_id': task?.taskArn,
+    'aws.ecs.container.arn': task?.containerArn,
     'aws.ecs.task.arn': task?.taskArn,
     'aws.ecs.task.id': task?.taskId,
     'aws.ecs.task.family': task?.family,

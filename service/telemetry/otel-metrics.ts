@@ -107,6 +107,7 @@ function baseOf(signal: Signal) {
   }
 }
 
-function hrTimeOf(ms: number): HrTime {
+/** Wall clock ms as OpenTelemetry's seconds and nanoseconds. */
+export function hrTimeOf(ms: number): HrTime {
   return [Math.floor(ms / 1_000), Math.round((ms % 1_000) * 1e6)]
 }

@@ -63,7 +63,7 @@ export function bucketMiddleNs(bucket: number): number {
 }
 
 /** One stage of a request that is traced. Instants are those of performance.now in its thread. */
-interface Stage {
+export interface Stage {
   /** Of HISTOGRAM. */
   readonly histogram: number
   readonly startMs: number
