@@ -72,6 +72,11 @@ export class RawConnection {
     this.#socket.pause()
   }
 
+  /** Nothing more comes from here; answers may still. */
+  end(): void {
+    this.#socket.end()
+  }
+
   close(): void {
     this.#socket.destroy()
   }
