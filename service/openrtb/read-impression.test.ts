@@ -40,6 +40,14 @@ function opportunity(imp: object, terms = TERMS): Opportunity {
 }
 const reasonOf = (imp: object) => readImpression(imp as Record<string, unknown>, TERMS)
 
+describe('floors by length', () => {
+  test('are not hidden by what is none', () => {
+    const durfloors = [null, 'x', [], { mindur: 16, bidfloor: 40 }]
+    expect(opportunity({ video: { durfloors } }).video?.lengthFloors?.ranges).toMatchObject([{ minS: 16 }])
+    expect(opportunity({ video: { durfloors: [null, 1] } }).video?.lengthFloors?.ranges ?? []).toEqual([])
+  })
+})
+
 describe('a banner', () => {
   test.each([
     [{ wratio: 32, hratio: 5 }, [bannerSlot(320, 50), bannerSlot(640, 100)]],

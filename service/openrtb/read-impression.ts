@@ -207,7 +207,8 @@ interface ImpressionFloors {
 /** Floors by length of a video or a deal, undefined when there are none. One without a rate can be paid by nobody. */
 function lengthFloorsOf(owner: Json, currency: unknown, terms: FloorTerms): LengthFloors | undefined {
   const perSecond = numberOf(owner.mincpmpersec, 0)
-  const listed = listOf(owner.durfloors)
+  // What is no object holds for no length, and must not hide a floor that does.
+  const listed = listOf(owner.durfloors).filter(isObject)
   if (perSecond <= 0 && listed.length === 0) return undefined
   const rate = terms.rates.get(textOf(currency) || FLOOR_CURRENCY)
   const bidRate = terms.rates.get(terms.currency) ?? 1
@@ -215,14 +216,11 @@ function lengthFloorsOf(owner: Json, currency: unknown, terms: FloorTerms): Leng
     perSecondNanos:
       perSecond <= 0 ? 0 : rate === undefined ? Number.POSITIVE_INFINITY : perSecond * rate * NANOS_PER_CPM,
     marginNanos: rate === 1 && bidRate === 1 ? 0 : 2 * Math.ceil(bidRate),
-    ranges: listed.map(item => {
-      const range = objectOf(item)
-      return {
-        minS: numberOf(range.mindur, 0),
-        maxS: numberOf(range.maxdur, DURATION_MAX_S),
-        floorNanos: floorOf(range.bidfloor, currency, terms) ?? Number.POSITIVE_INFINITY,
-      }
-    }),
+    ranges: listed.map(({ mindur, maxdur, bidfloor }) => ({
+      minS: numberOf(mindur, 0),
+      maxS: numberOf(maxdur, DURATION_MAX_S),
+      floorNanos: floorOf(bidfloor, currency, terms) ?? Number.POSITIVE_INFINITY,
+    })),
   }
 }
 

@@ -1,4 +1,4 @@
-/** A process that takes tenant documents as the service does: reads, validates, compiles, and bids with what is good. */
+/** A process that takes tenant documents as the service does: validates, compiles, and bids with what is good. */
 import { brokenRules } from '../../loadtest/acceptance.ts'
 import { systemClock } from '../../service/foundation/clock.ts'
 import { Random } from '../../service/foundation/random.ts'
@@ -15,9 +15,11 @@ import { createRecorderBlock, Recorder } from '../../service/telemetry/recorder.
 
 const SEED = 20_261_121
 const slab = new SharedArrayBuffer(32 * 1_024 * 1_024)
+const VIDEO = { mimes: ['video/mp4'], w: 640, h: 360, protocols: [2, 3, 7], minduration: 5, maxduration: 60 }
+const PLACE = { site: { domain: 'news.example' }, device: { geo: { country: 'USA' } } }
 const REQUESTS = [
-  '{"id":"r1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"news.example"},"device":{"geo":{"country":"USA"}}}',
-  '{"id":"r2","imp":[{"id":"1","video":{"mimes":["video/mp4"],"w":640,"h":360,"protocols":[2,3,7],"minduration":5,"maxduration":60}}]}',
+  JSON.stringify({ id: 'r1', imp: [{ id: '1', banner: { w: 300, h: 250 } }], ...PLACE }),
+  JSON.stringify({ id: 'r2', imp: [{ id: '1', video: VIDEO }], ...PLACE }),
 ]
 
 /** @returns what is wrong with how the documents were taken; '' when nothing is. Throws for a defect. */

@@ -8,6 +8,8 @@ export interface FuzzOptions {
   readonly seed: number
   readonly isOver: (inputs: number, findings: number) => boolean
   readonly onProgress: (inputs: number) => void
+  /** Keeps what reaches new blocks; without it the inputs follow from the seed alone. */
+  readonly isGuided: boolean
   /** Faults on purpose, see Rig. */
   readonly preloads?: readonly string[]
 }
@@ -128,7 +130,7 @@ class Run {
     this.#inputs += inputs.length
     if (problems.length > 0) await this.#found(inputs, problems)
     this.#blocks += fresh
-    if (fresh === 0 || !keeps) return
+    if (fresh === 0 || !keeps || !this.#options.isGuided) return
     // New blocks are told once: of a batch all are kept while the corpus is small, later a few.
     const kept = this.#corpus.length < CORPUS_MAX / 2 ? inputs : inputs.slice(0, 4)
     this.#corpus.push(...kept.filter(({ length }) => length > 0 && length < 64 * 1_024))

@@ -78,6 +78,7 @@ async function run(options: Options): Promise<void> {
     const progress = startProgress(`Fuzzing ${name}`, Math.round(seconds))
     const report = await fuzz(make(), {
       seed,
+      isGuided: true,
       isOver: () => doneS() > seconds,
       onProgress: () => progress.update(Math.min(Math.round(seconds), Math.round(doneS()))),
     }).finally(() => progress.stop())

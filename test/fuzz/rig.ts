@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { freePort } from '../redis-server.ts'
 import type { Look, LookRequest } from './agent.ts'
 
+/** Whose documents it serves. */
 export const TENANT = 'acme-outdoor'
 const START_LIMIT_MS = 30_000
 /** A thread that does not answer for so long hangs; collections and a busy machine take far less. */

@@ -1,4 +1,4 @@
-/** What is fuzzed: where inputs come from, how they are changed, what is done with one, and what must not come of it. */
+/** What is fuzzed: where inputs come from, how they change, what is done with one, and what must not come of it. */
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 import { brokenRules } from '../../loadtest/acceptance.ts'
@@ -78,7 +78,7 @@ const JSON_WORDS = [
   '\xef\xbb\xbf',
 ]
 
-/** Statuses with which anything may be answered. 417 is Node's, to an Expect that nobody knows. 503 only tells an exchange to come again, and nothing here is away. */
+/** What anything may be answered with. 417 is Node's, to an Expect that nobody knows. Nothing is away, so no 503. */
 const STATUSES = [200, 204, 302, 400, 404, 405, 408, 410, 413, 415, 417, 431]
 
 function statusProblem({ status, headers }: RawAnswer, allowed: readonly number[]): string {
@@ -158,7 +158,7 @@ function bodiesTarget(): Target {
 
 const HEADS = [
   `Host: ads.example.com\r\nContent-Type: application/json\r\nAccept-Encoding: gzip\r\nX-Forwarded-For: 203.0.113.9`,
-  `Host: ads.example.com\r\nUser-Agent: Exchange/1.0\r\nX-Openrtb-Version: 2.6\r\nConnection: keep-alive\r\nAccept: */*`,
+  'Host: ads.example.com\r\nUser-Agent: Exchange/1.0\r\nX-Openrtb-Version: 2.6\r\nConnection: keep-alive\r\nTE: a',
 ]
 
 /** Heads of requests; path and body are good. */
