@@ -1,3 +1,5 @@
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, test } from 'vitest'
 import { type AcceptanceOptions, brokenRules, isGoodRequest } from '../../loadtest/acceptance.ts'
 import { MALFORMED_WAYS, malformedBody } from '../../loadtest/malformed.ts'
@@ -329,4 +331,21 @@ describe('the notices of a bid', () => {
     expect(bench.answer(REQUEST).body).not.toContain('url":"https://ads.example.com')
     expect(JSON.parse(bench.answer(REQUEST).body).seatbid[0].bid[0]).not.toHaveProperty('burl')
   })
+})
+
+test('answers leave nothing behind that only a collection of the whole heap takes away', () => {
+  const bench = new Bench()
+  const body = JSON.stringify(REQUEST)
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const oldBytes = () => getHeapSpaceStatistics().find(space => space.space_name === 'old_space')?.space_used_size ?? 0
+  const answerMany = () => {
+    for (let n = 0; n < 20_000; n++) bench.answer(body)
+  }
+  // The code is compiled, what is kept on purpose is kept, and what is young now grows old.
+  answerMany()
+  collect()
+  const before = oldBytes()
+  answerMany()
+  expect(oldBytes() - before).toBeLessThan(1_000_000)
 })

@@ -108,8 +108,11 @@ export class BidPath {
   #reason: NoBidReason = 'no-supported-format'
   /** Bids for the impression at hand. */
   readonly #made: Bid[] = []
-  /** What the request at hand is answered, by seat; and how long that is. */
-  readonly #bids = new Map<string, string>()
+  /**
+   * What the request at hand is answered, by seat; and how long that is. A new map each time: one that is cleared keeps
+   * what it held before, in V8, from its old table to its new, until the next collection of the whole heap.
+   */
+  #bids = new Map<string, string>()
   #bidsChars = 0
 
   constructor(deps: BidPathDeps) {
@@ -151,7 +154,7 @@ export class BidPath {
   #decideAll(asked: Asked): Answer {
     const { read, exchange, serving } = asked
     const { impressions } = read
-    this.#bids.clear()
+    this.#bids = new Map()
     this.#bidsChars = 0
     if (serving.hasCaps) serving.identify(read.identities, this.#deps.monotonicMs())
     serving.engine.prepare(read.facts)
@@ -182,7 +185,7 @@ export class BidPath {
       this.#accept(decisions[i] as Bid, impressions[i] as Impression, lots[i] as Opportunity, asked)
     if (this.#made.length === impressions.length) return this.#takeMade(asked.serving)
     // What is held for some of them is free again when it expires.
-    this.#bids.clear()
+    this.#bids = new Map()
     this.#bidsChars = 0
     this.#made.length = 0
     return false
