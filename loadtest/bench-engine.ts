@@ -1,7 +1,8 @@
 /** The engine alone: nanoseconds per decision by size of the catalog, beside the naive scan. */
 import { Engine } from '../service/decision/decide.ts'
 import type { Facts, Opportunity } from '../service/decision/opportunity.ts'
-import { type Asked, scan, scanTables } from '../service/decision/scan.ts'
+import { scan } from '../service/decision/scan.ts'
+import { type Asked, scanTables } from '../service/decision/scan-line-item.ts'
 import { Random } from '../service/foundation/random.ts'
 import { creativeFragment } from '../service/openrtb/creative-fragment.ts'
 import { readRequest } from '../service/openrtb/read-request.ts'

@@ -12,9 +12,15 @@ export const EXIT = {
   usage: 2,
 } as const
 
-/** Something that stops a command; the message names the remedy. Printed without a stack, exit code EXIT.usage. */
+/** Something that stops a command; the message names the remedy. Printed without a stack. */
 export class CommandProblem extends Error {
   override readonly name = 'CommandProblem'
+  readonly exitCode: number
+
+  constructor(message: string, exitCode: number = EXIT.usage) {
+    super(message)
+    this.exitCode = exitCode
+  }
 }
 
 /** A commander command whose own errors (unknown option, missing argument) are thrown, for runCommand to judge. */
@@ -35,7 +41,7 @@ export async function runCommand(command: Command): Promise<void> {
       process.exitCode = error.exitCode === 0 ? EXIT.good : EXIT.usage
     } else if (error instanceof CommandProblem) {
       console.error(bad(error.message))
-      process.exitCode = EXIT.usage
+      process.exitCode = error.exitCode
     } else throw error
   }
 }

@@ -9,7 +9,8 @@ import { renditionsOf } from '../state/creative-document.ts'
 import type { TenantDocuments } from '../state/documents.ts'
 import type { GoodDocument } from '../state/validate.ts'
 import { Engine } from './decide.ts'
-import { scan, scanTables } from './scan.ts'
+import { scan } from './scan.ts'
+import { scanTables } from './scan-line-item.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOBODY = { cappedLineItems: new Set<string>(), cappedCreatives: new Set<string>() }

@@ -11,7 +11,8 @@ import { type GoodDocument, problemLine } from '../state/validate.ts'
 import { type Change, WorkingCopy } from '../state/working-copy.ts'
 import { Engine } from './decide.ts'
 import { LayeredEngine } from './layered-engine.ts'
-import { scan, scanTables } from './scan.ts'
+import { scan } from './scan.ts'
+import { scanTables } from './scan-line-item.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')

@@ -1,6 +1,7 @@
 /** The decision with a catalog and, above it, an overlay of what deltas have changed in it. */
 import type { PickIndex } from '../foundation/random.ts'
-import type { Catalog } from '../state/catalog.ts'
+import { SPACE } from '../state/catalog.ts'
+import { findText } from '../state/text-table.ts'
 import { type Bid, type Decision, type Engine, NO_BIDS } from './decide.ts'
 import type { Facts, Opportunity } from './opportunity.ts'
 
@@ -9,8 +10,8 @@ import type { Facts, Opportunity } from './opportunity.ts'
  * catalog below; of what the two engines find, the better rank wins, and within a rank chance. One bid thread uses it.
  */
 export class LayeredEngine {
-  /** The base, then the overlay where there is one. */
-  readonly catalogs: readonly Catalog[]
+  /** Whether any line item is in a deal. */
+  readonly hasDeal: (dealId: string) => boolean
   readonly #base: Engine
   readonly #overlay: Engine | undefined
 
@@ -18,7 +19,8 @@ export class LayeredEngine {
   constructor(base: Engine, overlay: Engine | undefined) {
     this.#base = base
     this.#overlay = overlay
-    this.catalogs = overlay === undefined ? [base.catalog] : [base.catalog, overlay.catalog]
+    const hasText = ({ catalog }: Engine, dealId: string) => findText(catalog.columns, SPACE.deal, dealId) >= 0
+    this.hasDeal = dealId => hasText(base, dealId) || (overlay !== undefined && hasText(overlay, dealId))
     this.mask()
   }
 

@@ -1,23 +1,20 @@
 /** Divides an impression into what is bid on separately, so that deals do not compete with each other inside of us. */
-import { type Catalog, SPACE } from '../state/catalog.ts'
-import { findText } from '../state/text-table.ts'
 import type { Opportunity } from './opportunity.ts'
 
 const NO_DEALS: Opportunity['deals'] = Object.freeze([])
 
 /**
- * One lot per deal that any line item is in, then the open auction, unless it is closed. Between them the exchange
- * chooses (OpenRTB 2.6 implementation guide, 7.3). An impression without such deals is its own only lot, the very
- * object. Pure. Cost: O(deals).
+ * One lot per deal that any line item is in, which isOurs tells, then the open auction, unless it is closed. Between
+ * them the exchange chooses (OpenRTB 2.6 implementation guide, 7.3). An impression without such deals is its own only
+ * lot, the very object. Pure. Cost: O(deals).
  */
-export function lotsOf(opportunity: Opportunity, catalogs: readonly Catalog[]): readonly Opportunity[] {
+export function lotsOf(opportunity: Opportunity, isOurs: (dealId: string) => boolean): readonly Opportunity[] {
   const { deals, privateAuction } = opportunity
   if (deals.length === 0) return [opportunity]
   const lots: Opportunity[] = []
   for (let i = 0; i < deals.length; i++) {
     const deal = deals[i]!
-    if (catalogs.some(({ columns }) => findText(columns, SPACE.deal, deal.id) >= 0))
-      lots.push({ ...opportunity, deals: [deal], privateAuction: true })
+    if (isOurs(deal.id)) lots.push({ ...opportunity, deals: [deal], privateAuction: true })
   }
   if (!privateAuction || lots.length === 0) lots.push({ ...opportunity, deals: NO_DEALS })
   return lots

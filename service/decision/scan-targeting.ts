@@ -1,35 +1,109 @@
 /** The naive engine's targeting: reads rules and facts as they are written. Shares no code with the index. */
 import { hoursOfDaypart } from '../state/dayparts.ts'
-import { DIMENSION_NAMES, type DimensionName, IMPRESSION_DIMENSIONS, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
+import { type DimensionName, IMPRESSION_DIMENSIONS, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
 import type { Targeting } from '../state/documents.ts'
-import type { Expression } from '../state/expressions.ts'
+import { type Expression, termOf } from '../state/expressions.ts'
 import { splitHash, splitPart, type UserSplit } from '../state/user-split.ts'
+import { type Finding, side } from './finding.ts'
 import type { Facts, FactValue, Opportunity } from './opportunity.ts'
 
-/** Whether the targeting takes the opportunity. Pure. Cost: O(values of the targeting × values of the request). */
-export function targets(targeting: Targeting, asked: Asked): boolean {
-  const { facts } = asked
-  if (targeting.userSplit !== undefined && !isInSplit(targeting.userSplit, facts)) return false
-  if (targeting.expression !== undefined && !holds(targeting.expression, asked)) return false
-  return DIMENSION_NAMES.every(name => {
+/** Every rule of a targeting that leaves the opportunity out. Pure. Cost: O(its values × those of the request). */
+export function* targetingFindings(targeting: Targeting, asked: Asked): Generator<Finding, void, undefined> {
+  for (const key in targeting) {
+    if (key === 'userSplit' || key === 'expression') continue
+    const name = key as DimensionName
     const rule: Rule | undefined = targeting[name]
-    const fact = factOf(name, asked)
-    const has = (value: unknown) => factHas(name, fact, String(value))
-    const isIn = (list: string) => isInList(list, asked)
-    const includes = [...(rule?.include ?? []).map(has), ...(rule?.includeLists ?? []).map(isIn)]
-    if (includes.length > 0 && !includes.includes(true)) return false
-    if (rule?.all !== undefined && !rule.all.every(has)) return false
-    return !rule?.exclude?.some(has) && !rule?.excludeLists?.some(isIn)
-  })
+    if (rule !== undefined) yield* ruleFindings(name, rule, asked)
+  }
+  const { userSplit, expression } = targeting
+  if (userSplit !== undefined && !isInSplit(userSplit, asked.facts)) yield splitFinding(userSplit, asked.facts)
+  if (expression !== undefined) yield* expressionFindings(expression, asked)
 }
 
+function* ruleFindings(name: DimensionName, rule: Rule, asked: Asked): Generator<Finding, void, undefined> {
+  const { include = NONE, includeLists = NONE, all = NONE, exclude = NONE, excludeLists = NONE } = rule
+  const fact = factOf(name, asked)
+  const has = (value: unknown) => factHas(name, fact, String(value))
+  const isIn = (list: string) => isInList(list, asked)
+  const isOpen = include.length + includeLists.length === 0
+  if (!isOpen && !include.some(has) && !includeLists.some(isIn))
+    yield missed(name, side('wants one of', ...include, ...includeLists.map(listName)), fact)
+  if (!all.every(has)) yield missed(name, side('wants all of', ...all), fact)
+  if (exclude.some(has) || excludeLists.some(isIn)) {
+    const hit = [...exclude.filter(has), ...excludeLists.filter(isIn).map(listName)]
+    yield missed(name, side('wants none of', ...hit), fact)
+  }
+}
+
+/** What holds together is told apart; anything else is told as it is written. */
+function* expressionFindings(expression: Expression, asked: Asked): Generator<Finding, void, undefined> {
+  if (holds(expression, asked)) return
+  if ('and' in expression) {
+    for (const part of expression.and) yield* expressionFindings(part, asked)
+    return
+  }
+  const given = [...new Set(namesIn(expression, asked))].map(name => `${name} ${factText(name, factOf(name, asked))}`)
+  const ours = side('wants', expressionText(expression))
+  yield { reason: 'no-eligible-line-item', what: 'expression', ours, theirs: side('request has', ...given) }
+}
+
+function missed(name: DimensionName, ours: Finding['ours'], fact: FactValue): Finding {
+  const theirs = side('request has', ...(typeof fact !== 'string' ? fact : fact === '' ? NONE : [factText(name, fact)]))
+  return { reason: 'no-eligible-line-item', what: name, ours, theirs }
+}
+
+function splitFinding(split: UserSplit, { userId }: Facts): Finding {
+  const part = userId === '' ? 'no user id that may be used' : splitPart(splitHash(split.salt), splitHash(userId))
+  const ours = side('wants users from', `${split.from} to ${split.to} of ${split.salt}`)
+  return { reason: 'no-eligible-line-item', what: 'userSplit', ours, theirs: side('request has', part) }
+}
+
+const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun']
+
+function factText(name: DimensionName, fact: FactValue): string {
+  if (fact.length === 0) return 'unknown'
+  if (typeof fact !== 'string') return fact.join(', ')
+  if (name !== 'daypart' && name !== 'viewerDaypart') return fact
+  const hour = Number(fact)
+  return `${DAYS[Math.floor(hour / 24)]} ${String(hour % 24).padStart(2, '0')} h`
+}
+
+function expressionText(expression: Expression): string {
+  const term = termOf(expression)
+  switch (term.word) {
+    case 'and':
+    case 'or':
+      return `(${term.parts.map(expressionText).join(` ${term.word} `)})`
+    case 'not':
+      return `not ${expressionText(term.part)}`
+    case 'userSplit':
+      return `users from ${term.split.from} to ${term.split.to} of ${term.split.salt}`
+    case 'list':
+      return `one of ${term.ids.map(listName).join(', ')}`
+    case 'values':
+      return `${term.name} one of ${term.values.join(', ')}`
+  }
+}
+
+function namesIn(expression: Expression, asked: Asked): readonly DimensionName[] {
+  const term = termOf(expression)
+  if (term.word === 'and' || term.word === 'or') return term.parts.flatMap(part => namesIn(part, asked))
+  if (term.word === 'not') return namesIn(term.part, asked)
+  if (term.word === 'list') return term.ids.flatMap(id => asked.lists.get(id)?.dimension ?? [])
+  return term.word === 'values' ? [term.name] : []
+}
+
+const listName = (id: string) => `list ${id}`
+
 interface Rule {
-  readonly include?: readonly unknown[]
-  readonly all?: readonly unknown[]
-  readonly exclude?: readonly unknown[]
+  readonly include?: readonly (string | number)[]
+  readonly all?: readonly (string | number)[]
+  readonly exclude?: readonly (string | number)[]
   readonly includeLists?: readonly string[]
   readonly excludeLists?: readonly string[]
 }
+
+const NONE: readonly never[] = []
 
 /** What targeting is asked about. */
 export interface Asked {

@@ -197,7 +197,7 @@ export class BidPath {
     const { exchange, serving } = asked
     this.#reason = impression.reason ?? 'no-supported-format'
     if (opportunity === undefined) return false
-    const lots = exchange.bidsPerImpression === 'many' ? lotsOf(opportunity, serving.engine.catalogs) : undefined
+    const lots = exchange.bidsPerImpression === 'many' ? lotsOf(opportunity, serving.engine.hasDeal) : undefined
     for (let i = 0; i < (lots?.length ?? 1); i++) this.#bidFor(impression, lots?.[i] ?? opportunity, asked)
     // Bids for one impression are alternatives: only later impressions are on a page with them.
     return this.#takeMade(serving)
