@@ -40,6 +40,15 @@ function opportunity(imp: object, terms = TERMS): Opportunity {
 }
 const reasonOf = (imp: object) => readImpression(imp as Record<string, unknown>, TERMS)
 
+describe('media types', () => {
+  test('that are too long to be known are not taken for none', () => {
+    const maskOf = (mimes: unknown) => opportunity({ video: { mimes } }).video?.mimes
+    expect(maskOf(['v'.repeat(600)])).toBe(maskOf(['video/unknown']))
+    expect(maskOf(['', 1])).toBe(maskOf(undefined))
+    expect(maskOf(['video/unknown'])).not.toBe(maskOf(undefined))
+  })
+})
+
 describe('floors by length', () => {
   test('are not hidden by what is none', () => {
     const durfloors = [null, 'x', [], { mindur: 16, bidfloor: 40 }]
