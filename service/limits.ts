@@ -242,6 +242,8 @@ export const LIMITS = {
   /** Lines of one event code per period; more are counted and summed up in one line. */
   logRepeatsMax: 50,
   logRepeatPeriodMs: 60_000,
+  /** The same of one action of the audit stream: some 3 KB a second at most. */
+  auditRepeatsMax: 600,
   /** Characters of one text that came with a request, of one of our own, and of a stack. */
   logUntrustedCharsMax: 256,
   logTextCharsMax: 1_024,

@@ -228,12 +228,18 @@ let stops = NO_STOPS
 function stopByHand(stop: Stop, isStopped: boolean): StopList {
   stops = changedStops(stops, stop, isStopped)
   threads.stopBids(stops)
-  const fields = { ...stop, stopped: isStopped }
+  const resource = Object.entries(stop)
+    .map(([kind, id]) => `${kind} ${id === true ? config.tenantId : id}`)
+    .join()
+  const fields = { resource }
   log.warn('stopped-by-hand', isStopped ? 'it bids no more in this task' : 'it may bid again', { fields })
+  log.audit({ actor: 'admin port', action: isStopped ? 'stop' : 'release', resource, decision: 'allowed' })
   return stops
 }
 
 const admin = createAdminServer({
+  onAccess: ({ resource, from, isAllowed }) =>
+    log.audit({ actor: from, action: 'admin-access', resource, decision: isAllowed ? 'allowed' : 'refused' }),
   stops: () => stops,
   stop: stopByHand,
   metrics: () => prometheusText(snapshotNow(), log.identity),
@@ -242,7 +248,7 @@ const admin = createAdminServer({
     const version = refresher.view.held?.version
     const ageS = stateAge === undefined ? undefined : Number(stateAge.toFixed(2))
     const held = { version, announcement: stateVersion, ageS, lineItems, arenaBytes }
-    return { ready: ready === 1, ...held, spend: money?.view }
+    return { ready: ready === 1, ...held, memory: memory.view, spend: money?.view }
   },
 })
 

@@ -42,7 +42,13 @@ export function stateEventTeller(log: Logger, recorder: Recorder): (event: Refre
         return
       case 'version-progress':
         log.info('state-loading', 'a version is being loaded', {
-          fields: { version: event.announcement.version, ...event.progress },
+          fields: {
+            version: event.announcement.version,
+            records: event.progress.records,
+            records_total: event.progress.recordsTotal,
+            bytes: event.progress.bytes,
+            bytes_total: event.progress.bytesTotal,
+          },
         })
         return
       case 'version-loaded':
@@ -61,12 +67,18 @@ export function stateEventTeller(log: Logger, recorder: Recorder): (event: Refre
         return
       case 'version-refused':
         recorder.count(COUNTER.stateRefusals)
+        auditState(log, event.announcement.version, 'refused')
         log.error('state-refused', event.message, {
           fields: { version: event.announcement.version, reason: event.code },
         })
         tellProblems(event.report?.problems ?? [], log)
     }
   }
+}
+
+/** Who published is known to whoever published: a task sees what was announced. */
+function auditState(log: Logger, version: string, decision: 'allowed' | 'refused'): void {
+  log.audit({ actor: 'publisher', action: 'state-change', resource: `version ${version}`, decision })
 }
 
 function tellLoaded(event: Extract<RefreshEvent, { kind: 'version-loaded' }>, log: Logger, recorder: Recorder): void {
@@ -92,6 +104,7 @@ function tellLoaded(event: Extract<RefreshEvent, { kind: 'version-loaded' }>, lo
       total_ms: Math.round(report.totalMs + buildMs),
     },
   })
+  auditState(log, announcement.version, 'allowed')
   tellProblems(report.problems, log)
 }
 
@@ -126,6 +139,7 @@ function tellDeltas(event: Extract<RefreshEvent, { kind: 'deltas-taken' }>, log:
       build_ms: Math.round(buildMs),
     },
   })
+  auditState(log, `${announcement.version}, delta ${announcement.deltas?.length ?? 0}`, 'allowed')
   tellProblems(problems, log)
 }
 

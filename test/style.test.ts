@@ -4,11 +4,19 @@ import { BANNED_RULES } from './style/banned.ts'
 import { DEAD_RULES } from './style/dead.ts'
 import { DOCUMENT_RULES } from './style/documents.ts'
 import { IMPORT_RULES } from './style/imports.ts'
+import { LOG_RULES } from './style/log-fields.ts'
 import { referenceTables } from './style/reference.ts'
 import { SHAPE_RULES } from './style/shape.ts'
 import { type Canary, type Rule, readTexts, shown, type Tree, treeOf } from './style/tree.ts'
 
-const RULES: readonly Rule[] = [...IMPORT_RULES, ...SHAPE_RULES, ...BANNED_RULES, ...DEAD_RULES, ...DOCUMENT_RULES]
+const RULES: readonly Rule[] = [
+  ...IMPORT_RULES,
+  ...SHAPE_RULES,
+  ...BANNED_RULES,
+  ...DEAD_RULES,
+  ...DOCUMENT_RULES,
+  ...LOG_RULES,
+]
 
 function repository(): Tree {
   const tree = treeOf(readTexts(fileURLToPath(new URL('..', import.meta.url))))

@@ -1,10 +1,22 @@
 /** The admin port: what the task says about itself, and the brake. Served by the control thread, never routed to. */
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Stop, StopList } from '../stop-list.ts'
+import { networkOf } from '../telemetry/log-text.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../telemetry/prometheus.ts'
+
+/** One request to the admin port. */
+export interface AdminAccess {
+  /** Method and route; what is no route is not repeated. */
+  readonly resource: string
+  /** Network that it came from, see networkOf. */
+  readonly from: string
+  readonly isAllowed: boolean
+}
 
 /** What the admin port shows and does; asked anew for every request. */
 export interface AdminServerDeps {
+  /** Told of every request, once it is answered. */
+  readonly onAccess: (access: AdminAccess) => void
   /** All metrics in Prometheus' text format. */
   readonly metrics: () => string
   /** What state is served and how fresh it is. */
@@ -28,9 +40,13 @@ const STOP_REMEDY =
   'the body must be JSON naming one thing: {"tenant":true}, {"exchange":"ID"}, {"campaign":"ID"} or {"lineItem":"ID"}'
 
 /** @returns a Fastify instance that does not listen yet. */
-export function createAdminServer({ metrics, state, stops, stop }: AdminServerDeps): FastifyInstance {
+export function createAdminServer({ onAccess, metrics, state, stops, stop }: AdminServerDeps): FastifyInstance {
   // What is not known must be refused, not left out: a misspelt brake must not seem to hold.
   const app = Fastify({ logger: false, genReqId: () => '', ajv: { customOptions: { removeAdditional: false } } })
+  app.addHook('onResponse', async ({ method, routeOptions, socket }, { statusCode }) => {
+    const resource = `${method} ${routeOptions.url ?? '(no route)'}`
+    onAccess({ resource, from: networkOf(socket.remoteAddress ?? ''), isAllowed: statusCode < 400 })
+  })
   app.get('/metrics', (_request, reply) => reply.type(PROMETHEUS_CONTENT_TYPE).send(metrics()))
   app.get('/state', (_request, reply) => reply.send(state()))
   app.get('/stops', (_request, reply) => reply.send(stops()))

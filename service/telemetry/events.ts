@@ -102,6 +102,7 @@ export const EVENTS = {
     meaning: 'Nobody read stdout for so long that lines were dropped; the line says how many.',
     remedy: 'Check the log driver.',
   },
+  audit: { meaning: 'The audit stream: who did what to what, and whether it was allowed.' },
   metrics: { meaning: 'Metrics in the embedded metric format.' },
   'report-lost': {
     meaning: 'A metric report was not taken in time and is dropped.',

@@ -1,5 +1,7 @@
 /** What may stand on a log line: texts without control characters and secrets, of bounded length. Pure. */
+import { isIPv4, isIPv6 } from 'node:net'
 import { LIMITS } from '../limits.ts'
+import { isLineKey } from './log-fields.ts'
 
 /** A value on a log line. */
 export type LogValue = string | number | boolean | null | undefined | readonly (string | number)[]
@@ -19,11 +21,6 @@ export interface PlainDetails {
   readonly untrusted?: Readonly<Record<string, string>>
 }
 
-/** The line's own keys: a field of such a name could pass for another tenant's line. */
-const RESERVED: ReadonlySet<string> = new Set([
-  ...['level', 'time', 'msg', 'code', 'untrusted', '_aws', 'remedy'],
-  ...['tenant_id', 'tier_id', 'region', 'cell_id', 'infra_group_id', 'task_id'],
-])
 const FIELDS_MAX = 40
 const LIST_MAX = 20
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are exactly what must go.
@@ -39,6 +36,17 @@ export function cleanText(text: string, charsMax: number, keepLines = false): st
     .replace(keepLines ? CONTROL_BUT_NEWLINE : CONTROL, ' ')
     .replace(CREDENTIALS, '$1***@')
     .toWellFormed()
+}
+
+/** The network of an address, which names no person: a /24 or a /48; `loopback`; `unknown` for what is no address. */
+export function networkOf(address: string): string {
+  const plain = address.startsWith('::ffff:') ? address.slice(7) : address
+  if (plain === '::1' || (isIPv4(plain) && plain.startsWith('127.'))) return 'loopback'
+  if (isIPv4(plain)) return `${plain.split('.').slice(0, 3).join('.')}.0/24`
+  if (!isIPv6(plain)) return 'unknown'
+  const [first = ''] = plain.split('::')
+  const groups = first.split(':').filter(group => group !== '')
+  return `${[...groups, '0', '0', '0'].slice(0, 3).join(':')}::/48`
 }
 
 /** A URL as it may be shown: user, password and query are gone. What is no URL is not shown at all. */
@@ -57,7 +65,8 @@ export function withoutCredentials(url: string): string {
 export function plainDetails({ fields = {}, untrusted, error }: LineDetails): PlainDetails {
   const plain: Record<string, LogValue> = {}
   for (const [key, value] of Object.entries(fields).slice(0, FIELDS_MAX)) {
-    plain[RESERVED.has(key) ? `field_${key}` : key] = plainValue(value)
+    // A field of such a name could pass for another tenant's line.
+    plain[isLineKey(key) ? `field_${key}` : key] = plainValue(value)
   }
   Object.assign(plain, plainError(error))
   if (untrusted === undefined) return { fields: plain }
@@ -102,7 +111,7 @@ export function cutLine(line: string, bytesMax: number): string {
     const shorter = JSON.stringify({ ...shortened(whole, charsMax), cut: true })
     if (Buffer.byteLength(shorter) <= bytesMax) return shorter
   }
-  const head = Object.entries(whole).filter(([key]) => RESERVED.has(key) && key !== 'untrusted' && key !== '_aws')
+  const head = Object.entries(whole).filter(([key]) => isLineKey(key) && key !== 'untrusted' && key !== '_aws')
   return JSON.stringify({ ...shortened(Object.fromEntries(head), 256), cut: true })
 }
 

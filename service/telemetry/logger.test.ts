@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { LIMITS } from '../limits.ts'
 import { EVENTS } from './events.ts'
-import { cleanText, cutLine, withoutCredentials } from './log-text.ts'
+import { cleanText, cutLine, networkOf, withoutCredentials } from './log-text.ts'
 import { ThreadLog, type ThreadLogMessage } from './thread-log.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'logger-'))
@@ -102,6 +102,22 @@ describe('logger', () => {
       left_out: 1_000 - LIMITS.logRepeatsMax,
     })
     expect(lines.at(-1)?.msg).toBe(String(1_000 - LIMITS.logRepeatsMax))
+  })
+
+  test('the audit stream is written at every level, and repeats of one action are bounded by themselves', async () => {
+    const { lines } = await run(`
+      const quiet = new Logger({ identity, level: 'error', clock, onLoss: cause => losses[cause]++ })
+      quiet.info('ready', 'not written')
+      for (let i = 0; i < 700; i++)
+        quiet.audit({ actor: 'loopback', action: 'admin-access', resource: 'GET /state', decision: 'allowed' })
+      quiet.audit({ actor: 'a\\nb', action: 'stop', resource: 'x'.repeat(5000), decision: 'refused' })
+      quiet.flushNow(1000)`)
+    const audits = lines.filter(line => line.code === 'audit')
+    expect(audits).toHaveLength(LIMITS.auditRepeatsMax + 1)
+    for (const line of audits) expect(line).toMatchObject({ ...IDENTITY, level: 'info' })
+    expect(audits[0]).toMatchObject({ actor: 'loopback', resource: 'GET /state', decision: 'allowed' })
+    expect(audits.at(-1)).toMatchObject({ actor: 'a b', action: 'stop', decision: 'refused' })
+    expect(lines.map(({ code }) => code)).not.toContain('ready')
   })
 
   test.each([
@@ -212,6 +228,19 @@ describe('texts', () => {
     expect(withoutCredentials('user:pw@host')).not.toContain('pw')
     expect(withoutCredentials('no url: secret')).toBe('(not a URL)')
   })
+
+  test.each([
+    ['127.0.0.1', 'loopback'],
+    ['::1', 'loopback'],
+    ['::ffff:127.1.2.3', 'loopback'],
+    ['203.0.113.77', '203.0.113.0/24'],
+    ['::ffff:203.0.113.77', '203.0.113.0/24'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1::/48'],
+    ['2001:db8::6', '2001:db8:0::/48'],
+    ['fe80::1', 'fe80:0:0::/48'],
+    ['', 'unknown'],
+    ['a\nb', 'unknown'],
+  ])('of the address %j stands %s', (address, network) => expect(networkOf(address)).toBe(network))
 
   test('cleaning is quick for texts made to be slow', () => {
     const begun = performance.now()

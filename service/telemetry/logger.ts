@@ -7,6 +7,7 @@ import type { Clock } from '../foundation/clock.ts'
 import { LIMITS } from '../limits.ts'
 import { type EventCode, remedyOf } from './events.ts'
 import { LineDestination } from './line-destination.ts'
+import type { AuditEntry } from './log-fields.ts'
 import { cleanText, cutLine, type LineDetails, type PlainDetails, plainDetails } from './log-text.ts'
 
 /** Who and where the task is. Each is on every line as far as it is known. */
@@ -47,7 +48,10 @@ export class Logger {
   readonly #options: LoggerOptions
   readonly #destination: LineDestination
   readonly #pino: pino.Logger
-  readonly #repeats = new Map<EventCode, Repeats>()
+  /** At any LOG_LEVEL: whoever watches over a task wants its audit stream whole. */
+  readonly #audits: pino.Logger
+  /** By code; of audit lines by action. */
+  readonly #repeats = new Map<string, Repeats>()
   #periodStartMs: number
   #identity: Identity
 
@@ -73,6 +77,7 @@ export class Logger {
       },
       { write: line => this.writeLine(line) },
     )
+    this.#audits = this.#pino.child({}, { level: 'info' })
   }
 
   /** Something to look at while searching. */
@@ -98,6 +103,13 @@ export class Logger {
   /** Why the process ends. Never left out. */
   fatal(code: EventCode, msg: string, details: LineDetails = {}): void {
     this.#write('fatal', code, msg, plainDetails(details))
+  }
+
+  /** A line of the audit stream. Left out are only repeats of one action, far later than of other lines. */
+  audit(entry: AuditEntry): void {
+    if (!this.#counts(`audit ${entry.action}`, LIMITS.auditRepeatsMax)) return
+    const { fields } = plainDetails({ fields: { ...entry } })
+    this.#audits.info({ code: 'audit' satisfies EventCode, ...fields }, `${entry.action} ${entry.decision}`)
   }
 
   /** A line whose details are plain already, as a bid thread posts it. */
@@ -139,17 +151,22 @@ export class Logger {
   }
 
   #limited(level: Exclude<LogLevel, 'fatal'>, code: EventCode, msg: string, details: PlainDetails): void {
-    if (!this.#pino.isLevelEnabled(level)) return
-    this.sumUpRepeats()
-    const repeats = this.#repeats.get(code) ?? { written: 0, leftOut: 0 }
-    this.#repeats.set(code, repeats)
-    if (repeats.written < LIMITS.logRepeatsMax) {
-      repeats.written++
+    if (this.#pino.isLevelEnabled(level) && this.#counts(code, LIMITS.logRepeatsMax))
       this.#write(level, code, msg, details)
-      return
+  }
+
+  /** Counts a line of a code, or of an action. @returns whether it may still be written in this period */
+  #counts(key: string, linesMax: number): boolean {
+    this.sumUpRepeats()
+    const repeats = this.#repeats.get(key) ?? { written: 0, leftOut: 0 }
+    this.#repeats.set(key, repeats)
+    if (repeats.written < linesMax) {
+      repeats.written++
+      return true
     }
     repeats.leftOut++
     this.#options.onLoss?.('repeated')
+    return false
   }
 
   #endPeriod(): void {

@@ -94,6 +94,13 @@ export class MemoryWatch {
     return this.#state
   }
 
+  /** The state beside the two lines, for whoever looks at a task's health. */
+  get view(): MemoryState & MemoryLines {
+    const { warnPercent, criticalPercent } = this.#options.lines
+    const { level, usedPercent, fullest, rssBytes, limitBytes } = this.#state
+    return { level, usedPercent: round1(usedPercent), warnPercent, criticalPercent, fullest, rssBytes, limitBytes }
+  }
+
   /** Reads memory (about 20 µs) and moves the level. */
   check(): MemoryState {
     const use = this.#read()
@@ -122,7 +129,7 @@ export class MemoryWatch {
   #tell(state: MemoryState): void {
     const { log, limit, lines, onLevel } = this.#options
     const fields = {
-      used_percent: Math.round(state.usedPercent * 10) / 10,
+      used_percent: round1(state.usedPercent),
       fullest: state.fullest,
       rss_bytes: state.rssBytes,
       limit_bytes: state.limitBytes,
@@ -135,4 +142,8 @@ export class MemoryWatch {
     if (state.level === 'critical') log.error('memory-critical', 'memory is above its critical line', { fields })
     onLevel?.(state)
   }
+}
+
+function round1(value: number): number {
+  return Math.round(value * 10) / 10
 }

@@ -15,6 +15,7 @@ import type { JsonSchema } from '../../service/state/fields.ts'
 import { MACRO_ENCODINGS, MACROS } from '../../service/state/macros.ts'
 import { EVENTS, type EventCode, remedyOf } from '../../service/telemetry/events.ts'
 import { TASK_GAUGES, THREAD_GAUGES } from '../../service/telemetry/gauges.ts'
+import { AUDIT_ACTIONS, LINE_KEYS, LOG_FIELDS } from '../../service/telemetry/log-fields.ts'
 import { COUNTERS, HISTOGRAMS, type Signal } from '../../service/telemetry/signals.ts'
 import { coverageRows } from '../stories/coverage.ts'
 import type { Source } from './tree.ts'
@@ -77,6 +78,15 @@ function eventsTable(): string {
     ['code', 'meaning', 'what to do'],
     codes.map(code => [`\`${code}\``, EVENTS[code].meaning, remedyOf(code) ?? '—']),
   )
+}
+
+function fieldsTable(): string {
+  const rows = Object.entries({ ...LINE_KEYS, ...LOG_FIELDS }).map(([name, { type, meaning }]) => [
+    `\`${name}\``,
+    type,
+    meaning,
+  ])
+  return table(['field', 'type', 'meaning'], rows)
 }
 
 function keysTable(): string {
@@ -202,6 +212,14 @@ export function referenceTables(sources: readonly Source[]): ReadonlyMap<string,
     ['error codes', errorsTable(sources)],
     ['signals', signalsTable()],
     ['log events', eventsTable()],
+    ['log fields', fieldsTable()],
+    [
+      'audit actions',
+      table(
+        ['action', 'meaning'],
+        Object.entries(AUDIT_ACTIONS).map(([a, b]) => [`\`${a}\``, b]),
+      ),
+    ],
     ['exit codes', table(['code', 'meaning'], exits)],
     ['keys', keysTable()],
     ['exchange settings', exchangeTable()],
