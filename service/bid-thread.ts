@@ -21,7 +21,7 @@ import { selfBidRequest } from './openrtb/self-bid.ts'
 import { CapBoard } from './spend/cap-board.ts'
 import { CapLog } from './spend/cap-log.ts'
 import { CapTable } from './spend/cap-table.ts'
-import { Shares } from './spend/shares.ts'
+import { Shares, type SharesReport } from './spend/shares.ts'
 import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import { ThreadBudgets } from './spend/thread-budgets.ts'
 import { CapAsker, ThreadCaps } from './spend/thread-caps.ts'
@@ -198,8 +198,7 @@ function capsOf(catalog: Catalog): ThreadCaps | undefined {
 }
 
 /** What was held since the last time is told; the control thread leases and settles by it. */
-function tellHeld(nowMs: number): void {
-  const report = shares.report(nowMs)
+function tellHeld(report: SharesReport | undefined): void {
   if (report !== undefined) post({ kind: 'held', report })
   if (counted.count > 0) post({ kind: 'counted', events: counted.takeAll() })
 }
@@ -227,7 +226,7 @@ async function stop(): Promise<void> {
   app.server.closeIdleConnections()
   await app.close()
   // All that is not held goes back.
-  tellHeld(Number.POSITIVE_INFINITY)
+  tellHeld(shares.close())
   control.close()
 }
 
@@ -242,7 +241,7 @@ function hear(message: ToBidThread): void {
 
 beat()
 const heart = setInterval(beat, HEARTBEAT_MS)
-const tellingHeld = setInterval(() => tellHeld(systemClock.monotonicMs()), LIMITS.sharesReportMs)
+const tellingHeld = setInterval(() => tellHeld(shares.report(systemClock.monotonicMs())), LIMITS.sharesReportMs)
 // What was posted meanwhile comes first: a thread that replaces another has its state before it listens.
 for (let first = receiveMessageOnPort(control); first !== undefined; first = receiveMessageOnPort(control))
   hear(first.message as ToBidThread)

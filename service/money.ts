@@ -341,8 +341,11 @@ function arrivedNotice({ kind, token, atMs, price, lossReason, minToWin }: Notic
     creative: creativeId,
     day,
   }
-  const event = { key: `${bidId}:${kind}`, kind, atMs, about: { ...ids, ...Object.fromEntries(told) } }
-  if (price === undefined || price.reading === 'audit') return { booking: undefined, event, comesAgain }
+  const isAudit = price?.reading === 'audit'
+  // Somebody may look at a bid's markup before it is shown and billed: that is another event.
+  const key = `${bidId}:${kind}${isAudit ? ':audit' : ''}`
+  const event = { key, kind, atMs, about: { ...ids, ...Object.fromEntries(told) } }
+  if (price === undefined || isAudit) return { booking: undefined, event, comesAgain }
   const booking: BookOperation = {
     kind: 'book',
     key: bidId,

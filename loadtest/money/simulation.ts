@@ -100,7 +100,9 @@ export class Simulation {
     const random = this.#random
     const isStrict = broken !== undefined || random.chance(0.6)
     this.#loss = random.pick([0, 0.01, 0.1])
-    this.#faultChance = random.pick([0, 0.005, 0.02])
+    const faultChance = random.pick([0, 0.005, 0.02])
+    // A rule that is left out shows where something fails.
+    this.#faultChance = broken === undefined ? faultChance : 0.02
     this.#winProbability = random.pick([0.1, 0.4, 0.8])
     const tasks = random.between(1, 5)
     const demandNanos = BIDDING_S * tasks * 3 * PRICE_NANOS * this.#winProbability

@@ -11,6 +11,8 @@ export interface SimulatedLineItem {
   readonly priceNanos: number
   readonly budget?: Budget
   readonly pacing?: Pacing
+  /** CAMPAIGN unless told otherwise. */
+  readonly campaign?: string
 }
 
 const NANOS_PER_CPM = 1e6
@@ -19,20 +21,21 @@ const SLAB_BYTES = 1024 * 1024
 /** The campaign of all simulated line items. */
 export const CAMPAIGN = 'x'
 
-/** Compiles line items of one campaign; the time zone is UTC. */
+/** Compiles line items; every campaign has this budget; the time zone is UTC. */
 export function simulatedCatalog(lineItems: readonly SimulatedLineItem[], campaignBudget?: Budget): Catalog {
   const builder = new CatalogBuilder(() => '')
   const common = { name: 'simulated', status: 'active', advertiserId: 'a' } as const
   builder.add({ kind: 'settings', document: { ...common, timeZone: 'UTC', currency: 'USD' } })
   builder.add({ kind: 'advertisers', document: { id: 'a', name: 'a', domain: 'a.example', categories: [] } })
   const budget = campaignBudget === undefined ? {} : { budget: campaignBudget }
-  builder.add({ kind: 'campaigns', document: { ...common, id: CAMPAIGN, ...budget } })
+  for (const id of new Set([CAMPAIGN, ...lineItems.flatMap(({ campaign }) => campaign ?? [])]))
+    builder.add({ kind: 'campaigns', document: { ...common, id, ...budget } })
   const size = { width: 300, height: 250, bannerType: 4, secure: true } as const
   const content = { kind: 'html', html: 'ad' } as const
   builder.add({ kind: 'creatives', document: { ...common, id: 'c', format: 'banner', ...size, content } })
-  for (const { id, priceNanos, budget: own, pacing } of lineItems) {
+  for (const { id, priceNanos, budget: own, pacing, campaign: campaignId = CAMPAIGN } of lineItems) {
     const document: LineItem = {
-      ...{ id, name: id, status: 'active', campaignId: CAMPAIGN, priority: 1 },
+      ...{ id, name: id, status: 'active', campaignId, priority: 1 },
       ...{ price: { cpm: priceNanos / NANOS_PER_CPM }, targeting: {}, creativeIds: ['c'] },
       ...(own === undefined ? {} : { budget: own }),
       ...(pacing === undefined ? {} : { pacing }),

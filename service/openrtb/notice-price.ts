@@ -6,7 +6,7 @@ import type { NoticeToken } from './notice-token.ts'
 
 /**
  * How a price was read. `unreadable`: literal, empty or no number, so the most is booked; `above`: more than was bid,
- * so the most is booked and somebody must look; `audit`: nothing is booked.
+ * so the most is booked and somebody must look; `audit`: a test, and nothing is booked.
  */
 export const PRICE_READINGS = ['exact', 'unreadable', 'above', 'audit'] as const
 /** One of them. */
@@ -42,7 +42,8 @@ export function readNoticePrice(
 ): NoticePrice {
   const { amountNanosMax, nanosPerCpm } = token
   const text = price === undefined || price.length > PRICE_CHARS_MAX ? '' : price.trim()
-  if (text === 'AUDIT') return { reading: 'audit', nanos: 0 }
+  // A bid in a test auction costs nothing, whatever the exchange writes.
+  if (text === 'AUDIT' || amountNanosMax === 0) return { reading: 'audit', nanos: 0 }
   const cpm = encrypted === undefined ? (decimalOf(text) ?? decimalOf(base64Text(text))) : encrypted(text)
   if (cpm === undefined) return { reading: 'unreadable', nanos: amountNanosMax }
   const exact = cpm * nanosPerCpm

@@ -109,6 +109,10 @@ describe('the price of a notice', () => {
     expect(readNoticePrice(price, plain)).toEqual({ reading, nanos })
   })
 
+  test('a bid in a test auction costs nothing, whatever the exchange says', () => {
+    expect(readNoticePrice('2.5', { ...plain, amountNanosMax: 0 })).toEqual({ reading: 'audit', nanos: 0 })
+  })
+
   test('the price that was bid is never above itself, whatever the exchange rate (seed 5)', () => {
     const random = new Random(5)
     for (let i = 0; i < 2_000; i++) {

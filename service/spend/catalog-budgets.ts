@@ -38,6 +38,12 @@ export function lineItemIdAt({ columns }: Catalog, ordinal: number): string {
   return idAt(columns.lineItemIdStart, columns.lineItemIds, ordinal)
 }
 
+/** Names what a line item draws from: one that moves to another campaign is another. Makes a string. */
+export function budgetKeyAt(catalog: Catalog, ordinal: number): string {
+  const { lineItemCampaign, campaignIdStart, campaignIds } = catalog.columns
+  return `${idAt(campaignIdStart, campaignIds, lineItemCampaign[ordinal] as number)}/${lineItemIdAt(catalog, ordinal)}`
+}
+
 /** What a line item's budgets are on a day. Makes strings. */
 export function budgetsOf(catalog: Catalog, ordinal: number, day: Day): BudgetedLineItem {
   const { columns } = catalog

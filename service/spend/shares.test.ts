@@ -24,19 +24,36 @@ describe('the shares of a thread', () => {
       held: Float64Array.of(7, 3, 60, 7, 1, 40),
       returned: new Float64Array(),
       wanted: Float64Array.of(3, 41),
+      isLast: false,
     })
     expect(shares.report(2_200)).toBeUndefined()
   })
 
-  test('go back when their lease ends, or is recalled', () => {
+  test('are not held after their lease ended, and go back when it is recalled', () => {
     const shares = sharesWith({}, { leaseNumber: 8, nanos: 30, endMs: 99_000 })
     expect(shares.hold(3, 10, 10_999, 1_000)).toBe(true)
-    expect(shares.report(11_000)?.returned).toEqual(Float64Array.of(7, 90))
     expect(shares.hold(3, 31, 11_001, 1_000)).toBe(false)
     expect(shares.hold(3, 5, 11_001, 1_000)).toBe(true)
-    shares.recall(new Set([8]))
+    shares.recall(new Set([7, 8, 9]))
     expect(shares.hold(3, 5, 11_002, 1_000)).toBe(false)
-    expect(shares.report(11_100)?.returned).toEqual(Float64Array.of(8, 25))
+    expect(shares.report(11_100)?.returned).toEqual(Float64Array.of(7, 90, 8, 25))
+  })
+
+  test('are told by lease and bucket, also when another lease was held in between', () => {
+    const shares = sharesWith({}, { slice: 4, leaseNumber: 8 })
+    for (const slice of [3, 3, 4, 3]) expect(shares.hold(slice, 10, 2_000, 3_000)).toBe(true)
+    expect(shares.hold(3, 10, 2_000, 9_000)).toBe(true)
+    expect(shares.report(2_100)?.held).toEqual(Float64Array.of(7, 1, 30, 8, 1, 10, 7, 2, 10))
+    expect(shares.hold(3, 10, 2_200, 3_000)).toBe(true)
+    expect(shares.report(2_300)?.held).toEqual(Float64Array.of(7, 1, 10))
+  })
+
+  test('all go back with the last report', () => {
+    const shares = sharesWith({}, { slice: 4, leaseNumber: 8, nanos: 30, endMs: 99_000 })
+    expect(shares.hold(3, 10, 2_000, 3_000)).toBe(true)
+    const { held, returned, isLast } = shares.close()
+    expect([...held, ...returned, isLast]).toEqual([7, 1, 10, 7, 90, 8, 30, true])
+    expect(shares.covers(4, 1)).toBe(false)
   })
 
   test('hold a part of the price for a smooth budget, rounded up', () => {

@@ -21,7 +21,7 @@ export interface Share {
   readonly holdPart: number
 }
 
-/** What a thread has to say. Numbers are leases by number. */
+/** What a thread has to say. Numbers are leases by number; a lease and bucket may come more than once. */
 export interface SharesReport {
   /** Lease, bucket and nanos of each, one after another. */
   readonly held: Float64Array
@@ -29,18 +29,21 @@ export interface SharesReport {
   readonly returned: Float64Array
   /** Slices of which a bid could not be held, and the nanos of the largest one, of each. */
   readonly wanted: Float64Array
+  /** The thread ends: it holds nothing more, whatever it is still given. */
+  readonly isLast: boolean
 }
 
 interface Part {
+  readonly slice: number
   readonly leaseNumber: number
   readonly lease: string
   readonly day: number
   readonly startMs: number
   readonly bucketMs: number
-  endMs: number
+  readonly endMs: number
   nanos: number
-  /** By bucket, since the last report. */
-  readonly held: Map<number, number>
+  /** Where its last hold lies among those that are not told yet, if it does. */
+  heldAt: number
 }
 
 interface SliceParts {
@@ -48,13 +51,16 @@ interface SliceParts {
   parts: Part[]
 }
 
-/** The shares of one bid thread. Every method but `covers` changes it. */
+/** The shares of one bid thread. Every method but `covers` changes it. No cost grows with the slices that it has. */
 export class Shares {
   /** By number. */
   readonly #slices: (SliceParts | undefined)[] = []
-  /** Numbers of those that have parts. */
-  readonly #known = new Set<number>()
+  /** By number of the lease. */
+  readonly #parts = new Map<number, Part>()
   readonly #wanted = new Map<number, number>()
+  /** What the next report says. */
+  #held: number[] = []
+  #returned: number[] = []
   #nowMs = 0
   /** Of the last hold: what its notices say. */
   lease = ''
@@ -63,25 +69,35 @@ export class Shares {
 
   /** Takes a share. */
   give(share: Share): void {
-    const { slice, leaseNumber, lease, day, nanos, startMs, endMs, bucketMs, holdPart } = share
+    const { slice, leaseNumber, nanos, holdPart } = share
     let there = this.#slices[slice]
     if (there === undefined) {
       there = { holdPart, parts: [] }
       this.#slices[slice] = there
-      this.#known.add(slice)
     }
     there.holdPart = holdPart
-    const part = there.parts.find(each => each.leaseNumber === leaseNumber)
-    if (part === undefined)
-      there.parts.push({ leaseNumber, lease, day, startMs, bucketMs, endMs, nanos, held: new Map() })
-    else part.nanos += nanos
+    const known = this.#parts.get(leaseNumber)
+    if (known !== undefined) {
+      known.nanos += nanos
+      return
+    }
+    const { lease, day, startMs, endMs, bucketMs } = share
+    const part: Part = { slice, leaseNumber, lease, day, startMs, bucketMs, endMs, nanos, heldAt: -1 }
+    this.#parts.set(leaseNumber, part)
+    there.parts.push(part)
   }
 
-  /** What is not held of these leases goes back with the next report. Cost: O(parts). */
-  recall(leaseNumbers: ReadonlySet<number>): void {
-    for (const slice of this.#known)
-      for (const part of this.#slices[slice]?.parts ?? [])
-        if (leaseNumbers.has(part.leaseNumber)) part.endMs = Number.NEGATIVE_INFINITY
+  /** What is not held of these leases goes back with the next report. Cost: O(leases). */
+  recall(leaseNumbers: Iterable<number>): void {
+    for (const leaseNumber of leaseNumbers) {
+      const part = this.#parts.get(leaseNumber)
+      if (part === undefined) continue
+      this.#parts.delete(leaseNumber)
+      if (part.nanos > 0) this.#returned.push(leaseNumber, part.nanos)
+      const there = this.#slices[part.slice] as SliceParts
+      if (there.parts.length > 1) there.parts = there.parts.filter(each => each !== part)
+      else this.#slices[part.slice] = undefined
+    }
   }
 
   /** Whether a bid of this price could be held, by the time of the last report. */
@@ -106,7 +122,7 @@ export class Shares {
       if (part.nanos < nanos || part.endMs <= nowMs) continue
       const bucket = bucketAt(nowMs + holdMs, part.startMs, part.bucketMs)
       part.nanos -= nanos
-      part.held.set(bucket, (part.held.get(bucket) ?? 0) + nanos)
+      this.#note(part, bucket, nanos)
       this.lease = part.lease
       this.bucket = bucket
       this.day = part.day
@@ -116,38 +132,44 @@ export class Shares {
     return false
   }
 
+  /** Most holds of a lease between two reports expire in one bucket, and are one sum. */
+  #note(part: Part, bucket: number, nanos: number): void {
+    const held = this.#held
+    const at = part.heldAt
+    if (at >= 0 && held[at] === part.leaseNumber && held[at + 1] === bucket) {
+      held[at + 2] = (held[at + 2] as number) + nanos
+      return
+    }
+    part.heldAt = held.length
+    held.push(part.leaseNumber, bucket, nanos)
+  }
+
   /** A bid of this price could not be held: more is wanted. */
   want(slice: number, nanos: number): void {
     const known = this.#wanted.get(slice) ?? 0
     if (nanos > known) this.#wanted.set(slice, nanos)
   }
 
-  /** What happened since the last report; undefined for nothing. Parts that have ended go back. Cost: O(parts). */
+  /** What happened since the last report; undefined for nothing. Cost: O(what happened). */
   report(nowMs: number): SharesReport | undefined {
     this.#nowMs = nowMs
-    const held: number[] = []
-    const returned: number[] = []
-    for (const slice of this.#known) {
-      const there = this.#slices[slice]
-      if (there === undefined) continue
-      let ended = 0
-      for (const part of there.parts) {
-        if (part.held.size > 0) {
-          for (const [bucket, nanos] of part.held) held.push(part.leaseNumber, bucket, nanos)
-          part.held.clear()
-        }
-        if (part.endMs > nowMs) continue
-        ended++
-        if (part.nanos > 0) returned.push(part.leaseNumber, part.nanos)
-      }
-      if (ended > 0) there.parts = there.parts.filter(({ endMs }) => endMs > nowMs)
-      if (there.parts.length > 0) continue
-      this.#slices[slice] = undefined
-      this.#known.delete(slice)
-    }
-    const wanted = [...this.#wanted].flat()
+    return this.#held.length + this.#returned.length + this.#wanted.size === 0 ? undefined : this.#tell(false)
+  }
+
+  /** The last report: everything that is not held goes back, and nothing can be held after it. */
+  close(): SharesReport {
+    this.recall([...this.#parts.keys()])
     this.#wanted.clear()
-    if (held.length + returned.length + wanted.length === 0) return undefined
-    return { held: Float64Array.from(held), returned: Float64Array.from(returned), wanted: Float64Array.from(wanted) }
+    return this.#tell(true)
+  }
+
+  #tell(isLast: boolean): SharesReport {
+    const held = Float64Array.from(this.#held)
+    const returned = Float64Array.from(this.#returned)
+    const wanted = Float64Array.from([...this.#wanted].flat())
+    this.#held = []
+    this.#returned = []
+    this.#wanted.clear()
+    return { held, returned, wanted, isLast }
   }
 }

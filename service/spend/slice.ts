@@ -84,8 +84,8 @@ export class Slice {
   #stopped = false
   /** What a thread is given beyond its demand, because it wanted more than it had. */
   #burstNanos = 0
-  /** What one bid holds, as far as is known. */
-  #leastNanos: number
+  /** What the largest bid of late holds: quantities make it several prices. */
+  #largestNanos: number
   /** Leases in a row that were asked for and not granted. */
   #refusals = 0
   /** What was booked of what bids would have held at full price, smoothed. */
@@ -93,7 +93,7 @@ export class Slice {
 
   constructor(terms: SliceTerms, options: SliceOptions) {
     this.#terms = terms
-    this.#leastNanos = terms.priceNanosMax
+    this.#largestNanos = terms.priceNanosMax
     this.#options = options
   }
 
@@ -131,12 +131,17 @@ export class Slice {
   /** Other limits, another price or another day: what is leased on the old terms ends. */
   change(terms: SliceTerms, nowMs: number): void {
     this.#terms = terms
-    this.#leastNanos = terms.priceNanosMax
+    this.#largestNanos = terms.priceNanosMax
     this.#stopped = false
     this.#leftNanos = Number.POSITIVE_INFINITY
     this.#asksFromMs = Number.NEGATIVE_INFINITY
     this.#refusals = 0
     for (const lease of this.#leases) lease.end(nowMs)
+  }
+
+  /** The day ends at another moment than was thought, because the wall clock was set. */
+  endAt(endsMs: number): void {
+    if (Math.abs(endsMs - this.#terms.endsMs) >= 1) this.#terms = { ...this.#terms, endsMs }
   }
 
   /**
@@ -145,14 +150,14 @@ export class Slice {
    */
   share(thread: number, nowMs: number): { readonly lease: Lease; readonly nanos: number } | undefined {
     const { rules, threads } = this.#options
-    const leastNanos = this.#leastNanos
-    const wantedNanos = Math.max(leastNanos, Math.ceil(this.#demand * rules.shareMs), this.#burstNanos)
+    const largestNanos = this.#largestNanos
+    const wantedNanos = Math.max(largestNanos, Math.ceil(this.#demand * rules.shareMs), this.#burstNanos)
     for (const lease of this.#leases) {
-      if (lease.endMs <= nowMs || lease.roomNanos < leastNanos) continue
+      if (lease.endMs <= nowMs || lease.roomNanos < this.#terms.priceNanosMax) continue
       const lackNanos = wantedNanos - lease.sharedWith(thread)
       if (lackNanos <= 0) return undefined
       // The last of it goes in prices, so that each thread gets some.
-      const fair = Math.max(leastNanos, Math.floor(lease.roomNanos / (2 * threads)))
+      const fair = Math.max(largestNanos, Math.floor(lease.roomNanos / (2 * threads)))
       const nanos = Math.min(lackNanos, fair, lease.roomNanos)
       lease.share(thread, nanos)
       return { lease, nanos }
@@ -170,35 +175,36 @@ export class Slice {
   want(nanos: number, nowMs: number): void {
     this.#usedMs = nowMs
     const narrowest = Math.min(...this.#terms.accounts.map(({ limitNanos }) => limitNanos))
-    this.#leastNanos = Math.max(this.#leastNanos, Math.min(nanos, narrowest))
+    this.#largestNanos = Math.max(this.#largestNanos, Math.min(nanos, narrowest))
     // Demand is known only from what could be held: as long as that is too little, twice as much is given each time.
-    this.#burstNanos = Math.min(narrowest, Math.max(this.#leastNanos, 2 * this.#burstNanos))
+    this.#burstNanos = Math.min(narrowest, Math.max(this.#largestNanos, 2 * this.#burstNanos))
     if (!this.#hasRoom(nowMs)) this.#ask(nowMs)
   }
 
   #hasRoom(nowMs: number): boolean {
-    return this.#leases.some(lease => lease.endMs > nowMs && lease.roomNanos >= this.#leastNanos)
+    return this.#leases.some(lease => lease.endMs > nowMs && lease.roomNanos >= this.#largestNanos)
   }
 
   /** Settles what is over and asks for what is needed; some once a second. Cost: O(leases and their buckets). */
   look(nowMs: number): void {
-    const { ledger } = this.#options
     this.#measure(nowMs)
     this.#leases = this.#leases.filter(lease => !lease.isReturned)
-    for (const lease of this.#leases) {
-      if (this.#settling.has(lease)) continue
-      const operation = lease.settlement(nowMs, ledger.mayClose(nowMs))
-      if (operation === undefined) continue
-      this.#settling.add(lease)
-      ledger.add(operation, answer => {
-        this.#settling.delete(lease)
-        if (answer === undefined) return
-        const closed = lease.settled(operation, answer.nanos)
-        if (closed.heldNanos > 0) this.#learn(closed.bookedNanos / closed.heldNanos)
-      })
-    }
+    for (const lease of this.#leases) this.#settle(lease, nowMs)
     // What nobody bids with is not leased again.
     if (nowMs - this.#usedMs < this.#options.rules.leaseMsMax) this.#ask(nowMs)
+  }
+
+  #settle(lease: Lease, nowMs: number): void {
+    const { ledger } = this.#options
+    const operation = this.#settling.has(lease) ? undefined : lease.settlement(nowMs, ledger.mayClose(nowMs))
+    if (operation === undefined) return
+    this.#settling.add(lease)
+    ledger.add(operation, answer => {
+      this.#settling.delete(lease)
+      if (answer === undefined) return
+      const closed = lease.settled(operation, answer.nanos)
+      if (closed.heldNanos > 0) this.#learn(closed.bookedNanos / closed.heldNanos)
+    })
   }
 
   /** No more leases; what is not held goes back at the next looks. */
@@ -220,22 +226,23 @@ export class Slice {
     if (elapsedMs > 0) this.#demand += (this.#heldSinceLook / elapsedMs - this.#demand) * SMOOTHING
     this.#heldSinceLook = 0
     this.#burstNanos = Math.floor(this.#burstNanos / 2)
+    this.#largestNanos = Math.max(this.#terms.priceNanosMax, Math.floor(this.#largestNanos / 2))
   }
 
   #ask(nowMs: number): void {
     const { rules, newLease } = this.#options
-    const { accounts, endsMs } = this.#terms
-    const leastNanos = this.#leastNanos
+    const { accounts, endsMs, priceNanosMax } = this.#terms
+    const largestNanos = this.#largestNanos
     if (this.#isAsking || this.#stopped || nowMs < this.#asksFromMs || nowMs >= endsMs) return
     const share = this.#leftNanos === Number.POSITIVE_INFINITY ? 0 : Math.floor(this.#leftNanos / rules.parts)
     const plan = Math.max(Math.ceil(this.#demand * rules.leaseMsMax), BURST_SHARES * this.#burstNanos)
-    const wantedNanos = Math.max(leastNanos, Math.min(plan, share))
+    const wantedNanos = Math.max(largestNanos, Math.min(plan, share))
     // A lease that ends soon does not count: the next one takes over without a gap.
     const soonMs = nowMs + rules.leaseMsMin / 2
     let roomNanos = 0
     for (const lease of this.#leases)
       if (lease.endMs > soonMs) roomNanos += Math.max(0, lease.roomNanos) + lease.sharedNanos
-    if (roomNanos * 2 >= wantedNanos && roomNanos >= leastNanos) return
+    if (roomNanos * 2 >= wantedNanos && roomNanos >= largestNanos) return
     const coversMs = this.#demand === 0 ? rules.leaseMsMax : wantedNanos / this.#demand
     const lastsMs = Math.min(rules.leaseMsMax, Math.max(rules.leaseMsMin, coversMs))
     const operation: LeaseOperation = {
@@ -243,7 +250,8 @@ export class Slice {
       lease: newLease(),
       accounts,
       wantedNanos,
-      leastNanos,
+      // What is left may be too little for the largest bid, and still enough for others.
+      leastNanos: priceNanosMax,
       abandonedAfterMs: abandonedAfterMs(rules),
       again: false,
     }
@@ -264,18 +272,18 @@ export class Slice {
       return
     }
     this.#refusals = 0
-    // Asked on terms that are no more: it goes back.
     const isOld = this.#stopped || operation.accounts !== this.#terms.accounts
-    this.#leases.push(
-      new Lease({
-        lease: operation.lease,
-        accounts: operation.accounts.map(({ account }) => account),
-        amountNanos: answer.nanos,
-        startMs,
-        endMs: isOld ? startMs : endMs,
-        bucketMs: rules.bucketMs,
-        graceMs: rules.graceMs,
-      }),
-    )
+    const lease = new Lease({
+      lease: operation.lease,
+      accounts: operation.accounts.map(({ account }) => account),
+      amountNanos: answer.nanos,
+      startMs,
+      endMs: isOld ? startMs : endMs,
+      bucketMs: rules.bucketMs,
+      graceMs: rules.graceMs,
+    })
+    this.#leases.push(lease)
+    // Asked on terms that are no more: it goes back at once, because a task that stops may look no more.
+    if (isOld) this.#settle(lease, startMs)
   }
 }

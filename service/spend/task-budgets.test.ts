@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { CAMPAIGN, type SimulatedLineItem, simulatedCatalog, utcDay } from '../../loadtest/money/tenant.ts'
 import type { Budget } from '../state/budget-fields.ts'
-import { applyToLedger, emptyLedger, rebuildLedger } from './ledger-memory.ts'
+import { applyToLedger, bookInLedger, emptyLedger, rebuildLedger } from './ledger-memory.ts'
 import { Shares } from './shares.ts'
 import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './slice.ts'
 import { TaskBudgets } from './task-budgets.ts'
@@ -34,8 +34,12 @@ class World {
     },
   })
 
+  /** How far the wall clock was set back. */
+  setBackMs = 0
+  ledgerAnswers = true
+
   now() {
-    return { nowMs: this.nowMs, monotonicMs: this.nowMs - START_MS }
+    return { nowMs: this.nowMs - this.setBackMs, monotonicMs: this.nowMs - START_MS }
   }
 
   serve(lineItems: readonly SimulatedLineItem[], campaign?: Budget): void {
@@ -54,7 +58,7 @@ class World {
       const report = this.shares.report(this.now().monotonicMs)
       if (report !== undefined) this.budgets.report(1, report, this.now())
       this.budgets.turn(this.now())
-      this.#send()
+      this.send()
     }
     return bids
   }
@@ -65,7 +69,9 @@ class World {
     return this.shares.covers(slice, PRICE) && this.shares.hold(slice, PRICE, this.now().monotonicMs, 10_000)
   }
 
-  #send(): void {
+  /** What the ledger would have to be told, and is told. */
+  send(): void {
+    if (!this.ledgerAnswers) return
     const { monotonicMs } = this.now()
     for (let sent = this.ledger.next(monotonicMs); sent !== undefined; sent = this.ledger.next(monotonicMs)) {
       if (sent.kind === 'rebuild') this.ledger.rebuilt(rebuildLedger(this.state, sent.witness, this.nowMs).epoch)
@@ -73,6 +79,10 @@ class World {
         const answer = applyToLedger(this.state, sent.caller, sent.operation, this.nowMs)
         this.ledger.answered(sent.operation, answer, monotonicMs)
         if (answer.kind === 'rebuilding') return
+      } else {
+        const answers = bookInLedger(this.state, sent.caller, sent.bookings, this.nowMs)
+        this.ledger.booked(sent.bookings, answers, monotonicMs)
+        if ('kind' in answers) return
       }
     }
   }
@@ -164,5 +174,85 @@ describe('the budgets of a task', () => {
     world.run(1_000, 1)
     expect(world.rates[0]).toBeGreaterThan(0)
     expect(world.rates[0]).toBeLessThan(1_000_000)
+  })
+
+  test('rates go on where a new catalog comes, and while the ledger is away', () => {
+    const even = { ...lineItem('a', { daily: 40 }), pacing: { plan: 'even' } } as const
+    world.serve([even])
+    world.run(opened, 1)
+    world.run(60_000, 1)
+    const [before] = world.rates
+    expect(before).toBeLessThan(1_000_000)
+    const next = world.budgets.sharesOf(simulatedCatalog([lineItem('b'), even]))
+    expect(new Uint32Array(next.shares.rates)[1]).toBe(before)
+    world.ledgerAnswers = false
+    world.run(10_000, 1)
+    const [away] = world.rates
+    world.run(300_000, 1)
+    expect(world.rates[0]).toBe(away)
+  })
+
+  test('one bid of a very large quantity leaves what is left to those of one', () => {
+    world.serve([lineItem('a', { total: 0.1 })])
+    world.run(opened, 1)
+    const slice = world.slices[0] as number
+    world.shares.want(slice, 90 * PRICE)
+    world.run(2_000)
+    expect(world.shares.covers(slice, 90 * PRICE) || world.shares.covers(slice, 45 * PRICE)).toBe(true)
+    const book = { kind: 'book', key: 'k', lease: '', bucket: 0, accounts: ['l/a'], rememberMs: 1 } as const
+    world.ledger.add({ ...book, amountNanos: 40 * PRICE }, () => {})
+    world.run(RULES.leaseMsMax + 40_000)
+    expect(world.run(60_000, 1)).toBeGreaterThan(LEAST)
+  })
+
+  test('a line item that moves to another campaign draws from its accounts', () => {
+    world.serve([lineItem('a', { total: 5 })])
+    world.run(opened + 20_000, 1)
+    expect(world.state.accounts.get(`c/${CAMPAIGN}`)?.leasedNanos).toBeGreaterThan(0)
+    world.serve([{ ...lineItem('a', { total: 5 }), campaign: 'y' }])
+    expect(world.run(40_000, 1)).toBeGreaterThan(100)
+    expect(world.state.accounts.get('c/y')?.leasedNanos).toBeGreaterThan(0)
+    world.run(40_000)
+    expect(world.state.accounts.get(`c/${CAMPAIGN}`)?.leasedNanos).toBe(0)
+  })
+
+  test('what a task does not hold goes back when it stops, also what was on its way to a thread', () => {
+    world.serve([lineItem('a', { total: 5 })])
+    world.run(opened + 20_500, 1)
+    for (let i = 0; i < 5; i++) world.bid(0)
+    const last = world.shares.close()
+    const wants = { held: new Float64Array(), returned: new Float64Array(), isLast: false }
+    world.budgets.report(1, { ...wants, wanted: Float64Array.of(0, 5_000 * PRICE) }, world.now())
+    world.budgets.report(1, last, world.now())
+    expect(world.budgets.leases().map(({ sharedNanos }) => sharedNanos)).toEqual([0])
+    world.budgets.stop(world.now())
+    world.budgets.turn(world.now())
+    world.send()
+    const held = world.budgets.leases().reduce((sum, { heldNanos, sharedNanos }) => sum + heldNanos + sharedNanos, 0)
+    expect(held).toBeLessThanOrEqual(200 * PRICE)
+    expect(world.state.accounts.get('l/a')?.leasedNanos).toBe(held)
+  })
+
+  test('a wall clock that is set back by hours stops no line item at what was the end of the day', () => {
+    world.serve([lineItem('a', { total: 50 })])
+    world.run(opened, 1)
+    world.nowMs = Date.UTC(2026, 10, 21, 22)
+    world.setBackMs = 5 * 3_600_000
+    world.run(20_000, 1)
+    world.nowMs = Date.UTC(2026, 10, 22, 0, 5)
+    expect(world.run(60_000, 1)).toBeGreaterThan(100)
+  })
+
+  test('totals of days that are over are forgotten', () => {
+    world.serve([lineItem('a', { daily: 1 })])
+    world.run(opened, 1)
+    const day = utcDay(world.nowMs).number
+    for (let i = 1; i <= 4; i++) {
+      world.nowMs += 24 * 3_600_000
+      world.run(20_000, 1)
+    }
+    const known = [0, 1, 2, 3, 4].map(days => world.ledger.knows(`l/a/${day + days}`))
+    expect(known).toEqual([false, false, true, true, true])
+    expect(world.ledger.knows('l/a')).toBe(true)
   })
 })

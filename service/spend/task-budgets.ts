@@ -8,15 +8,9 @@ import { LIMITS } from '../limits.ts'
 import type { Day } from '../state/calendar.ts'
 import type { Catalog } from '../state/catalog.ts'
 import { type BudgetsView, budgetsView } from './budgets-view.ts'
-import {
-  type BudgetedLineItem,
-  budgetedOrdinals,
-  budgetsOf,
-  lineItemIdAt,
-  type PacedBudget,
-} from './catalog-budgets.ts'
+import { type BudgetedLineItem, budgetedOrdinals, budgetKeyAt, budgetsOf } from './catalog-budgets.ts'
 import type { Lease } from './lease.ts'
-import { Pacer } from './pacing.ts'
+import { type Now, PlanRates } from './plan-rates.ts'
 import type { Share, SharesReport } from './shares.ts'
 import { type LeaseRules, Slice, type SliceTerms } from './slice.ts'
 import type { TaskLedger } from './task-ledger.ts'
@@ -48,12 +42,6 @@ export interface TaskBudgetsOptions {
   readonly dayAt: (nowMs: number, timeZone: string) => Day
 }
 
-/** Now, on the wall and on the task's own clock. */
-export interface Now {
-  readonly nowMs: number
-  readonly monotonicMs: number
-}
-
 interface OpenSlice {
   readonly number: number
   readonly slice: Slice
@@ -61,6 +49,8 @@ interface OpenSlice {
   day: number
   /** When a thread last wanted it. */
   wantedMs: number
+  /** The part of all opportunities that plans let it take part in. */
+  planRate: number
 }
 
 interface NumberedLease {
@@ -84,6 +74,10 @@ interface Place {
 }
 
 const LOOK_MS = 1_000
+/** Days before today whose totals are kept, for what is still billed, and as a witness. */
+const DAYS_KNOWN = 2
+/** A wall clock that has moved by so much against the task's own was set. */
+const CLOCK_SET_MS = 1_000
 const PPM = 1_000_000
 
 /** Every method changes it. */
@@ -93,18 +87,20 @@ export class TaskBudgets {
   readonly #open = new Map<number, OpenSlice>()
   readonly #leases = new Map<number, NumberedLease>()
   readonly #numberOf = new Map<Lease, number>()
-  /** By account: the plans of line items and campaigns that bid. */
-  readonly #pacers = new Map<string, { readonly key: string; readonly pacer: Pacer }>()
+  readonly #plans: PlanRates
   #names = 0
   #leaseNames = 0
   /** The catalog that serves, then its overlay. Empty when nothing serves. */
   #layers: readonly BudgetLayer[] = []
   #day: Day | undefined
   #timeZone = ''
+  /** What the wall clock was ahead of the task's own when days were last laid upon that. */
+  #wallMs = Number.NaN
   #lookedMs = Number.NEGATIVE_INFINITY
 
   constructor(options: TaskBudgetsOptions) {
     this.#options = options
+    this.#plans = new PlanRates(options.ledger)
   }
 
   /** Leases that are out, for the ledger's witness. Cost: O(open slices). */
@@ -119,10 +115,7 @@ export class TaskBudgets {
   /** What metrics show. Cost: O(leases + plans). */
   get view(): BudgetsView {
     const leases = [...this.#leases.values()].map(({ lease }) => lease)
-    return budgetsView(
-      leases,
-      [...this.#pacers.values()].map(({ pacer }) => pacer),
-    )
+    return budgetsView(leases, this.#plans.pacers)
   }
 
   /** What goes with a catalog to the bid threads. It is given to `serve` once it serves. Cost: O(line items). */
@@ -135,12 +128,15 @@ export class TaskBudgets {
     rateOf.set(catalog.columns.lineItemPassRatePpm)
     const ordinals = new Map<number, number>()
     for (const ordinal of budgetedOrdinals(catalog)) {
-      const id = lineItemIdAt(catalog, ordinal)
-      let number = this.#numbers.get(id)
+      const key = budgetKeyAt(catalog, ordinal)
+      let number = this.#numbers.get(key)
       if (number === undefined) {
         number = this.#names++
-        this.#numbers.set(id, number)
+        this.#numbers.set(key, number)
       }
+      // A new catalog goes on at the rates of the one before: the first look comes after it serves.
+      const planRate = this.#open.get(number)?.planRate ?? 1
+      rateOf[ordinal] = rateAt(catalog.columns.lineItemPassRatePpm[ordinal] as number, planRate)
       numbers[ordinal] = number
       ordinals.set(number, ordinal)
     }
@@ -170,7 +166,7 @@ export class TaskBudgets {
    * Takes what a thread held, gives back and wants. Nothing of it counts once the thread was lost: then all of its
    * share counts as held.
    */
-  report(thread: number, { held, returned, wanted }: SharesReport, now: Now): void {
+  report(thread: number, { held, returned, wanted, isLast }: SharesReport, now: Now): void {
     for (let i = 0; i < held.length; i += 3) {
       const found = this.#leases.get(held[i] as number)
       if (found === undefined) continue
@@ -181,12 +177,22 @@ export class TaskBudgets {
       const lease = this.#leases.get(returned[i] as number)?.lease
       lease?.unshare(thread, Math.min(returned[i + 1] as number, lease.sharedWith(thread)))
     }
+    if (isLast) {
+      this.#takeBack(thread)
+      return
+    }
     const numbers = new Set<number>(this.#slicesHeld(held))
     for (let i = 0; i < wanted.length; i += 2) {
       numbers.add(wanted[i] as number)
       this.#want(wanted[i] as number, wanted[i + 1] as number, now)
     }
     this.#give(thread, numbers, now)
+  }
+
+  /** A thread has said its last: what was on its way to it is not held. It gets nothing more. */
+  #takeBack(thread: number): void {
+    this.#ended.add(thread)
+    for (const { lease } of this.#leases.values()) lease.unshare(thread, lease.sharedWith(thread))
   }
 
   /** A thread ended: what it had may be held until the longest hold is over. */
@@ -213,8 +219,12 @@ export class TaskBudgets {
     for (const { slice } of this.#open.values()) slice.stop(monotonicMs)
     this.#layers = []
     this.#recall(monotonicMs)
+    // What is not held goes back at the next turn: the task may have no second left.
+    this.#lookedMs = Number.NEGATIVE_INFINITY
   }
 
+  /** Threads that have said their last. */
+  readonly #ended = new Set<number>()
   /** Slices that some thread wanted and that had nothing to give. */
   readonly #waiting = new Set<number>()
 
@@ -239,13 +249,14 @@ export class TaskBudgets {
     const { ledger, rules, threads, newLease } = this.#options
     const { lineItem, terms, day } = this.#termsOf(place, now)
     const slice = new Slice(terms, { ledger, rules, threads: threads.length, newLease })
-    const open = { number, slice, lineItem, day, wantedMs: now.monotonicMs }
+    const open = { number, slice, lineItem, day, wantedMs: now.monotonicMs, planRate: 1 }
     this.#open.set(number, open)
     slice.want(nanos, now.monotonicMs)
   }
 
   #give(thread: number, numbers: ReadonlySet<number>, { monotonicMs }: Now): void {
     const shares: Share[] = []
+    if (this.#ended.has(thread)) return
     for (const number of numbers) {
       const open = this.#open.get(number)
       const given = open?.slice.share(thread, monotonicMs)
@@ -318,22 +329,27 @@ export class TaskBudgets {
     open.lineItem = lineItem
     open.day = day
     if (!isSame || open.slice.isStopped) open.slice.change(terms, now.monotonicMs)
+    else open.slice.endAt(terms.endsMs)
   }
 
-  /** Yesterday's accounts have no plans to follow any more. */
+  /** Another day, or a clock that was set. Yesterday's accounts have no plans to follow any more. */
   #newDay(now: Now): void {
     for (const open of this.#open.values()) this.#renew(open, now)
-    const paced = new Set([...this.#open.values()].flatMap(({ lineItem }) => lineItem.paced.map(each => each.account)))
-    for (const account of this.#pacers.keys()) if (!paced.has(account)) this.#pacers.delete(account)
+    this.#options.ledger.forgetDaysBefore((this.#day?.number ?? 0) - DAYS_KNOWN)
+    const accounts = [...this.#open.values()].flatMap(({ lineItem }) => lineItem.paced.map(({ account }) => account))
+    this.#plans.keep(new Set(accounts))
   }
 
   #look(now: Now): void {
     const { monotonicMs, nowMs } = now
     const dayBefore = this.#day
-    if (this.#layers.length > 0 && this.#dayAt(nowMs) !== dayBefore) this.#newDay(now)
+    const wallMs = nowMs - monotonicMs
+    const isSet = !(Math.abs(wallMs - this.#wallMs) <= CLOCK_SET_MS)
+    if (isSet) this.#wallMs = wallMs
+    if (this.#layers.length > 0 && (this.#dayAt(nowMs) !== dayBefore || isSet)) this.#newDay(now)
     for (const open of this.#open.values()) {
       open.slice.look(monotonicMs)
-      this.#pace(open, nowMs)
+      this.#pace(open, now)
       if (this.#isDone(open, monotonicMs)) this.#open.delete(open.number)
     }
     for (const [number, { lease }] of this.#leases) {
@@ -362,27 +378,17 @@ export class TaskBudgets {
     for (const thread of this.#options.threads) this.#options.tell(thread, { shares: [], recalled })
   }
 
-  /** Steers the rate of a line item by its own plan and its campaign's. */
-  #pace({ number, lineItem }: OpenSlice, nowMs: number): void {
+  /** Steers the rate of a line item. */
+  #pace(open: OpenSlice, now: Now): void {
+    const { number, lineItem } = open
     const place = this.#placeOf(number)
     if (place === undefined || lineItem.paced.length === 0) return
-    const { ledger } = this.#options
-    let rate = lineItem.passRatePpm
-    for (const paced of lineItem.paced) {
-      const { account } = paced
-      const pacer = this.#pacerOf(paced)
-      if (ledger.knows(account)) pacer.look(nowMs, ledger.spentNanos(account))
-      rate *= pacer.passRate
-    }
+    open.planRate = this.#plans.rateOf(lineItem, now)
     const rates = new Uint32Array(place.layer.shares.rates)
-    rates[place.ordinal] = Math.min(PPM, Math.round(rate))
+    rates[place.ordinal] = rateAt(lineItem.passRatePpm, open.planRate)
   }
+}
 
-  #pacerOf({ key, account, options }: PacedBudget): Pacer {
-    const known = this.#pacers.get(account)
-    if (known?.key === key) return known.pacer
-    const pacer = new Pacer(options)
-    this.#pacers.set(account, { key, pacer })
-    return pacer
-  }
+function rateAt(passRatePpm: number, planRate: number): number {
+  return Math.min(PPM, Math.round(passRatePpm * planRate))
 }

@@ -4,6 +4,7 @@
  * whoever drives it sends what `next` says.
  */
 import { LIMITS } from '../limits.ts'
+import { accountName } from './accounts.ts'
 import type { Lease } from './lease.ts'
 import {
   ALL_BUCKETS,
@@ -53,6 +54,9 @@ const HELLO = { kind: 'settle', lease: 'hello', accounts: [], closedThrough: 0, 
 /** Half of what the ledger's own time moves between two operations at most. */
 const HELLO_MS = CLOCK_STEP_MS_MAX / 2
 
+/** A ledger that answers does so in milliseconds; a task with much to tell waits for a second. */
+const SILENT_MS = 3_000
+
 /** Operations of one task. Every method changes it. */
 export class TaskLedger {
   readonly #options: TaskLedgerOptions
@@ -70,6 +74,7 @@ export class TaskLedger {
   readonly #spent = new Map<string, number>()
   #closesFromMs = Number.NEGATIVE_INFINITY
   #sentMs = Number.NEGATIVE_INFINITY
+  #doneMs = Number.NEGATIVE_INFINITY
 
   constructor(options: TaskLedgerOptions) {
     this.#options = options
@@ -85,9 +90,19 @@ export class TaskLedger {
     return this.#spent.get(account) ?? 0
   }
 
+  /** Forgets the totals of accounts of days before that one: each day has new ones. Cost: O(accounts). */
+  forgetDaysBefore(day: number): void {
+    for (const name of this.#spent.keys()) if ((accountName(name)?.day ?? day) < day) this.#spent.delete(name)
+  }
+
   /** Whether the total of an account was told since the ledger's memory was last lost. */
   knows(account: string): boolean {
     return this.#spent.has(account)
+  }
+
+  /** Whether there is something to do, and none of it was done for a while: totals are old then. */
+  isSilent(nowMs: number): boolean {
+    return this.#waiting.length > 0 && nowMs - this.#doneMs > SILENT_MS
   }
 
   /** Whether to lease and to close buckets: not while other tasks may still have to repeat what a ledger forgot. */
@@ -190,6 +205,7 @@ export class TaskLedger {
       taken.push([waiting, answer])
       return false
     })
+    if (taken.length > 0) this.#doneMs = nowMs
     for (const [{ operation }, answer] of taken) this.#learn(operation, answer)
     for (const [{ done }, answer] of taken) {
       done(answer)

@@ -24,10 +24,10 @@ export class ThreadBudgets {
     this.#slices = new Int32Array(slices)
   }
 
-  /** Whether a bid of this price can be held now. */
+  /** Whether a bid of this amount can be held now. A bid in a test auction costs nothing, and needs no lease. */
   covers(lineItem: number, amountNanos: number): boolean {
     const slice = this.#slices[lineItem] as number
-    return slice === NO_BUDGET || this.#shares.covers(slice, amountNanos)
+    return slice === NO_BUDGET || amountNanos === 0 || this.#shares.covers(slice, amountNanos)
   }
 
   /** See Shares.want. */
@@ -37,13 +37,13 @@ export class ThreadBudgets {
   }
 
   /**
-   * Holds the price of a bid until it expires; nothing to hold without a budget. Changes the thread's shares.
+   * Holds the price of a bid until it expires; nothing without a budget or a price. Changes the thread's shares.
    * @param nowMs monotonic
    * @returns where it is held, valid until the next hold; undefined when it cannot be, and then there must be no bid
    */
   hold(lineItem: number, amountNanos: number, nowMs: number, holdMs: number): Hold | undefined {
     const slice = this.#slices[lineItem] as number
-    if (slice === NO_BUDGET) return NOT_HELD
+    if (slice === NO_BUDGET || amountNanos === 0) return NOT_HELD
     return this.#shares.hold(slice, amountNanos, nowMs, holdMs) ? this.#shares : undefined
   }
 }

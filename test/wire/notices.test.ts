@@ -97,10 +97,11 @@ async function events(redis: Redis): Promise<Record<string, string>[]> {
 }
 
 describe('a billing notice', () => {
-  test('is booked once in all accounts, though it comes a hundred times at once to two tasks', async () => {
+  test('is booked once in all accounts, a hundred times at two tasks, after an audit of the same bid', async () => {
     const { server, redis } = await openRedis()
     const [first, second] = await Promise.all([start({ SPEND_URL: server.url }), start({ SPEND_URL: server.url })])
     const sent = await bid(first)
+    expect((await call(first, sent.burl, 'AUDIT')).status).toBe(204)
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, i) =>
         call(i % 2 === 0 ? first : second, sent.burl, '1.5', i % 3 === 0 ? 'POST' : 'GET'),
@@ -111,7 +112,8 @@ describe('a billing notice', () => {
     const accounts = await redis.keys(`t:{${TENANT}}:spend:account:*`)
     expect(accounts.length).toBe(5)
     for (const account of accounts) expect((await redis.hgetall(account)).booked).toBe('1500000')
-    const told = (await events(redis)).filter(({ kind }) => kind === 'billing')
+    const [audit, ...told] = (await events(redis)).filter(({ kind }) => kind === 'billing')
+    expect(audit).toMatchObject({ key: `${sent.id}:billing:audit`, reading: 'audit' })
     expect(told[0]).toMatchObject({ key: `${sent.id}:billing`, bid: sent.id, campaign: sent.cid, nanos: '1500000' })
     expect(new Set(told.map(({ key }) => key)).size).toBe(1)
     expect(
