@@ -17,9 +17,10 @@ import { LedgerDriver } from './remote-cache/ledger-driver.ts'
 import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
 import { accountsOf, tallyOf } from './spend/accounts.ts'
+import { aboveMaximumCpm, lineItemIdAt } from './spend/catalog-budgets.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
 import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
-import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
+import { type BudgetLayer, type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
 import { dayAt } from './state/calendar.ts'
 import type { Logger } from './telemetry/logger.ts'
@@ -203,7 +204,10 @@ class Money {
     const budgets = this.#budgets
     return {
       sharesOf: catalog => budgets.sharesOf(catalog),
-      serve: layers => budgets.serve(layers, this.#now()),
+      serve: layers => {
+        budgets.serve(layers, this.#now())
+        this.#tellAbove(layers)
+      },
       report: (thread, report) => budgets.report(thread, report, this.#now()),
       threadLost: thread => budgets.threadLost(thread, this.#now()),
     }
@@ -212,6 +216,18 @@ class Money {
   #now(): { nowMs: number; monotonicMs: number } {
     const { clock } = this.#options
     return { nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() }
+  }
+
+  /** An overlay's settings are the newer ones; what it replaces below is told until the next version. */
+  #tellAbove(layers: readonly BudgetLayer[]): void {
+    const settings = layers.at(-1)?.catalog.header.settings
+    if (settings === undefined) return
+    const ids = layers.flatMap(({ catalog }) =>
+      aboveMaximumCpm(catalog, settings).map(ordinal => lineItemIdAt(catalog, ordinal)),
+    )
+    if (ids.length === 0) return
+    const fields = { too_dear: new Set(ids).size, line_item: ids[0] ?? '' }
+    this.#options.log.error('above-maximum-cpm', 'line items are too dear to bid', { fields })
   }
 
   /** What health and metrics show. */

@@ -79,9 +79,9 @@ describe('the engine', () => {
         }
       }
     }
-    expect(bids).toBeGreaterThan(2_000)
+    expect(bids).toBeGreaterThan(1_500)
     expect(fixedPrices).toBeGreaterThan(20)
-    expect(reasons.size).toBe(11)
+    expect(reasons.size).toBe(12)
   })
 
   test('lets chance decide evenly between line items of equal rank, also when there are very many', () => {

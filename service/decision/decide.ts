@@ -2,6 +2,7 @@
 import type { PickIndex } from '../foundation/random.ts'
 import type { Nanos } from '../foundation/units.ts'
 import { LIMITS } from '../limits.ts'
+import { priceMaxNanos } from '../state/budget-fields.ts'
 import { type Catalog, FORMAT } from '../state/catalog.ts'
 import type { Settings } from '../state/documents.ts'
 import { type Allowance, unlimited } from './allowance.ts'
@@ -47,6 +48,7 @@ export type Decision = Bid | NoBid
 export const STAGES = [
   'no-eligible-line-item',
   'outside-flight',
+  'above-maximum-cpm',
   'below-floor',
   'advertiser-blocked',
   'category-blocked',
@@ -62,6 +64,7 @@ export const STAGES = [
 /** A no-bid per stage. */
 export const NO_BIDS: readonly NoBid[] = STAGES.map(reason => Object.freeze({ kind: 'no-bid', reason }))
 const FLIGHT = STAGES.indexOf('outside-flight')
+const ABOVE = STAGES.indexOf('above-maximum-cpm')
 const FLOOR = STAGES.indexOf('below-floor')
 const ADVERTISER = STAGES.indexOf('advertiser-blocked')
 const CATEGORY = STAGES.indexOf('category-blocked')
@@ -90,6 +93,8 @@ export class Engine {
   readonly #turns: Uint32Array | undefined
   #request = 0
   readonly #needsFrameworks: boolean
+  /** See GUARDS. */
+  #priceMaxNanos: number
   #languages: readonly number[] = []
   #transparency = 0
   /** Position of the exchange that asks, −1 where no creative is barred from any. */
@@ -122,14 +127,16 @@ export class Engine {
     this.#frequency = frequency
     this.#matcher = new Matcher(catalog, below)
     this.#needsFrameworks = catalog.header.needsFrameworks
+    this.#priceMaxNanos = priceMaxNanos(catalog.header.settings.guards)
     if (catalog.header.choosesCreatives) this.#turns = new Uint32Array(catalog.header.lineItems)
     this.#blocking = new Blocking(catalog)
     this.#page = new Page(catalog.columns)
   }
 
-  /** From now on line items with a set bit are as if they were not there. */
-  mask(lineItems: Uint32Array | undefined): void {
+  /** From now on line items with a set bit are as if they were not there, and the overlay's settings count. */
+  mask(lineItems: Uint32Array | undefined, settings = this.catalog.header.settings): void {
     this.#matcher.mask(lineItems)
+    this.#priceMaxNanos = priceMaxNanos(settings.guards)
   }
 
   /** Takes in what all impressions of a bid request have in common. Cost: O(values of the request). */
@@ -279,6 +286,7 @@ export class Engine {
     if (paceFirst && this.#isPacedOut(ordinal, pickIndex)) return PACED
     if (budgetFirst && !this.#isCovered(ordinal, opportunity)) return BUDGET
     if (nowMs < columns.lineItemFlightStartMs[ordinal]! || nowMs >= columns.lineItemFlightEndMs[ordinal]!) return FLIGHT
+    if (columns.lineItemPriceNanos[ordinal]! > this.#priceMaxNanos) return ABOVE
     this.#deal = opportunity.deals.length === 0 ? OPEN_AUCTION : dealFor(columns, ordinal, opportunity)
     if (this.#deal === NOT_THIS_ADVERTISER)
       return columns.lineItemPriceNanos[ordinal]! < this.#floorMinNanos ? FLOOR : ADVERTISER

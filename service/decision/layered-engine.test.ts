@@ -156,6 +156,6 @@ describe(`an overlay over a base (seed ${SEED})`, () => {
     expect(total.whole).toBeGreaterThan(5)
     expect(total.base).toBeGreaterThan(200)
     expect(total.overlay).toBeGreaterThan(200)
-    expect(reasons.size).toBe(10)
+    expect(reasons.size).toBe(11)
   })
 })

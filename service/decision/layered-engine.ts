@@ -26,7 +26,8 @@ export class LayeredEngine {
 
   /** Masks line items of the base engine, which may have been under another overlay meanwhile. */
   mask(): void {
-    this.#base.mask(this.#overlay?.catalog.columns.maskedBelow)
+    const overlay = this.#overlay?.catalog
+    this.#base.mask(overlay?.columns.maskedBelow, overlay?.header.settings)
   }
 
   /** As Engine.prepare. */

@@ -27,6 +27,10 @@ export const NO_BID_REASONS = {
     meaning: 'No line item targets this opportunity with a creative of its size.',
   },
   'outside-flight': { alarm: false, meaning: 'Line items target it, but none is in its flight now.' },
+  'above-maximum-cpm': {
+    alarm: true,
+    meaning: "Line items in flight target it, but all have a CPM above the maximum of the tenant's guards.",
+  },
   'below-floor': { alarm: false, meaning: 'Line items in flight target it, but all pay less than the floor.' },
   'advertiser-blocked': {
     alarm: false,

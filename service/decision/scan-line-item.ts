@@ -66,6 +66,7 @@ export function* findingsOf(tables: ScanTables, lineItem: LineItem, asked: Asked
   yield* targetingFindings(lineItem.targeting, { ...asked, lists: tables.lists })
   yield* flightFindings(campaign.flight, 'campaign flight', asked.nowMs)
   yield* flightFindings(lineItem.flight, 'flight', asked.nowMs)
+  yield* guardFindings(lineItem, tables.documents.settings)
   const inviting = invitingDeals(lineItem, advertiser, opportunity)
   yield* floorFindings(lineItem, inviting, opportunity)
   yield* advertiserFindings(lineItem, advertiser, inviting, asked)
@@ -145,6 +146,12 @@ function* flightFindings(flight: Campaign['flight'], what: string, nowMs: number
     yield { reason: 'outside-flight', what, ours: side('begins', flight.start), theirs }
   if (flight?.end !== undefined && nowMs >= Date.parse(flight.end))
     yield { reason: 'outside-flight', what, ours: side('ended', flight.end), theirs }
+}
+
+function* guardFindings({ price: { cpm } }: LineItem, { guards }: TenantDocuments['settings']): Findings {
+  if (guards?.cpmMax === undefined || cpm <= guards.cpmMax) return
+  const theirs = side('tenant guards against more than', guards.cpmMax)
+  yield { reason: 'above-maximum-cpm', what: 'guards.cpmMax', ours: side('pays', cpm), theirs }
 }
 
 function* floorFindings(lineItem: LineItem, inviting: readonly DealOffer[], opportunity: Opportunity): Findings {

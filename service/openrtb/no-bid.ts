@@ -14,6 +14,7 @@ const NBR: Readonly<Record<NoBidReason, number>> = {
   'no-supported-format': 0,
   'no-eligible-line-item': 0,
   'outside-flight': 0,
+  'above-maximum-cpm': 0,
   'below-floor': 0,
   'advertiser-blocked': 0,
   'category-blocked': 0,

@@ -1,7 +1,8 @@
 /** The budgets and plans of one catalog, as the control thread reads them. */
-import { BUDGET_KIND, NO_LIMIT_NANOS, pacingOfText } from '../state/budget-fields.ts'
+import { BUDGET_KIND, NO_LIMIT_NANOS, pacingOfText, priceMaxNanos } from '../state/budget-fields.ts'
 import type { Day } from '../state/calendar.ts'
 import { type Catalog, idAt } from '../state/catalog.ts'
+import type { Settings } from '../state/documents.ts'
 import { accountsOf } from './accounts.ts'
 import type { AccountLimit } from './ledger.ts'
 import type { PacerOptions, PacingPlan } from './pacing.ts'
@@ -30,6 +31,15 @@ export interface BudgetedLineItem {
 export function budgetedOrdinals({ columns }: Catalog): readonly number[] {
   const found: number[] = []
   for (const [ordinal, kind] of columns.lineItemBudgetKind.entries()) if (kind !== BUDGET_KIND.none) found.push(ordinal)
+  return found
+}
+
+/** Ordinals of line items that cost more than the tenant's guards let them bid. Cost: O(line items) with a guard. */
+export function aboveMaximumCpm({ columns }: Catalog, settings: Settings): readonly number[] {
+  const maxNanos = priceMaxNanos(settings.guards)
+  const found: number[] = []
+  if (maxNanos === NO_LIMIT_NANOS) return found
+  for (const [ordinal, nanos] of columns.lineItemPriceNanos.entries()) if (nanos > maxNanos) found.push(ordinal)
   return found
 }
 

@@ -1,4 +1,5 @@
 /** Budgets and pacing, as campaigns and line items say them, and as a catalog keeps them. */
+import { nanosFromCpm } from '../foundation/units.ts'
 import { type Field, list, number, oneOf, optional, record, type TypeOf } from './fields.ts'
 
 /** 10^9 nanos per unit of a currency, and amounts stay below 2^53 of them. */
@@ -22,6 +23,22 @@ export const BUDGET = record(
     ),
   },
   'the most that may be spent',
+  1,
+)
+
+/** What stops a runaway. */
+export const GUARDS = record(
+  {
+    cpmMax: optional(
+      number({
+        about: "line items with a higher CPM in the tenant's currency do not bid",
+        min: 0.0001,
+        max: 10_000,
+        part: true,
+      }),
+    ),
+  },
+  'what stops a runaway, whatever the other documents say',
   1,
 )
 
@@ -57,6 +74,11 @@ export const NO_LIMIT_NANOS = Number.MAX_SAFE_INTEGER
 /** Nanos of an amount in the tenant's currency, rounded down; NO_LIMIT_NANOS without one. */
 export function limitNanos(units: number | undefined): number {
   return units === undefined ? NO_LIMIT_NANOS : Math.floor(units * NANOS_PER_UNIT + 1e-3)
+}
+
+/** The highest price at which line items bid, in nanos per impression; NO_LIMIT_NANOS where there is none. */
+export function priceMaxNanos(guards: TypeOf<typeof GUARDS> | undefined): number {
+  return guards?.cpmMax === undefined ? NO_LIMIT_NANOS : nanosFromCpm(guards.cpmMax, 'down')
 }
 
 /** What a line item's bids must hold, its campaign's budget included. */

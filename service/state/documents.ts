@@ -1,6 +1,6 @@
 /** A tenant's documents: what ad operations write, what the cache holds, what the catalog is compiled from. */
 import { LIMITS } from '../limits.ts'
-import { BUDGET, PACING } from './budget-fields.ts'
+import { BUDGET, GUARDS, PACING } from './budget-fields.ts'
 import { FREQUENCY_CAPS } from './cap-fields.ts'
 import { CREATIVE, type Creative } from './creative-document.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
@@ -54,6 +54,7 @@ const SETTINGS = record(
       ),
     ),
     frequencyCaps: FREQUENCY_CAPS,
+    guards: optional(GUARDS),
   },
   'the tenant itself',
 )

@@ -73,6 +73,10 @@ export const EVENTS = {
     meaning: 'An exchange bills more than was bid; the most that was bid is booked.',
     remedy: 'Ask the exchange; compare with its statement.',
   },
+  'above-maximum-cpm': {
+    meaning: "Line items have a CPM above the maximum of the tenant's guards, and do not bid; the line says how many.",
+    remedy: 'Correct their price, or guards.cpmMax in the settings.',
+  },
   'memory-ok': { meaning: 'Memory is below both lines again.' },
   'memory-warn': {
     meaning: 'Memory is above the warning line.',

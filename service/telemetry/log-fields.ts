@@ -83,6 +83,7 @@ export const LOG_FIELDS = {
   state: { type: 'text', meaning: 'STATE_URL without credentials.' },
   thread: { type: 'text', meaning: 'The bid thread that the line is about.' },
   threads: { type: 'number', meaning: 'Bid threads.' },
+  too_dear: { type: 'number', meaning: 'Line items above the maximum CPM; line_item names one.' },
   total_ms: { type: 'number', meaning: 'Milliseconds in all.' },
   trace_ratio: { type: 'number', meaning: 'Share of the bid requests that are traced.' },
   used_percent: { type: 'number', meaning: 'Memory in percent of its limit.' },

@@ -157,8 +157,9 @@ export function randomTenant(
 ): TenantDocuments {
   const creatives = Array.from({ length: alike ? 1 : 18 }, (_, index) => randomCreative(random, index, alike))
   const onPage = random.chance(0.3) ? {} : { onPage: random.pick(PAGE_RULES) }
+  const guards = alike || random.chance(0.9) ? {} : { guards: { cpmMax: random.pick([2.5, 3.5]) } }
   return {
-    settings: { name: 'Random', status: 'active', timeZone: 'UTC', currency: 'USD', ...onPage },
+    settings: { name: 'Random', status: 'active', timeZone: 'UTC', currency: 'USD', ...onPage, ...guards },
     rates: { asOf: '2026-11-21T00:00:00Z', rates: { EUR: 1.1 } },
     exchanges: VALUES.exchange.map((id, index) => randomExchange(random, id, index === 0 && !alike)),
     advertisers: [0, 1, 2].map(index => ({
