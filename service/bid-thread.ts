@@ -128,6 +128,7 @@ const app = createPublicServer({
   noticeRoute,
   recorder,
   keepAliveMs: data.keepAliveMs,
+  connectionsMax: data.connectionsMax,
   health: {
     isReady: () => serving !== undefined && !draining && capBoard?.isOpen !== false,
     isLive: () => heartbeats.areFresh(systemClock.monotonicMs()),

@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
-import { LIMITS } from './limits.ts'
+import type { MemoryPlan } from './memory-plan.ts'
 import type { Notice } from './openrtb/notice.ts'
 import type { SharesReport } from './spend/shares.ts'
 import type { BudgetLayer, SharesMessage } from './spend/task-budgets.ts'
@@ -28,6 +28,8 @@ export interface BidThreadsOptions {
   readonly host: string
   readonly port: number
   readonly keepAliveMs: number
+  /** Of one thread. */
+  readonly size: BidThreadSize
   readonly notices: NoticeSettings
   /** Bytes of one of the two slabs. */
   readonly slabBytes: number
@@ -49,6 +51,9 @@ export interface BidThreadsOptions {
   /** A thread ended unasked; another is being started. */
   readonly onLost: (thread: number, error: Error) => void
 }
+
+/** What one bid thread may take: generations of its heap in MiB, and connections. */
+export type BidThreadSize = Pick<MemoryPlan, 'bidThreadOldMib' | 'bidThreadYoungMib' | 'connectionsMax'>
 
 /** Budgets, as the threads hold them. */
 export interface ThreadsBudgets {
@@ -250,7 +255,7 @@ export class BidThreads {
 
   /** @returns the port it listens on. */
   #startThread(thread: number, port: number): Promise<number> {
-    const { tenantId, host, threads, keepAliveMs, notices, recorderBlocks, caps } = this.#options
+    const { tenantId, host, threads, keepAliveMs, size, notices, recorderBlocks, caps } = this.#options
     const recorderBlock = recorderBlocks[thread - 1]
     assert(recorderBlock !== undefined, 'every bid thread has a recorder block')
     const workerData: BidThreadData = {
@@ -260,6 +265,7 @@ export class BidThreads {
       port,
       reusePort: threads > 1,
       keepAliveMs,
+      connectionsMax: size.connectionsMax,
       notices,
       caps: caps?.memory,
       slabs: this.#arena.slabs,
@@ -273,8 +279,8 @@ export class BidThreads {
       // Nothing of the environment reaches a bid thread: it needs none, and secrets stay with the control thread.
       env: {},
       resourceLimits: {
-        maxOldGenerationSizeMb: LIMITS.bidThreadOldMib,
-        maxYoungGenerationSizeMb: 3 * LIMITS.bidThreadSemiSpaceMib,
+        maxOldGenerationSizeMb: size.bidThreadOldMib,
+        maxYoungGenerationSizeMb: size.bidThreadYoungMib,
       },
     })
     this.#workers.set(thread, worker)

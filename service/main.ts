@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
 import { BidThreads } from './bid-threads.ts'
 import { CatalogLoad } from './catalog-load.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
@@ -11,6 +12,7 @@ import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { LIMITS } from './limits.ts'
+import { memoryPlan } from './memory-plan.ts'
 import { openMoney } from './money.ts'
 import { NextState } from './next-state.ts'
 import { FileSource } from './remote-cache/file-source.ts'
@@ -37,6 +39,7 @@ import { bidHeapsOf, startThreadWatch } from './telemetry/thread-watch.ts'
 
 const EXIT_CONFIG = 78
 const DRAIN_LOOK_MS = 100
+const MIB = 1_024 * 1_024
 const env = process.env
 const startedAtMs = systemClock.nowMs()
 
@@ -97,6 +100,9 @@ log.info('started', 'Bidcell begins', { fields: { node: process.version, state: 
 
 const limit = readMemoryLimit({ settingMib: config.memoryLimitMib ?? task?.memoryLimitMib })
 const threadCount = bidThreadCount(config)
+const plan = memoryPlan({ limitMib: Math.floor(limit.bytes / MIB), bidThreads: threadCount })
+// The flag has sized this heap; left as it is, it would overrule the limits of each thread that starts from now on.
+setFlagsFromString('--max-old-space-size=0')
 for (let i = 0; i < threadCount; i++) recorderBlocks.push(createRecorderBlock())
 startThreadWatch(recorder)
 
@@ -118,6 +124,7 @@ const threads: BidThreads = new BidThreads({
   host: config.host,
   port: config.port,
   keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
+  size: plan,
   notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   budgets: money?.threadsBudgets,

@@ -38,6 +38,7 @@ export interface BidThreadData {
   /** Several threads share the port; where the system cannot, there is one thread. */
   readonly reusePort: boolean
   readonly keepAliveMs: number
+  readonly connectionsMax: number
   readonly notices: NoticeSettings
   /** Without them nothing that has a frequency cap bids. */
   readonly caps: CapMemory | undefined

@@ -7,6 +7,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'limits.ts': ['foundation'],
   'config.ts': ['limits.ts', 'foundation'],
   'shutdown.ts': ['limits.ts', 'foundation'],
+  'memory-plan.ts': ['limits.ts', 'foundation'],
   'stop-list.ts': [],
   state: ['limits.ts', 'foundation'],
   decision: ['state', 'limits.ts', 'foundation'],

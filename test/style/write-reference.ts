@@ -1,6 +1,7 @@
-/** `npm run format`: writes the tables of REFERENCE.md anew from the code. */
+/** `npm run format`: writes the tables of REFERENCE.md and the sample task definition anew from the code. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { SAMPLE_TASK, taskDefinition } from '../../service/commands/task-definition.ts'
 import { referenceTables, withTables } from './reference.ts'
 import { readTexts, treeOf } from './tree.ts'
 
@@ -12,3 +13,4 @@ if (after !== before) {
   writeFileSync(path, after)
   console.log('REFERENCE.md: tables written anew')
 }
+writeFileSync(`${root}/ecs-task-def.json`, JSON.stringify(taskDefinition(SAMPLE_TASK), null, 2))

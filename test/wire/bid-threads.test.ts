@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BidThreads } from '../../service/bid-threads.ts'
 import { generateTenant } from '../../service/commands/generator.ts'
+import { memoryPlan } from '../../service/memory-plan.ts'
 import { creativeFragment } from '../../service/openrtb/creative-fragment.ts'
 import { CatalogBuilder } from '../../service/state/catalog-builder.ts'
 import { DOCUMENT_KIND_NAMES, DOCUMENT_KINDS, type TenantDocuments } from '../../service/state/documents.ts'
@@ -27,6 +28,7 @@ const logged: string[] = []
 const threads = new BidThreads({
   ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000 },
   ...{ slabBytes: 16 * MIB, overlaySlabBytes: MIB },
+  size: memoryPlan({ limitMib: 1_024, bidThreads: 2 }),
   notices: { publicUrl: undefined, keys: [], priceKeys: [] },
   onNotice: async () => false,
   budgets: undefined,
