@@ -26,6 +26,7 @@ import { stateEventTeller } from './state-events.ts'
 import { changedStops, NO_STOPS, type Stop, type StopList } from './stop-list.ts'
 import { readEcsTask } from './telemetry/ecs-task.ts'
 import { type Exporters, startExporters } from './telemetry/exporters.ts'
+import { BASELINE_PERIOD_MS, LatencyBaseline } from './telemetry/latency-baseline.ts'
 import { withoutCredentials } from './telemetry/log-text.ts'
 import { identityFromEnv, installCrashLines, Logger, logConfigProblems } from './telemetry/logger.ts'
 import { readMemoryLimit } from './telemetry/memory-limit.ts'
@@ -206,6 +207,8 @@ function snapshotWith(known: TaskGauges): Snapshot {
   return snapshot({ blocks: recorderBlocks, gauges: known, takenAtMs: systemClock.nowMs() })
 }
 
+const baseline = new LatencyBaseline()
+
 function gauges(): TaskGauges {
   const { held, answeredMs, unreachableSinceMs } = refresher.view
   const { base, overlay } = threads.serving ?? {}
@@ -217,6 +220,7 @@ function gauges(): TaskGauges {
     overlayLineItems: overlay?.header.lineItems ?? 0,
     deltas: held?.deltas?.length ?? 0,
     arenaBytes: (base?.header.bytes ?? 0) + (overlay?.header.bytes ?? 0),
+    ...baseline.gauges,
     memoryRss: memory.state.rssBytes,
     memoryLimit: memory.state.limitBytes,
     memoryUsed: memory.state.usedPercent,
@@ -279,6 +283,7 @@ const fields = { port: threads.port, admin_port: adminPort(), threads: threadCou
 log.info('thread-started', 'the public port listens; bid requests get no-bids until state is loaded', { fields })
 const stopMemoryWatch = memory.start()
 setInterval(() => log.sumUpRepeats(), LIMITS.logRepeatPeriodMs).unref()
+setInterval(() => baseline.look(snapshotWith({})), BASELINE_PERIOD_MS).unref()
 exporters = await startExporters({
   config,
   snapshotNow,

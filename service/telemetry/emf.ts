@@ -22,7 +22,8 @@ interface Member {
 
 /**
  * Lines that hold all metrics, each a JSON object within the format's limits (100 metrics, 100 values) and ours (16
- * KiB). Distributions come last, so that tools which read only the first fields of a line miss none of the others.
+ * KiB). Distributions come after single values, and what CloudWatch itself reads comes last: Logs Insights finds only
+ * the first 200 fields of a line.
  */
 export function emfLines(metrics: readonly CloudMetric[], { identity, takenAtMs }: EmfHead): string[] {
   const members = [...metrics].sort((a, b) => Number(isWide(a)) - Number(isWide(b))).map(memberOf)
@@ -61,12 +62,12 @@ function memberOf({ name, unit, data }: CloudMetric): Member {
 /** The form in which AWS's own collector embeds a histogram. */
 function embeddedDistribution({ values, counts, sum }: Exclude<CloudMetric['data'], number>): unknown {
   return {
-    Values: values,
-    Counts: counts,
     Max: values.at(-1),
     Min: values[0],
     Count: counts.reduce((total, count) => total + count, 0),
     Sum: sum,
+    Values: values,
+    Counts: counts,
   }
 }
 
@@ -76,5 +77,5 @@ function lineOf(head: Readonly<Record<string, unknown>>, takenAtMs: number, memb
   const directive = `{"Namespace":"${NAMESPACE}","Dimensions":${dimensions},"Metrics":[${definitions}]}`
   const meta = `"_aws":{"Timestamp":${takenAtMs},"CloudWatchMetrics":[${directive}]}`
   const values = members.map(({ value }) => `,${value}`).join('')
-  return `${JSON.stringify(head).slice(0, -1)},${meta}${values}}`
+  return `${JSON.stringify(head).slice(0, -1)}${values},${meta}}`
 }

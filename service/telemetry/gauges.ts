@@ -14,6 +14,16 @@ export const TASK_GAUGES = {
   },
   lineItems: { name: 'line_items', unit: 'count', meaning: 'Line items in the catalog that serves.' },
   arenaBytes: { name: 'arena_bytes', unit: 'bytes', meaning: 'Shared memory held by catalogs, current and next.' },
+  requestTimeP95: {
+    name: 'request_time_p95',
+    unit: 'milliseconds',
+    meaning: '95th percentile of request_time in the last minute that had 100 requests.',
+  },
+  requestTimeBaseline: {
+    name: 'request_time_baseline',
+    unit: 'milliseconds',
+    meaning: 'What request_time_p95 was in the last hours, on average; nothing above twice of it counts.',
+  },
   memoryRss: { name: 'memory_rss', unit: 'bytes', meaning: 'Resident memory of the task.' },
   memoryLimit: { name: 'memory_limit', unit: 'bytes', meaning: 'Memory limit of the task; 0 where there is none.' },
   memoryUsed: {

@@ -112,8 +112,10 @@ export function readAllEmf(lines: readonly string[]): Map<string, unknown> {
 export function readPrometheus(text: string): Map<string, number> {
   const series = new Map<string, number>()
   for (const line of text.trimEnd().split('\n')) {
-    if (/^# (HELP|TYPE) bidcell_[a-z_]+ /.test(line)) continue
-    const match = /^(bidcell_[a-z_]+)\{tenant_id="acme",tier_id="gold",region="eu-west-1",?([^}]*)\} (\S+)$/.exec(line)
+    if (/^# (HELP|TYPE) bidcell_[a-z0-9_]+ /.test(line)) continue
+    const match = /^(bidcell_[a-z0-9_]+)\{tenant_id="acme",tier_id="gold",region="eu-west-1",?([^}]*)\} (\S+)$/.exec(
+      line,
+    )
     expect(match, line).not.toBeNull()
     series.set(`${match![1]}{${match![2]}}`, Number(match![3]))
   }
