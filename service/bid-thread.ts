@@ -7,6 +7,7 @@ import { hashText } from './foundation/hash.ts'
 import { Random } from './foundation/random.ts'
 import { BidPath } from './http/bid-path.ts'
 import { BidRoute } from './http/bid-route.ts'
+import { CallerGate } from './http/caller-gate.ts'
 import { priceReadersOf } from './http/encrypted-price.ts'
 import { sameSignature, signerOf } from './http/notice-keys.ts'
 import { NoticeRoute } from './http/notice-route.ts'
@@ -120,6 +121,10 @@ const route = new BidRoute({
   nowMs: systemClock.nowMs,
   loopLagMs: watch.lagMs,
   isDraining: () => draining,
+  callers: new CallerGate({
+    ...{ recorder, forwardedHops: data.forwardedHops, monotonicMs: systemClock.monotonicMs },
+    onRefused: refused => log.write('warn', 'caller-refused', 'not the exchange', { fields: { ...refused } }),
+  }),
 })
 
 const app = createPublicServer({

@@ -30,6 +30,8 @@ export interface BidThreadsOptions {
   readonly keepAliveMs: number
   /** Of one thread. */
   readonly size: BidThreadSize
+  /** Proxies before us, see CallerRule. */
+  readonly forwardedHops: number
   readonly notices: NoticeSettings
   /** Bytes of one of the two slabs. */
   readonly slabBytes: number
@@ -255,7 +257,7 @@ export class BidThreads {
 
   /** @returns the port it listens on. */
   #startThread(thread: number, port: number): Promise<number> {
-    const { tenantId, host, threads, keepAliveMs, size, notices, recorderBlocks, caps } = this.#options
+    const { tenantId, host, threads, keepAliveMs, forwardedHops, size, notices, recorderBlocks, caps } = this.#options
     const recorderBlock = recorderBlocks[thread - 1]
     assert(recorderBlock !== undefined, 'every bid thread has a recorder block')
     const workerData: BidThreadData = {
@@ -266,6 +268,7 @@ export class BidThreads {
       reusePort: threads > 1,
       keepAliveMs,
       connectionsMax: size.connectionsMax,
+      forwardedHops,
       notices,
       caps: caps?.memory,
       slabs: this.#arena.slabs,

@@ -101,6 +101,10 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
     ['1', '4000'],
     ['0', '4001'],
   ],
+  FORWARDED_HOPS: [
+    ['0', '1', '5'],
+    ['-1', '6', '1.5', 'one'],
+  ],
   DRAIN_S: [
     ['1', '110'],
     ['0', '111'],

@@ -292,6 +292,13 @@ export const SETTINGS = {
     about: "The load balancer's idle timeout; the service keeps idle connections longer than this.",
     ...whole(1, 4_000, 60),
   },
+  forwardedHops: {
+    env: 'FORWARDED_HOPS',
+    about:
+      'Proxies before the task that append to X-Forwarded-For: 1 is the load balancer alone. The caller is who the ' +
+      'outermost of them saw; with 0 who connects, and no certificate is believed.',
+    ...whole(0, 5, 1),
+  },
   drainS: {
     env: 'DRAIN_S',
     about: 'Longest time from SIGTERM to exit, below the stop timeout of the task.',

@@ -34,6 +34,8 @@ export const LIMITS = {
   jsonDepthMax: 64,
   /** Below this size the depth is bounded by the size: 8 Ki levels parse in about 2 ms. */
   depthCheckBytesMin: 8 * KIB,
+  /** Lines about callers that are refused, one per exchange and bid thread in so long; all are counted. */
+  callerLinePauseMs: 60_000,
   impressionsMax: 64,
   /** Items of one list, such as formats or deals: the rest of the list is not read. */
   listItemsMax: 1_000,

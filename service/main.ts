@@ -124,6 +124,7 @@ const threads: BidThreads = new BidThreads({
   threads: threadCount,
   host: config.host,
   port: config.port,
+  forwardedHops: config.forwardedHops,
   keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
   size: plan,
   notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },

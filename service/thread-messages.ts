@@ -39,6 +39,8 @@ export interface BidThreadData {
   readonly reusePort: boolean
   readonly keepAliveMs: number
   readonly connectionsMax: number
+  /** Proxies before us, see CallerRule. */
+  readonly forwardedHops: number
   readonly notices: NoticeSettings
   /** Without them nothing that has a frequency cap bids. */
   readonly caps: CapMemory | undefined

@@ -8,6 +8,7 @@ import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.t
 import { COUNTER, shedCounter } from '../telemetry/signals.ts'
 import { BidPath } from './bid-path.ts'
 import { BidRoute } from './bid-route.ts'
+import { CallerGate } from './caller-gate.ts'
 import { createPublicServer } from './public-server.ts'
 import { ServedCatalog } from './served-catalog.ts'
 import { Serving } from './serving.ts'
@@ -37,7 +38,13 @@ async function startServer({ loopLagMs = 0, bidMs = 0 } = {}): Promise<number> {
   }
   const clocks = { nowMs, loopLagMs: () => loopLagMs, isDraining: () => false }
   const bidPath = new BidPath({ recorder, monotonicMs: systemClock.monotonicMs, ...parts })
-  const route = new BidRoute({ tenantId: 'acme', bidPath, recorder, serving: () => serving, ...clocks })
+  const callers = new CallerGate({
+    recorder,
+    forwardedHops: 1,
+    monotonicMs: systemClock.monotonicMs,
+    onRefused: () => {},
+  })
+  const route = new BidRoute({ tenantId: 'acme', bidPath, recorder, serving: () => serving, callers, ...clocks })
   const health = { isReady: () => true, isLive: () => true }
   const app = createPublicServer({ tenantId: 'acme', route, health, recorder, ...LIMITS_HERE })
   await app.listen({ host: '127.0.0.1', port: 0 })

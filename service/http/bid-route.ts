@@ -1,6 +1,6 @@
 /**
- * `POST /{tenant}/openrtb2/{exchange}` on the bare server: limits, body, inflate, decide, send. Fastify serves every
- * other path; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
+ * `POST /{tenant}/openrtb2/{exchange}` on the bare server: caller, limits, body, inflate, decide, send. Fastify serves
+ * every other path; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
  */
 import type { ServerResponse } from 'node:http'
 import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
@@ -12,6 +12,7 @@ import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, shedCounter } from '
 import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
 import type { BidMessage, BodyTaker } from './bid-message.ts'
 import type { BidPath } from './bid-path.ts'
+import type { CallerGate } from './caller-gate.ts'
 import { isDeeperThan } from './json-depth.ts'
 import { LoopTurn } from './loop-turn.ts'
 import type { Serving } from './serving.ts'
@@ -29,6 +30,8 @@ export interface BidRouteDeps {
   readonly loopLagMs: () => number
   /** From SIGTERM on: every answer asks for the connection to be closed. */
   readonly isDraining: () => boolean
+  /** Asked where an exchange's record says who may call. */
+  readonly callers: CallerGate
 }
 
 const OPENRTB_VERSION = '2.6'
@@ -128,7 +131,10 @@ export class BidRoute {
     const url = req.url as string
     if (req.method !== 'POST' || !url.startsWith(this.#prefix)) return false
     const query = url.indexOf('?', this.#prefix.length)
-    const exchangeId = query < 0 ? url.slice(this.#prefix.length) : url.slice(this.#prefix.length, query)
+    const place = query < 0 ? url.slice(this.#prefix.length) : url.slice(this.#prefix.length, query)
+    const slash = place.indexOf('/')
+    const exchangeId = slash < 0 ? place : place.slice(0, slash)
+    const pathSecret = slash < 0 ? undefined : place.slice(slash + 1)
     const serving = this.#deps.serving()
     if (serving === undefined) {
       if (!EXCHANGE_ID.test(exchangeId)) return false
@@ -136,6 +142,12 @@ export class BidRoute {
       return true
     }
     if (serving.exchange(exchangeId) === undefined) return false
+    const rule = serving.callerRule(exchangeId)
+    if (pathSecret !== undefined && rule?.isInPath !== true) return false
+    if (rule !== undefined && !this.#deps.callers.lets(req, exchangeId, rule, pathSecret)) {
+      this.refuse(req, res, 403)
+      return true
+    }
     const headers = readBidHeaders(req.rawHeaders)
     if (headers.refusal !== 0) this.refuse(req, res, headers.refusal)
     else req.takeBody(new Call(this, { req, res }, exchangeId, headers))
@@ -281,7 +293,8 @@ export class BidRoute {
   /** A status without a body; once only. The connection closes, because the rest of the body may never be read. */
   refuse(req: BidMessage, res: ServerResponse, status: number): void {
     if (res.headersSent) return
-    if (status !== 400) res.shouldKeepAlive = false
+    // What the load balancer keeps open for others is not closed for a caller that may not call.
+    if (status !== 400 && status !== 403) res.shouldKeepAlive = false
     req.resume()
     this.#send(res, status, '')
   }

@@ -9,6 +9,7 @@ import type { GoodDocument } from '../state/validate.ts'
 import { createRecorderBlock, Recorder } from '../telemetry/recorder.ts'
 import { BidPath } from './bid-path.ts'
 import { BidRoute } from './bid-route.ts'
+import { CallerGate } from './caller-gate.ts'
 import { createPublicServer } from './public-server.ts'
 import { ServedCatalog } from './served-catalog.ts'
 import { Serving } from './serving.ts'
@@ -65,6 +66,7 @@ async function startServer(serving: () => Serving | undefined) {
   const route = new BidRoute({
     ...{ tenantId: 'acme', bidPath, recorder, serving },
     ...{ nowMs: Date.now, loopLagMs: () => 0, isDraining: () => false },
+    callers: new CallerGate({ recorder, forwardedHops: 1, monotonicMs: systemClock.monotonicMs, onRefused: () => {} }),
   })
   const health = { isReady: () => true, isLive: () => true }
   const app = createPublicServer({ tenantId: 'acme', route, health, recorder, keepAliveMs: 60_000 })

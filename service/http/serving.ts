@@ -7,6 +7,7 @@ import type { Catalog, CatalogHeader } from '../state/catalog.ts'
 import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/exchange-document.ts'
 import { NO_STOPS, type StopList } from '../stop-list.ts'
+import { CallerRule } from './caller-rule.ts'
 import type { ServedCatalog } from './served-catalog.ts'
 
 /** A catalog, what deltas have changed in it, and the hour. Used by one thread. */
@@ -25,6 +26,7 @@ export class Serving {
   readonly #tenantCaps: readonly number[]
   readonly roadblocks: readonly string[]
   readonly #exchanges: ReadonlyMap<string, Exchange>
+  readonly #callers: ReadonlyMap<string, CallerRule>
   readonly #ownRate: ReadonlyMap<string, number>
   #stops: StopList = NO_STOPS
   #daypart = ''
@@ -45,6 +47,9 @@ export class Serving {
     this.hasCaps = this.#tenantCaps.length > 0 || hasAnyCap(base) || hasAnyCap(overlay)
     this.roadblocks = [...new Set([...below.roadblocks, ...this.header.roadblocks])]
     this.#exchanges = new Map(this.header.exchanges.map(exchange => [exchange.id, exchange]))
+    this.#callers = new Map(
+      this.header.exchanges.flatMap(({ id, callers }) => (callers ? [[id, new CallerRule(callers)] as const] : [])),
+    )
     this.#ownRate = new Map([[this.header.settings.currency, 1]])
     this.turnClock(nowMs)
   }
@@ -85,6 +90,11 @@ export class Serving {
   /** The exchange of a path name, paused ones included. */
   exchange(id: string): Exchange | undefined {
     return this.#exchanges.get(id)
+  }
+
+  /** Who may call as an exchange; undefined: whoever reaches the port. */
+  callerRule(id: string): CallerRule | undefined {
+    return this.#callers.get(id)
   }
 
   /** Hour of the week in the tenant's time zone, as text. */

@@ -1,5 +1,6 @@
 /** The record of an exchange: how it asks, what it takes, and how it wants to be answered. */
 import { LIMITS } from '../limits.ts'
+import { CALLERS } from './callers.ts'
 import type { Creative } from './creative-document.ts'
 import { DIMENSIONS } from './dimensions.ts'
 import { flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text } from './fields.ts'
@@ -89,6 +90,7 @@ export const EXCHANGE = record(
     notices: optional(
       list(oneOf(['win', 'loss'], 'notices that it sends beside the billing notice'), { min: 1, max: 2 }),
     ),
+    callers: optional(CALLERS),
     networkAllowanceMs: number({ about: 'part of tmax that the network needs, in ms', min: 0, max: 1_000 }),
     tmaxDefaultMs: optional(number({ about: 'tmax of requests that name none, in ms', min: 10, max: 10_000 })),
   },

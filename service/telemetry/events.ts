@@ -77,6 +77,11 @@ export const EVENTS = {
     meaning: "Line items have a CPM above the maximum of the tenant's guards, and do not bid; the line says how many.",
     remedy: 'Correct their price, or guards.cpmMax in the settings.',
   },
+  'caller-refused': {
+    meaning: 'Somebody called as an exchange and did not show to be it; 403. At most one line a minute per exchange.',
+    remedy:
+      'If it is the exchange, compare `callers` in its record with what it sends; otherwise nothing is to be done.',
+  },
   'memory-ok': { meaning: 'Memory is below both lines again.' },
   'memory-warn': {
     meaning: 'Memory is above the warning line.',

@@ -31,6 +31,7 @@ const STATUSES = [
   '204',
   '302',
   '400',
+  '403',
   '404',
   '405',
   '408',
@@ -47,12 +48,15 @@ const SHED_CAUSES = ['deadline', 'overload', 'not-ready'] as const
 const LOG_LOSSES = ['buffer-full', 'repeated', 'thread-limit'] as const
 const NOTICE_KINDS: readonly NoticeKind[] = [...EXCHANGE_NOTICES, ...DEVICE_EVENTS]
 const BOOKINGS = ['booked', 'late', 'repeated'] as const
+const CALLER_REFUSALS = ['address', 'certificate', 'secret'] as const
 const SINKS = ['cloudwatch', 'opentelemetry'] as const
 
 /** Why a request was answered early without a decision. */
 export type ShedCause = (typeof SHED_CAUSES)[number]
 /** Why a log line was not written. */
 export type LogLoss = (typeof LOG_LOSSES)[number]
+/** What of a request did not show that it comes from the exchange that its path names. */
+export type CallerRefusal = (typeof CALLER_REFUSALS)[number]
 /** What became of a booking: in time, too late for its hold, or booked before. */
 export type BookingOutcome = (typeof BOOKINGS)[number]
 /** Where a metric report can get lost. */
@@ -85,6 +89,12 @@ export const COUNTERS = {
     unit: 'count',
     meaning: 'Bid requests answered with no bid before any decision, by the cause.',
     label: { name: 'cause', values: SHED_CAUSES },
+  },
+  callersRefused: {
+    name: 'callers_refused',
+    unit: 'count',
+    meaning: 'Requests that did not show that they come from the exchange that their path names, by what was wrong.',
+    label: { name: 'cause', values: CALLER_REFUSALS },
   },
   gzipIn: { name: 'gzip_in', unit: 'count', meaning: 'Bid requests that came compressed.' },
   gzipOut: { name: 'gzip_out', unit: 'count', meaning: 'Bid responses that were sent compressed.' },
@@ -308,6 +318,11 @@ export function responseCounter(status: number): number {
 /** Column of a cause for answering early. Cost: O(causes); look it up once, not per request. */
 export function shedCounter(cause: ShedCause): number {
   return COUNTER.shed + SHED_CAUSES.indexOf(cause)
+}
+
+/** Column of what was wrong with a caller. */
+export function callerCounter(refusal: CallerRefusal): number {
+  return COUNTER.callersRefused + CALLER_REFUSALS.indexOf(refusal)
 }
 
 /** Column of a cause for losing a log line. */

@@ -7,6 +7,7 @@ import { systemClock } from '../../service/foundation/clock.ts'
 import { Random } from '../../service/foundation/random.ts'
 import { BidPath } from '../../service/http/bid-path.ts'
 import { BidRoute } from '../../service/http/bid-route.ts'
+import { CallerGate } from '../../service/http/caller-gate.ts'
 import { signerOf } from '../../service/http/notice-keys.ts'
 import { createPublicServer } from '../../service/http/public-server.ts'
 import { ServedCatalog } from '../../service/http/served-catalog.ts'
@@ -103,6 +104,12 @@ export class Stage {
       nowMs: () => Date.parse(this.#scene?.at ?? AT),
       loopLagMs: () => this.#scene?.lagMs ?? 0,
       isDraining: () => false,
+      callers: new CallerGate({
+        recorder,
+        forwardedHops: 1,
+        monotonicMs: systemClock.monotonicMs,
+        onRefused: () => {},
+      }),
     })
     const health = { isReady: () => true, isLive: () => true }
     this.#app = createPublicServer({ tenantId: 'acme', route, health, recorder, keepAliveMs: 60_000 })

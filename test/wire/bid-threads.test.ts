@@ -26,6 +26,7 @@ const blocks = [createRecorderBlock(), createRecorderBlock()]
 const lost: string[] = []
 const logged: string[] = []
 const threads = new BidThreads({
+  forwardedHops: 1,
   ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000 },
   ...{ slabBytes: 16 * MIB, overlaySlabBytes: MIB },
   size: memoryPlan({ limitMib: 1_024, bidThreads: 2 }),
