@@ -26,6 +26,7 @@ import { Shares, type SharesReport } from './spend/shares.ts'
 import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import { ThreadBudgets } from './spend/thread-budgets.ts'
 import { CapAsker, ThreadCaps } from './spend/thread-caps.ts'
+import { AudienceReader, type AudienceTurn } from './state/audience-reader.ts'
 import { type Catalog, openCatalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
@@ -65,6 +66,7 @@ const capAsker =
     onUntold: () => recorder.count(COUNTER.capEventsLost),
     onElsewhere: () => recorder.count(COUNTER.capsElsewhere),
   })
+const audience = new AudienceReader(data.audience)
 let serving: Serving | undefined
 /** Where the base lies. */
 let servedSlot: 0 | 1 | undefined
@@ -96,6 +98,7 @@ const noticeRoute =
 
 const bidPath = new BidPath({
   identitySalt: hashText(data.tenantId, 0),
+  audience,
   monotonicMs: systemClock.monotonicMs,
   recorder,
   notices,
@@ -135,7 +138,7 @@ const app = createPublicServer({
   keepAliveMs: data.keepAliveMs,
   connectionsMax: data.connectionsMax,
   health: {
-    isReady: () => serving !== undefined && !draining && capBoard?.isOpen !== false,
+    isReady: () => serving !== undefined && !draining && capBoard?.isOpen !== false && audience.isOpen,
     isLive: () => heartbeats.areFresh(systemClock.monotonicMs()),
   },
 })
@@ -214,6 +217,12 @@ function takeShares({ shares: given, recalled }: SharesMessage): void {
   shares.recall(recalled)
 }
 
+/** Between two requests, so that no look-up goes on in the map before. */
+function turnAudience(turn: AudienceTurn): void {
+  audience.turn(turn)
+  post({ kind: 'turned' })
+}
+
 function takeStops(list: StopList): void {
   stops = list
   serving?.stop(stops)
@@ -238,6 +247,7 @@ async function stop(): Promise<void> {
 
 function hear(message: ToBidThread): void {
   if (message.kind === 'state') take(message.state)
+  else if (message.kind === 'audience') turnAudience(message.turn)
   else if (message.kind === 'shares') takeShares(message.shares)
   else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true

@@ -7,6 +7,8 @@ import type { Notice } from './openrtb/notice.ts'
 import type { SharesReport } from './spend/shares.ts'
 import type { BudgetLayer, SharesMessage } from './spend/task-budgets.ts'
 import { ArenaPool } from './state/arena.ts'
+import type { AudienceTurn } from './state/audience-reader.ts'
+import type { AudienceMemory } from './state/audience-table.ts'
 import type { Catalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats, StuckWatch } from './telemetry/heartbeats.ts'
@@ -47,6 +49,8 @@ export interface BidThreadsOptions {
   readonly budgets: ThreadsBudgets | undefined
   /** Frequency caps; without them nothing that has one bids. */
   readonly caps: ThreadsCaps | undefined
+  /** The tenant's users, see turnAudience. */
+  readonly audience: AudienceMemory
   readonly onLog: (thread: number, message: ThreadLogMessage) => void
   /** The event loop of a thread turns no more; the thread is being ended. */
   readonly onStuck: (thread: number) => void
@@ -100,6 +104,8 @@ export class BidThreads {
   /** Per thread, in the order in which it was given catalogs: a thread answers in this order. */
   readonly #waiting = new Map<number, Acknowledge[]>()
   #announced: PlacedState | undefined
+  /** With all names of segments, for threads that start later. */
+  #audience: AudienceTurn | undefined
   /** Budgets of what was announced. */
   #layers: readonly BudgetLayer[] = []
   #port = 0
@@ -243,15 +249,25 @@ export class BidThreads {
     await Promise.all([...this.#workers.values()].map(worker => worker.terminate()))
   }
 
+  /** All threads look into another map of users; resolves when none looks into the one before. */
+  async turnAudience(turn: AudienceTurn): Promise<void> {
+    this.#audience = { ...turn, segments: turn.segments ?? this.#audience?.segments }
+    await Promise.all([...this.#workers.keys()].map(thread => this.#ask(thread, { kind: 'audience', turn })))
+  }
+
   #give(thread: number): Promise<string> {
-    const worker = this.#workers.get(thread)
     const announced = this.#announced
-    if (worker === undefined || announced === undefined) return Promise.resolve('')
+    return announced === undefined ? Promise.resolve('') : this.#ask(thread, { kind: 'state', state: announced })
+  }
+
+  #ask(thread: number, message: ToBidThread): Promise<string> {
+    const worker = this.#workers.get(thread)
+    if (worker === undefined) return Promise.resolve('')
     return new Promise(resolve => {
       const waiting = this.#waiting.get(thread)
       if (waiting === undefined) this.#waiting.set(thread, [resolve])
       else waiting.push(resolve)
-      post(worker, { kind: 'state', state: announced })
+      post(worker, message)
     })
   }
 
@@ -271,6 +287,7 @@ export class BidThreads {
       forwardedHops,
       notices,
       caps: caps?.memory,
+      audience: this.#options.audience,
       slabs: this.#arena.slabs,
       overlaySlabs: this.#overlayArena.slabs,
       recorderBlock,
@@ -291,6 +308,7 @@ export class BidThreads {
     if (this.#draining) post(worker, { kind: 'drain' })
     post(worker, { kind: 'stops', stops: this.#stops })
     void this.#give(thread)
+    if (this.#audience !== undefined) void this.#ask(thread, { kind: 'audience', turn: this.#audience })
     return new Promise((resolve, reject) => {
       let error = new Error('the thread ended')
       worker.on('error', (cause: unknown) => {
@@ -314,6 +332,7 @@ export class BidThreads {
     else if (message.kind === 'trace') this.#options.traces?.take(thread, message)
     if (message.kind === 'held') this.#options.budgets?.report(thread, message.report)
     if (message.kind === 'counted') this.#options.caps?.counted(message.events)
+    if (message.kind === 'turned') this.#waiting.get(thread)?.shift()?.('')
     if (message.kind !== 'serving') return
     if (message.problem === '') {
       this.#arena.acknowledge(thread, message.slot)

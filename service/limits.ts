@@ -148,6 +148,8 @@ export const LIMITS = {
   audienceLineCharsMax: 4 * KIB,
   /** Shards of users that are read ahead. */
   audienceChunksInFlightMax: 4,
+  /** A task bids without its users when it could not look at them for so long since its start. */
+  audienceOpenMs: 10_000,
   /** Memory for users that a task fills anew before it frees what was there: bounds what a change takes besides. */
   audienceSpareBytes: 32 * MIB,
   /** Users of one task, and their sets, at most; pages that nothing touches cost nothing. */

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
+import { TaskAudience } from './audience.ts'
 import { BidThreads } from './bid-threads.ts'
 import { CatalogLoad } from './catalog-load.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
@@ -117,6 +118,10 @@ const money =
         memoryBytes: limit.bytes,
       }).catch(leaveUnopened)
 
+const audience = new TaskAudience({
+  ...{ config, clock: systemClock, log, recorder, limitBytes: limit.bytes },
+  turn: turn => threads.turnAudience(turn),
+})
 const otel = otelSettings(env)
 const slabBytes = Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2))
 const threads: BidThreads = new BidThreads({
@@ -131,6 +136,7 @@ const threads: BidThreads = new BidThreads({
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   budgets: money?.threadsBudgets,
   caps: money?.frequency,
+  audience: audience.memory,
   slabBytes,
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
@@ -175,7 +181,7 @@ const refresher = new Refresher<CatalogLoad>({
   drop: () => nextState.drop(),
   onEvent: event => {
     tellState(event)
-    if (event.kind === 'version-loaded' || event.kind === 'copy-serves') void countsAreThere.then(tellReady)
+    if (event.kind === 'version-loaded' || event.kind === 'copy-serves') void usersAreThere.then(tellReady)
     if (event.kind === 'version-loaded' || event.kind === 'deltas-taken') copyKeeper?.note(event.announcement)
   },
 })
@@ -187,8 +193,8 @@ const memory = new MemoryWatch({
   bidHeaps: () => bidHeapsOf(snapshotWith({})),
 })
 
-/** Before that nothing that has a frequency cap bids. */
-const countsAreThere = money?.frequency?.opened ?? Promise.resolve()
+/** Before that nothing that has a frequency cap bids, and it is not known who must not see something. */
+const usersAreThere = Promise.all([money?.frequency?.opened, audience.opened])
 let isReady = false
 let stopping: Promise<void> | undefined
 let exporters: Exporters | undefined
@@ -229,6 +235,7 @@ function gauges(): TaskGauges {
     liveThreads: threads.liveCount,
     cacheReachable: unreachableSinceMs === undefined ? 1 : 0,
     ...money?.gauges,
+    ...audience.gauges,
   }
 }
 
@@ -295,6 +302,7 @@ exporters = await startExporters({
   onLoss: sink => recorder.count(reportLossCounter(sink)),
 })
 refresher.start()
+audience.start()
 
 /** Waits until no bid request has come for a while: the load balancer has looked away. The phase's limit ends it. */
 async function quietTraffic(quietMs: number): Promise<void> {
@@ -326,7 +334,7 @@ function stopPhases(drainMs: number): readonly Phase[] {
       run: async () => {
         copyKeeper?.stop()
         source.close()
-        await Promise.all([threads.kill(), refresher.stop(), admin.close(), money?.stop()])
+        await Promise.all([threads.kill(), refresher.stop(), audience.stop(), admin.close(), money?.stop()])
       },
     },
     { name: 'report', limitMs: drainMs * 0.1, run: async () => await exporters?.stop() },

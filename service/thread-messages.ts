@@ -4,6 +4,8 @@ import type { NoticeKey } from './http/notice-keys.ts'
 import type { Notice } from './openrtb/notice.ts'
 import type { SharesReport } from './spend/shares.ts'
 import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
+import type { AudienceTurn } from './state/audience-reader.ts'
+import type { AudienceMemory } from './state/audience-table.ts'
 import type { CatalogHeader } from './state/catalog.ts'
 import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
 import type { DocumentKindName } from './state/documents.ts'
@@ -44,6 +46,7 @@ export interface BidThreadData {
   readonly notices: NoticeSettings
   /** Without them nothing that has a frequency cap bids. */
   readonly caps: CapMemory | undefined
+  readonly audience: AudienceMemory
   readonly slabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
   /** For overlays, which change far more often. */
   readonly overlaySlabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
@@ -71,6 +74,8 @@ export interface PlacedState {
 /** From the control thread. */
 export type ToBidThread =
   | { readonly kind: 'state'; readonly state: PlacedState }
+  /** Answered with `turned`. */
+  | { readonly kind: 'audience'; readonly turn: AudienceTurn }
   | { readonly kind: 'shares'; readonly shares: SharesMessage }
   | { readonly kind: 'noticed'; readonly id: number; readonly isKept: boolean }
   | { readonly kind: 'stops'; readonly stops: StopList }
@@ -86,6 +91,7 @@ export type FromBidThread =
       readonly overlaySlot: 0 | 1 | undefined
       readonly problem: string
     }
+  | { readonly kind: 'turned' }
   | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
   | { readonly kind: 'held'; readonly report: SharesReport }
   | { readonly kind: 'counted'; readonly events: Uint32Array }

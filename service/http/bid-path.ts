@@ -20,6 +20,7 @@ import { noBidCode } from '../openrtb/no-bid.ts'
 import { billedBy, type NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
 import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
+import type { AudienceReader } from '../state/audience-reader.ts'
 import { FORMAT } from '../state/catalog.ts'
 import type { Exchange } from '../state/exchange-document.ts'
 import { isRoadblock } from '../state/roadblocks.ts'
@@ -47,6 +48,8 @@ export interface BidPathDeps {
   readonly monotonicMs: () => number
   /** See ReadTerms: without it nobody is told apart. */
   readonly identitySalt?: number
+  /** What the tenant knows of users; without it only what requests tell. */
+  readonly audience?: AudienceReader
   /** Without it bids carry no notice addresses. */
   readonly notices?: NoticeUrls | undefined
   /** Told of what must not happen: a broken assertion, a bid that an exchange would refuse. */
@@ -139,7 +142,7 @@ export class BidPath {
     const readAgent = this.#readAgent
     const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, nowMs, waitedMs, daypart, readAgent }
     const identitySalt = serving.hasCaps ? this.#deps.identitySalt : undefined
-    const read = readRequest(body, { ...terms, identitySalt })
+    const read = readRequest(body, { ...terms, identitySalt, audience: this.#deps.audience })
     recorder.since(HISTOGRAM.readTime, begunMs)
     if (read.kind === 'malformed') return MALFORMED
     recorder.count(COUNTER.bidRequests)

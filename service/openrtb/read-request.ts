@@ -2,6 +2,7 @@
 import type { Facts, Opportunity } from '../decision/opportunity.ts'
 import type { NoBidReason } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
+import type { AudienceReader } from '../state/audience-reader.ts'
 import { type Identities, NO_IDENTITIES } from '../state/cap-fields.ts'
 import type { DimensionName } from '../state/dimensions.ts'
 import { type Exchange, seatsOf } from '../state/exchange-document.ts'
@@ -27,6 +28,8 @@ export interface ReadTerms {
   /** The dimensions that any line item restricts: only these are read. */
   readonly targeted: readonly DimensionName[]
   readonly readAgent: ReadAgent
+  /** What the tenant knows of users; without it only what the request tells. */
+  readonly audience?: AudienceReader | undefined
   /** Salt of identities; without it nobody asks who a request is about. */
   readonly identitySalt?: number | undefined
   /** Time since the request's head came, and that it lay behind other work of this thread before. */
@@ -105,6 +108,7 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
       nowMs: terms.nowMs,
       personal,
       targeted: terms.targeted,
+      audience: terms.audience,
       readAgent: terms.readAgent,
     }),
     identities:

@@ -5,7 +5,11 @@ import { type RedisServer, startRedis } from '../../test/redis-server.ts'
 import { VersionCompiler } from '../compiled-chunks.ts'
 import { NO_PLACE } from '../spend/cap-store.ts'
 import { ALL_BUCKETS } from '../spend/ledger.ts'
+import { NEVER_ENDS } from '../state/audience-chunk.ts'
 import { accessRules, PUBLISHER_COMMANDS, SERVICE_COMMANDS } from './access.ts'
+import { AudiencePublisher } from './audience-publisher.ts'
+import { AudienceRows } from './audience-rows.ts'
+import { RedisAudienceSource } from './audience-source.ts'
 import { CacheConnection } from './connection.ts'
 import { DeltaPublisher } from './delta-publisher.ts'
 import { NO_DELTAS } from './deltas.ts'
@@ -51,6 +55,18 @@ async function publishAs(url: string, tenantId: string) {
   } finally {
     connection.close()
   }
+}
+
+/** Two users come and one is forgotten, and may come again. */
+async function changeUsers(redis: Redis): Promise<void> {
+  const publisher = new AudiencePublisher({ redis, tenantId: 'acme', nowMs: Date.now })
+  await publisher.key()
+  const rows = new AudienceRows()
+  rows.add(1, 2, NEVER_ENDS)
+  rows.add(3, 4, NEVER_ENDS)
+  await publisher.publish({ kind: 'replace', segment: 's', rows })
+  await publisher.forget([[1, 2]])
+  await publisher.allowAgain([[1, 2]])
 }
 
 /** Every operation on the ledger and the stream, with every path through their scripts that issues a command. */
@@ -114,6 +130,7 @@ test('service and publisher do all their work with exactly their commands, and n
     expect(outcome).toMatchObject({ kind: 'delta', number: Number(seat) })
     source.close()
   }
+  await connection.run(redis => changeUsers(redis))
   connection.close()
   const compared = openSource(urlOf('publisher', 'acme'), 'acme')
   expect(await differenceOf(compared, older, newest)).toEqual([])
@@ -133,6 +150,15 @@ test('service and publisher do all their work with exactly their commands, and n
   for await (const { chain } of source.deltas(version, NO_DELTAS, end)) deltas = chain.length
   expect(deltas).toBe(2)
   source.close()
+  const audience = new RedisAudienceSource({
+    ...{ url: urlOf('service', 'acme'), tenantId: 'acme' },
+    timeoutMs: 2_000,
+    pickIndex,
+  })
+  expect(await audience.number()).toBe(2)
+  const [shard] = (await audience.index())?.shards ?? []
+  expect(shard && (await audience.chunk(shard)).length).toBeGreaterThan(0)
+  audience.close()
   await moveMoney('acme')
   const served = await commandsCounted()
   expect(served.filter(name => !['config', 'acl', 'info'].includes(name))).toEqual([...SERVICE_COMMANDS])

@@ -36,6 +36,7 @@ export const PUBLISHER_COMMANDS = [
   'hgetall',
   'hmget',
   'hset',
+  'hsetnx',
   'multi',
   'persist',
   'set',

@@ -6,6 +6,7 @@ import { type Clock, systemClock } from '../foundation/clock.ts'
 import { LIMITS } from '../limits.ts'
 import type { DocumentKindName } from '../state/documents.ts'
 import { DocumentReader, type GoodDocument, type ReadReport, type RecordPlace } from '../state/validate.ts'
+import { audienceKeys, audienceTotals, parseAudienceIndex } from './audience-layout.ts'
 import { type Chunk, ChunkWriter } from './chunks.ts'
 import {
   chunkKeys,
@@ -17,7 +18,7 @@ import {
   type VersionRecord,
 } from './layout.ts'
 import { type Announcement, SourceError } from './source.ts'
-import { ANNOUNCE_TRIES_MAX, executed, type StoredVersions, storedVersions } from './versions.ts'
+import { ANNOUNCE_TRIES_MAX, bytesStored, executed, storedVersions } from './versions.ts'
 
 /** A record as it was read, before validation. */
 export interface PublishRecord {
@@ -54,7 +55,7 @@ export interface PublishOptions {
   readonly allowBad?: boolean
   /** Stores its compilation beside the records. */
   readonly compiler?: ChunkCompiler
-  /** Bytes that all stored versions of the tenant may have together, this one included. */
+  /** Bytes that all stored versions and the users of the tenant may have together, this version included. */
   readonly quotaBytes?: number
   readonly onProgress?: (progress: PublishProgress) => void
   readonly clock?: Clock
@@ -83,7 +84,7 @@ export type PublishOutcome =
       readonly because: 'over-quota'
       /** Of the records up to where it stopped. */
       readonly report: ReadReport
-      /** What the versions from before have. */
+      /** What versions and users from before have. */
       readonly storedBytes: number
       readonly quotaBytes: number
     }
@@ -104,7 +105,7 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
   const version = `${createdAt.replace(/[-:]|\.\d+/g, '')}-${randomBytes(4).toString('hex')}`
   const keys = stateKeys(options.tenantId)
   const quotaBytes = options.quotaBytes ?? LIMITS.stateBytesMax
-  const storedBytes = bytesStored(await storedVersions(options.redis, keys))
+  const storedBytes = bytesStored(await storedVersions(options.redis, keys)) + (await audienceBytes(options))
   const { report, writer, fits } = await writeChunks(options, { keys, version, bytesMax: quotaBytes - storedBytes })
   const by = options.compiler === undefined ? {} : { compiledBy: options.compiler.by }
   const manifest: Manifest = { schema: 1, version, createdAt, ...by, kinds: writer.kinds }
@@ -125,8 +126,9 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
   return { kind: 'published', version, announcement, records, bytes, totalMs, report, superseded, removed }
 }
 
-function bytesStored({ versions }: StoredVersions): number {
-  return versions.reduce((sum, { record }) => sum + (record.storedBytes ?? record.bytes), 0)
+async function audienceBytes({ redis, tenantId }: PublishOptions): Promise<number> {
+  const index = parseAudienceIndex(await redis.hgetall(audienceKeys(tenantId).index))
+  return index === undefined ? 0 : audienceTotals(index).bytes
 }
 
 /**

@@ -75,6 +75,11 @@ export async function storedVersions(redis: Redis, keys: StateKeys): Promise<Sto
   return { announced: parseAnnouncement(fields), pinned: pinned === '1', versions }
 }
 
+/** Bytes of all versions together, with what is compiled. */
+export function bytesStored({ versions }: StoredVersions): number {
+  return versions.reduce((sum, { record }) => sum + (record.storedBytes ?? record.bytes), 0)
+}
+
 function parseRecord(version: string, text: string): VersionRecord {
   let value: Partial<VersionRecord> | null = null
   try {

@@ -11,6 +11,8 @@ export interface AudienceTurn {
   readonly map: 0 | 1
   /** Of the hashes of the tenant's users. */
   readonly key: HashKey
+  /** Whether all users there are have been taken once, or cannot be. */
+  readonly isOpen: boolean
   /** By ordinal; only where there are more than the last time. */
   readonly segments: readonly string[] | undefined
 }
@@ -23,6 +25,7 @@ export class AudienceReader {
   #map: Uint32Array
   #segments: readonly string[] = []
   #key: HashKey = [0, 0]
+  #isOpen = false
   readonly #hash = new Uint32Array(2)
 
   constructor({ pages, sets, maps }: AudienceMemory) {
@@ -32,8 +35,14 @@ export class AudienceReader {
     this.#map = this.#maps[0]
   }
 
+  /** False until all users there are have been taken once: till then it is not known who must not see something. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
   /** Reads another map from now on. */
-  turn({ map, key, segments }: AudienceTurn): void {
+  turn({ map, key, isOpen, segments }: AudienceTurn): void {
+    this.#isOpen = isOpen
     this.#map = this.#maps[map]
     this.#key = key
     this.#segments = segments ?? this.#segments

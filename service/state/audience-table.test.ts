@@ -64,7 +64,7 @@ class Stage {
   }
 
   turn(): void {
-    this.reader.turn({ map: this.table.place(), key: KEY, segments: this.table.segments })
+    this.reader.turn({ map: this.table.place(), key: KEY, isOpen: true, segments: this.table.segments })
     this.table.settle()
   }
 
@@ -152,7 +152,7 @@ describe("a tenant's users", () => {
       return readAudienceChunk(shard.encode(0, 1)[0]!.bytes)
     }
     table.put(0, 0, chunkOf(3_000))
-    reader.turn({ map: table.place(), key: KEY, segments: table.segments })
+    reader.turn({ map: table.place(), key: KEY, isOpen: true, segments: table.segments })
     table.settle()
     expect(() => table.put(0, 0, chunkOf(20_000))).toThrow(/users need more than the 163840 bytes/)
     const found: string[] = []

@@ -22,3 +22,17 @@ export function sharedIdText(source: string, id: string): string {
 export function deviceIdText(ifa: string): string {
   return NO_IFA.test(ifa) ? '' : `device ${ifa.toLowerCase()}`
 }
+
+/** Kinds of ids as people write them: `user` and `eid` with a colon and whose id it is. */
+export const ID_KINDS = 'buyeruid, ifa, user:EXCHANGE or eid:SOURCE'
+
+/** What makes an id of a kind its text, '' for an id that says that there is none; undefined for an unknown kind. */
+export function idTextMaker(kind: string): ((id: string) => string) | undefined {
+  if (kind === 'buyeruid') return ourIdText
+  if (kind === 'ifa') return deviceIdText
+  const [name, ...rest] = kind.split(':')
+  const of = rest.join(':')
+  if (!/^\S{1,128}$/.test(of)) return undefined
+  if (name === 'user') return id => exchangeIdText(of, id)
+  return name === 'eid' ? id => sharedIdText(of, id) : undefined
+}

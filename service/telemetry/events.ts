@@ -43,6 +43,12 @@ export const EVENTS = {
     meaning: 'The copy of the state on the disk could not be written or read.',
     remedy: 'Check the folder of STATE_COPY_DIR.',
   },
+  'audience-loaded': { meaning: "A change of the tenant's users was taken and serves." },
+  'audience-refused': {
+    meaning: "A change of the tenant's users could not be taken whole; those before serve on.",
+    remedy:
+      'The line says what is missing: memory for more users, or a shard, whose segments are to be published anew.',
+  },
   'state-refused': {
     meaning: 'A version was refused whole; the last good one serves on.',
     remedy: 'Correct the documents and publish again.',

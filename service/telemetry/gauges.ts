@@ -24,6 +24,9 @@ export const TASK_GAUGES = {
     unit: 'milliseconds',
     meaning: 'What request_time_p95 was in the last hours, on average; nothing above twice of it counts.',
   },
+  audienceUsers: { name: 'audience_users', unit: 'count', meaning: 'Users with segments, in shared memory.' },
+  audienceSets: { name: 'audience_sets', unit: 'count', meaning: 'Distinct sets of segments that those users have.' },
+  audienceBytes: { name: 'audience_bytes', unit: 'bytes', meaning: 'Memory of users and their sets of segments.' },
   memoryRss: { name: 'memory_rss', unit: 'bytes', meaning: 'Resident memory of the task.' },
   memoryLimit: { name: 'memory_limit', unit: 'bytes', meaning: 'Memory limit of the task; 0 where there is none.' },
   memoryUsed: {

@@ -191,6 +191,12 @@ export const COUNTERS = {
     unit: 'count',
     meaning: 'Commands to the remote cache that failed or took too long.',
   },
+  audienceLoads: { name: 'audience_loads', unit: 'count', meaning: "Changes of the tenant's users that were taken." },
+  audienceRefusals: {
+    name: 'audience_refusals',
+    unit: 'count',
+    meaning: "Changes of the tenant's users that could not be taken; the users before serve on.",
+  },
   threadRestarts: {
     name: 'thread_restarts',
     unit: 'count',

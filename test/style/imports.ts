@@ -25,6 +25,7 @@ const WIRING: readonly string[] = [
   'main.ts',
   'money.ts',
   'frequency.ts',
+  'audience.ts',
   'bid-threads.ts',
   'bid-thread.ts',
   'state-events.ts',

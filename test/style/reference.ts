@@ -2,6 +2,7 @@
 import { type Expression, Visitor } from 'oxc-parser'
 import { SETTINGS } from '../../service/config.ts'
 import { NO_BID_REASONS } from '../../service/decision/reasons.ts'
+import { audienceKeys } from '../../service/remote-cache/audience-layout.ts'
 import {
   eventStreamKey,
   frequencyPrefix,
@@ -91,6 +92,7 @@ function fieldsTable(): string {
 
 function keysTable(): string {
   const keys = stateKeys('<tenant>')
+  const audience = audienceKeys('<tenant>')
   const anyKind = '<kind>' as DocumentKindName
   const named: Readonly<Record<keyof StateKeys, string>> = {
     announced: keys.announced,
@@ -105,6 +107,13 @@ function keysTable(): string {
     ['key', 'type', 'what it holds'],
     [
       ...names.map(name => [`\`${named[name]}\``, ...STATE_KEY_MEANINGS[name]]),
+      [
+        `\`${audience.index}\``,
+        'hash',
+        "Index of the tenant's users: number, key of their hashes, shards with checksums.",
+      ],
+      [`\`${audience.chunk('<name>')}\``, 'string', 'One shard of users: hashes and their sets of segments.'],
+      [`\`${audience.forgotten}\``, 'hash', 'Hashes of users who asked to be forgotten, and when.'],
       [
         `\`${spendPrefix('<tenant>')}…\``,
         'several',

@@ -7,6 +7,7 @@ import { BidThreads } from '../../service/bid-threads.ts'
 import { generateTenant } from '../../service/commands/generator.ts'
 import { memoryPlan } from '../../service/memory-plan.ts'
 import { creativeFragment } from '../../service/openrtb/creative-fragment.ts'
+import { createAudienceMemory } from '../../service/state/audience-table.ts'
 import { CatalogBuilder } from '../../service/state/catalog-builder.ts'
 import { DOCUMENT_KIND_NAMES, DOCUMENT_KINDS, type TenantDocuments } from '../../service/state/documents.ts'
 import { DocumentReader } from '../../service/state/validate.ts'
@@ -30,6 +31,7 @@ const threads = new BidThreads({
   ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000 },
   ...{ slabBytes: 16 * MIB, overlaySlabBytes: MIB },
   size: memoryPlan({ limitMib: 1_024, bidThreads: 2 }),
+  audience: createAudienceMemory(MIB),
   notices: { publicUrl: undefined, keys: [], priceKeys: [] },
   onNotice: async () => false,
   budgets: undefined,

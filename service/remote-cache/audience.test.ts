@@ -1,0 +1,245 @@
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { NaiveAudience } from '../../test/random/audience.ts'
+import { type RedisServer, startRedis } from '../../test/redis-server.ts'
+import { systemClock } from '../foundation/clock.ts'
+import { keyedHash } from '../foundation/keyed-hash.ts'
+import { Random } from '../foundation/random.ts'
+import { LIMITS } from '../limits.ts'
+import { NEVER_ENDS } from '../state/audience-chunk.ts'
+import { AudienceReader } from '../state/audience-reader.ts'
+import { AudienceTable, createAudienceMemory } from '../state/audience-table.ts'
+import { type AudienceEvent, AudienceFollower, audienceProblem } from './audience-follower.ts'
+import { type AudienceIndex, audienceKeys } from './audience-layout.ts'
+import { AudiencePublisher, type AudiencePublisherOptions } from './audience-publisher.ts'
+import { AudienceRows } from './audience-rows.ts'
+import { RedisAudienceSource } from './audience-source.ts'
+
+const MINUTE_MS = 60_000
+const NOW_MINUTE = 1_000
+let server: RedisServer
+let redis: Redis
+
+beforeAll(async () => {
+  server = await startRedis()
+  redis = new Redis(server.url)
+})
+afterAll(async () => {
+  redis.disconnect()
+  await server.stop()
+})
+
+/** A control plane with a connection of its own. */
+class Publisher {
+  readonly redis = new Redis(server.url)
+  readonly #audience: AudiencePublisher
+
+  constructor(tenantId: string, options: Partial<AudiencePublisherOptions> = {}) {
+    this.#audience = new AudiencePublisher({
+      ...{ redis: this.redis, tenantId, nowMs: () => NOW_MINUTE * MINUTE_MS },
+      ...options,
+    })
+  }
+
+  async publish(kind: 'add' | 'remove' | 'replace', segment: string, users: ReadonlyMap<string, number>) {
+    const key = await this.#audience.key()
+    const rows = new AudienceRows()
+    for (const [id, minute] of users) rows.add(...hashOf(id, key), minute)
+    return await this.#audience.publish({ kind, segment, rows })
+  }
+
+  async forget(ids: readonly string[]) {
+    const key = await this.#audience.key()
+    return await this.#audience.forget(ids.map(id => hashOf(id, key)))
+  }
+
+  async allowAgain(ids: readonly string[]) {
+    const key = await this.#audience.key()
+    await this.#audience.allowAgain(ids.map(id => hashOf(id, key)))
+  }
+
+  async clear() {
+    await this.#audience.clear()
+  }
+}
+
+function hashOf(id: string, key: readonly [number, number]): [number, number] {
+  const out = new Uint32Array(2)
+  keyedHash(id, key, out)
+  return [...out] as [number, number]
+}
+
+/** What a task does with users, with a bid thread that turns at once. */
+class Task {
+  readonly memory = createAudienceMemory(64 * 1024 * 1024)
+  readonly table = new AudienceTable(this.memory)
+  readonly reader = new AudienceReader(this.memory)
+  readonly events: AudienceEvent[] = []
+  readonly source: RedisAudienceSource
+  readonly follower: AudienceFollower
+
+  constructor(tenantId: string, admit: (index: AudienceIndex) => string | undefined = () => undefined) {
+    this.source = new RedisAudienceSource({ url: server.url, tenantId, timeoutMs: 2_000, pickIndex: () => 0 })
+    this.follower = new AudienceFollower({
+      ...{ source: this.source, table: this.table, admit, clock: systemClock, pollMs: 10, pickIndex: () => 0 },
+      turn: turn => Promise.resolve(this.reader.turn(turn)),
+      onEvent: event => this.events.push(event),
+    })
+    this.follower.start()
+  }
+
+  /** Resolves when it has what is announced. */
+  async caughtUp(): Promise<void> {
+    const number = await this.source.number()
+    await expect.poll(() => this.follower.number, { timeout: 20_000, interval: 5 }).toBe(number)
+  }
+
+  segmentsOf(id: string, nowMs = NOW_MINUTE * MINUTE_MS): string[] {
+    const found: string[] = []
+    this.reader.addSegments(id, nowMs, found)
+    return found.toSorted()
+  }
+
+  async stop(): Promise<void> {
+    this.source.close()
+    await this.follower.stop()
+  }
+}
+
+function ever(ids: readonly string[]): Map<string, number> {
+  return new Map(ids.map(id => [id, NEVER_ENDS]))
+}
+
+describe("a tenant's users in the remote cache", () => {
+  test.each([11, 12, 13])('serve as a naive list has them, whatever is published (seed %i)', async seed => {
+    const random = new Random(seed)
+    const tenantId = `random-${seed}`
+    const [publisher, naive, task] = [new Publisher(tenantId), new NaiveAudience(), new Task(tenantId)]
+    const ids = Array.from({ length: 3_000 }, (_, i) => `ours ${seed} ${i}`)
+    for (let round = 0; round < 25; round++) {
+      const users = ids.filter(() => random.chance(0.1))
+      const kind = random.pick(['add', 'add', 'add', 'replace', 'remove', 'forget', 'again'] as const)
+      const segment = `own/${random.pickIndex(20)}`
+      if (kind === 'forget' || kind === 'again') {
+        const few = users.slice(0, 20)
+        if (kind === 'forget') await publisher.forget(few)
+        else await publisher.allowAgain(few)
+        if (kind === 'forget') naive.forget(few)
+        else naive.allowAgain(few)
+      } else {
+        const minutes = () => (random.chance(0.5) ? NEVER_ENDS : NOW_MINUTE + random.between(1, 9))
+        const rows = new Map(users.map(id => [id, minutes()]))
+        expect(await publisher.publish(kind, segment, rows)).toMatchObject({ kind: 'published' })
+        naive.publish(kind, segment, rows)
+      }
+      if (random.chance(0.4)) continue
+      await task.caughtUp()
+      for (const nowMs of [NOW_MINUTE * MINUTE_MS, (NOW_MINUTE + 5) * MINUTE_MS])
+        for (const id of ids)
+          expect(task.segmentsOf(id, nowMs), `${round} ${kind} ${id}`).toEqual(naive.segmentsOf(id, nowMs))
+    }
+    await task.stop()
+    publisher.redis.disconnect()
+  })
+
+  test('of two publishers at once none loses what the other did', async () => {
+    const names = ['a', 'b', 'c', 'd']
+    const publishers = names.map(() => new Publisher('rivals'))
+    const ids = Array.from({ length: 500 }, (_, i) => `ours ${i}`)
+    const outcomes = await Promise.all(publishers.map((each, i) => each.publish('add', names[i] ?? '', ever(ids))))
+    expect(outcomes.map(({ kind }) => kind)).toEqual(names.map(() => 'published'))
+    const task = new Task('rivals')
+    await task.caughtUp()
+    for (const id of ids) expect(task.segmentsOf(id)).toEqual(names)
+    // What the losers had written in vain is gone.
+    expect(await redis.keys('t:{rivals}:state:audience:chunk:*')).toHaveLength(1)
+    await task.stop()
+    for (const each of publishers) each.redis.disconnect()
+  })
+
+  test('grow into more shards, of which a small change writes one, and a task takes only that', async () => {
+    const publisher = new Publisher('growing')
+    const task = new Task('growing')
+    const ids = Array.from({ length: 3 * LIMITS.audienceShardUsersAim }, (_, i) => `device ${i}`)
+    await publisher.publish('add', 'few', ever(ids.slice(0, 10)))
+    await task.caughtUp()
+    expect(await publisher.publish('add', 'all', ever(ids))).toMatchObject({ shardsWritten: 4, users: ids.length })
+    await task.caughtUp()
+    expect(await publisher.publish('add', 'one', ever(['device 7']))).toMatchObject({ shardsWritten: 1 })
+    await task.caughtUp()
+    expect(task.events.at(-1)).toMatchObject({ kind: 'audience-loaded', shards: 1, users: ids.length })
+    expect(task.segmentsOf('device 7')).toEqual(['all', 'few', 'one'])
+    expect(ids.every(id => task.segmentsOf(id).includes('all'))).toBe(true)
+    await publisher.clear()
+    await task.caughtUp()
+    expect(task.table.users).toBe(0)
+    expect(await redis.keys('t:{growing}:state:audience:*')).toEqual([])
+    await publisher.publish('add', 'again', ever(ids.slice(0, 5)))
+    await task.caughtUp()
+    expect(task.segmentsOf('device 4')).toEqual(['again'])
+    await task.stop()
+    publisher.redis.disconnect()
+  })
+
+  test('who asked to be forgotten does not come back with a file that still has them', async () => {
+    const publisher = new Publisher('forgetful')
+    await publisher.publish('add', 's', ever(['ours me', 'ours you']))
+    expect(await publisher.forget(['ours me', 'ours nobody'])).toMatchObject({ rowsOfForgotten: 1, users: 1 })
+    expect(await publisher.publish('add', 's', ever(['ours me']))).toMatchObject({ rowsOfForgotten: 1, users: 1 })
+    expect(Object.keys(await redis.hgetall(audienceKeys('forgetful').forgotten))).toHaveLength(2)
+    await publisher.allowAgain(['ours me'])
+    expect(await publisher.publish('add', 's', ever(['ours me']))).toMatchObject({ rowsOfForgotten: 0, users: 2 })
+    publisher.redis.disconnect()
+  })
+
+  test('beyond the quota nothing is changed and nothing is left', async () => {
+    const publisher = new Publisher('quota', { quotaBytes: 3_000 })
+    await publisher.publish('add', 's', ever(['ours 1']))
+    const keys = await redis.keys('t:{quota}:*')
+    const many = ever(Array.from({ length: 500 }, (_, i) => `ours ${i}`))
+    expect(await publisher.publish('add', 's', many)).toMatchObject({ kind: 'over-quota', quotaBytes: 3_000 })
+    expect((await redis.keys('t:{quota}:*')).toSorted()).toEqual(keys.toSorted())
+    expect(await publisher.forget(['ours 1'])).toMatchObject({ kind: 'published', users: 0 })
+    publisher.redis.disconnect()
+  })
+
+  test('a shard that is lost or damaged is told, and what was before serves on until all is republished', async () => {
+    const publisher = new Publisher('damaged')
+    const task = new Task('damaged')
+    await publisher.publish('add', 'a', ever(['ours 1']))
+    await task.caughtUp()
+    const { index } = audienceKeys('damaged')
+    const good = (await redis.hget(index, 'shard:0')) ?? ''
+    await redis.hset(index, 'number', 9, 'shard:0', good.replace(/\S+$/, '0'.repeat(64)).replace(/^\S+/, 'other'))
+    await expect.poll(() => task.events.at(-1)?.kind).toBe('audience-refused')
+    expect(task.segmentsOf('ours 1')).toEqual(['a'])
+    await expect(publisher.publish('add', 'b', ever(['ours 1']))).rejects.toMatchObject({ code: 'version-incomplete' })
+    await publisher.clear()
+    await publisher.publish('add', 'b', ever(['ours 1']))
+    await task.caughtUp()
+    expect(task.segmentsOf('ours 1')).toEqual(['b'])
+    await task.stop()
+    publisher.redis.disconnect()
+  })
+
+  test('a task without the memory says so, keeps what it has, and takes the next change that fits', async () => {
+    const publisher = new Publisher('large')
+    const memory = { limitBytes: 64 << 20, residentBytes: 16 << 20, heldBytes: 0 }
+    const task = new Task('large', index => audienceProblem(index, memory))
+    await publisher.publish('add', 'a', ever(['ours 1']))
+    await task.caughtUp()
+    memory.residentBytes = 60 << 20
+    await publisher.publish('add', 'b', ever(['ours 1']))
+    await expect.poll(() => task.events.at(-1)?.kind).toBe('audience-refused')
+    expect(task.events.at(-1)).toMatchObject({
+      message: expect.stringMatching(/1 users take about 32 MiB more, and 60 of 64/),
+    })
+    expect(task.segmentsOf('ours 1')).toEqual(['a'])
+    memory.residentBytes = 16 << 20
+    await publisher.publish('add', 'c', ever(['ours 1']))
+    await task.caughtUp()
+    expect(task.segmentsOf('ours 1')).toEqual(['a', 'b', 'c'])
+    await task.stop()
+    publisher.redis.disconnect()
+  })
+})
