@@ -236,6 +236,18 @@ export const LIMITS = {
   loaderThreadOldMib: 256,
   loaderThreadSemiSpaceMib: 16,
 
+  /** Heap of the explain thread, which holds the documents while somebody asks: part of the memory that is free. */
+  explainHeapMibMin: 64,
+  explainHeapMibMax: 1_024,
+  /** Bytes of heap per byte of a version that is held as documents, while it is read (measured: 2.7 of 40 MiB). */
+  explainHeapFactor: 4,
+  explainQuestionsMax: 4,
+  explainAnswerMs: 60_000,
+  /** After so long without a question the documents are let go of. */
+  explainIdleMs: 120_000,
+  /** Line items beside the winners of which one answer tells everything. */
+  explainOthersMax: 100,
+
   /** Line items of equal rank between which chance decides. */
   tiedCandidatesMax: 32,
   /** Log lines from one bid thread per second; more are counted. */

@@ -12,6 +12,7 @@ import { compilerIdentity } from './compiled-chunks.ts'
 import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { createAdminServer } from './http/admin-server.ts'
+import { Insight } from './insight.ts'
 import { LIMITS } from './limits.ts'
 import { memoryPlan } from './memory-plan.ts'
 import { openMoney } from './money.ts'
@@ -256,9 +257,19 @@ function stopByHand(stop: Stop, isStopped: boolean): StopList {
   return stops
 }
 
+const insight = new Insight({
+  thread: { stateUrl: config.stateUrl, tenantId: config.tenantId, timeoutMs: config.cacheTimeoutMs },
+  clock: systemClock,
+  held: () => refresher.view.held,
+  freeBytes: () => (memory.state.level === 'critical' ? 0 : limit.bytes - process.memoryUsage.rss()),
+  stops: () => stops,
+  money,
+})
+
 const admin = createAdminServer({
   onAccess: ({ resource, from, isAllowed }) =>
     log.audit({ actor: from, action: 'admin-access', resource, decision: isAllowed ? 'allowed' : 'refused' }),
+  insight: { explain: call => insight.explain(call) },
   stops: () => stops,
   stop: stopByHand,
   metrics: () => prometheusText(snapshotNow(), log.identity),
@@ -334,7 +345,8 @@ function stopPhases(drainMs: number): readonly Phase[] {
       run: async () => {
         copyKeeper?.stop()
         source.close()
-        await Promise.all([threads.kill(), refresher.stop(), audience.stop(), admin.close(), money?.stop()])
+        const ends = [threads.kill(), refresher.stop(), audience.stop(), admin.close(), money?.stop(), insight.stop()]
+        await Promise.all(ends)
       },
     },
     { name: 'report', limitMs: drainMs * 0.1, run: async () => await exporters?.stop() },

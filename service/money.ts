@@ -17,6 +17,7 @@ import { LedgerDriver } from './remote-cache/ledger-driver.ts'
 import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
 import { accountsOf, tallyOf } from './spend/accounts.ts'
+import type { KnownBudget } from './spend/budgets-view.ts'
 import { aboveMaximumCpm, lineItemIdAt } from './spend/catalog-budgets.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
 import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
@@ -246,6 +247,11 @@ class Money {
       ...{ plans, plansBehind: behind, plansAhead: ahead, passRate },
       ...this.frequency?.gauges,
     }
+  }
+
+  /** See TaskBudgets.known. */
+  knownBudgets(): readonly KnownBudget[] {
+    return this.#budgets.known()
   }
 
   /** Takes a notice or an event. @returns whether it is safe and may be acknowledged */

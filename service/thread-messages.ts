@@ -1,7 +1,9 @@
 /** What the control thread, the bid threads and the loader threads say to each other. */
 import type { PriceKeys } from './http/encrypted-price.ts'
 import type { NoticeKey } from './http/notice-keys.ts'
+import type { Explanation } from './openrtb/explain-request.ts'
 import type { Notice } from './openrtb/notice.ts'
+import type { Announcement } from './remote-cache/source.ts'
 import type { SharesReport } from './spend/shares.ts'
 import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import type { AudienceTurn } from './state/audience-reader.ts'
@@ -128,3 +130,34 @@ export interface ChunkRead {
   readonly parseMs: number
   readonly validateMs: number
 }
+
+/** Given to the explain thread when it starts. */
+export interface ExplainThreadData {
+  /** As STATE_URL. */
+  readonly stateUrl: string
+  readonly tenantId: string
+  readonly timeoutMs: number
+  /** What its heap may hold. */
+  readonly heapMib: number
+}
+
+/** A question to the explain thread. Answers come in the order of the questions. */
+export interface ExplainQuestion {
+  /** What is served: it is explained with that. */
+  readonly held: Announcement
+  /** A parsed bid request. */
+  readonly request: unknown
+  /** Without it the first active one. */
+  readonly exchange: string | undefined
+  /** Of which everything is to be told. */
+  readonly lineItem: string | undefined
+  readonly nowMs: number
+  readonly stops: StopList
+  /** Ids of line items whose budget holds no bid in this task now. */
+  readonly spent: readonly string[]
+}
+
+/** What the explain thread says: an explanation, or why there is none, as an HTTP status and a text with the remedy. */
+export type ExplainAnswer =
+  | { readonly kind: 'explained'; readonly explanation: Explanation; readonly problems: number }
+  | { readonly kind: 'refused'; readonly status: 400 | 404 | 503; readonly error: string }

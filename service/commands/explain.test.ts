@@ -100,7 +100,7 @@ describe('explain', () => {
     const { stdout, stderr } = await explain(request, ...from)
     expect(stderr).toBe('')
     expect(stdout).toMatch(/One of these 2 bids, by chance:/)
-    expect(stdout).toMatch(/From version \S+ with 1 changes: 47 line items\./)
+    expect(stdout).toMatch(/From acme-outdoor at \S+, version \S+ with 1 changes: 47 line items\./)
   })
 
   test('leaves bad records out as the service does, and says so', async () => {
@@ -109,7 +109,7 @@ describe('explain', () => {
     const file = join(directory, 'lineItems.json')
     await writeFile(file, (await readFile(file, 'utf8')).replace('"id": "li-1108"', '"id": "li-1108", "colour": 1'))
     const { stdout } = await explain(request, '--tenant-dir', directory, ...AT)
-    expect(stdout).toContain('1 bad records are left out, see npm run validate.')
+    expect(stdout).toContain('Bad records are left out (1 problems, see npm run validate).')
     expect(stdout).not.toContain('li-1108')
   })
 

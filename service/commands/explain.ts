@@ -19,7 +19,9 @@ interface Options extends DocumentOptions {
 }
 
 /** They live in the ledger and with the tasks, not in the documents. */
-const NOT_LOOKED_AT = ['budgets', 'pacing', 'frequency caps', 'stops by hand', 'how long the request waited'] as const
+const NOT_LOOKED_AT = [
+  ...['budgets', 'pacing', 'frequency caps', 'published audiences', 'stops by hand', 'how long the request waited'],
+]
 const OTHERS_SHOWN = 20
 const IDS_SHOWN = 8
 
@@ -50,7 +52,7 @@ function wholeMs(given: string): number {
 
 async function explain(file: string, options: Options): Promise<void> {
   const body = await readBody(file)
-  const { documents, where, bad } = await findDocuments(options)
+  const { documents, where, problems } = await findDocuments(options)
   const exchange = exchangeOf(documents, options.exchange)
   const { lineItem } = options
   if (lineItem !== undefined) checkLineItem(documents, lineItem)
@@ -64,12 +66,12 @@ async function explain(file: string, options: Options): Promise<void> {
     throw new CommandProblem(`error: ${file} would be answered with 400: ${explanation.problem}`)
   process.exitCode = bids(explanation, lineItem) ? EXIT.good : EXIT.bad
   if (options.json) {
-    console.log(JSON.stringify({ ...explanation, state: where, badRecords: bad, notLookedAt: NOT_LOOKED_AT }))
+    console.log(JSON.stringify({ ...explanation, state: where, badRecords: problems, notLookedAt: NOT_LOOKED_AT }))
     return
   }
   console.log(lineItem === undefined ? explanationText(explanation) : lineItemText(explanation, lineItem))
   console.log()
-  const left = bad === 0 ? '' : ` ${bad} bad records are left out, see npm run validate.`
+  const left = problems === 0 ? '' : ` Bad records are left out (${problems} problems, see npm run validate).`
   console.log(styled('dim', `From ${where}: ${documents.lineItems.length} line items.${left}`))
   console.log(styled('dim', `Not looked at: ${NOT_LOOKED_AT.join(', ')}.`))
 }

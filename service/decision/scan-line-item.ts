@@ -222,8 +222,12 @@ function* limitFindings(lineItem: LineItem, { cappedLineItems, spent }: Asked): 
     }
   if (spent.has(lineItem.id))
     yield {
-      ...{ reason: 'no-budget', what: 'budget', ours: side('has', 'nothing left') },
-      theirs: side('a bid needs', lineItem.price.cpm / 1_000),
+      ...{
+        reason: 'no-budget',
+        what: 'budget',
+        ours: { verb: 'holds no bid: its budget has nothing left here, or it is stopped' },
+      },
+      theirs: side('a bid costs', lineItem.price.cpm / 1_000),
     }
 }
 

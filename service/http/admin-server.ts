@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import type { Stop, StopList } from '../stop-list.ts'
 import { networkOf } from '../telemetry/log-text.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../telemetry/prometheus.ts'
+import { addInsightRoutes, type InsightDeps } from './insight-routes.ts'
 
 /** One request to the admin port. */
 export interface AdminAccess {
@@ -17,6 +18,8 @@ export interface AdminAccess {
 export interface AdminServerDeps {
   /** Told of every request, once it is answered. */
   readonly onAccess: (access: AdminAccess) => void
+  /** Who tells why. */
+  readonly insight: InsightDeps
   /** All metrics in Prometheus' text format. */
   readonly metrics: () => string
   /** What state is served and how fresh it is. */
@@ -40,7 +43,8 @@ const STOP_REMEDY =
   'the body must be JSON naming one thing: {"tenant":true}, {"exchange":"ID"}, {"campaign":"ID"} or {"lineItem":"ID"}'
 
 /** @returns a Fastify instance that does not listen yet. */
-export function createAdminServer({ onAccess, metrics, state, stops, stop }: AdminServerDeps): FastifyInstance {
+export function createAdminServer(deps: AdminServerDeps): FastifyInstance {
+  const { insight, onAccess, metrics, state, stops, stop } = deps
   // What is not known must be refused, not left out: a misspelt brake must not seem to hold.
   const app = Fastify({ logger: false, genReqId: () => '', ajv: { customOptions: { removeAdditional: false } } })
   app.addHook('onResponse', async ({ method, routeOptions, socket }, { statusCode }) => {
@@ -53,11 +57,12 @@ export function createAdminServer({ onAccess, metrics, state, stops, stop }: Adm
   const schema = { body: STOP }
   app.post<{ Body: Stop }>('/stops', { schema }, (request, reply) => reply.send(stop(request.body, true)))
   app.delete<{ Body: Stop }>('/stops', { schema }, (request, reply) => reply.send(stop(request.body, false)))
+  addInsightRoutes(app, insight)
   app.setErrorHandler((_error, request, reply) =>
     reply.code(400).send({ error: request.url === '/stops' ? STOP_REMEDY : 'bad request' }),
   )
   app.setNotFoundHandler((_request, reply) =>
-    reply.code(404).send({ error: 'not found; there are /metrics, /state and /stops' }),
+    reply.code(404).send({ error: 'not found; there are /metrics, /state, /stops and /explain' }),
   )
   return app
 }

@@ -24,6 +24,8 @@ export interface ExplainTerms {
   readonly scope: ExplainScope
   /** Ids of line items that are known to hold no bid: their budget does not, or somebody stopped them. */
   readonly spent?: ReadonlySet<string>
+  /** Whether tenant or exchange are stopped by hand. */
+  readonly isStopped?: boolean
   /**
    * Of the line items between which chance decides, the one that is taken to bid; later impressions of the page depend
    * on it. Without it the first.
@@ -82,7 +84,7 @@ export function explainRequest(body: unknown, terms: ExplainTerms): Explanation 
     exchange: exchange.id,
     at: new Date(nowMs).toISOString(),
     userDataAllowed: read.userDataAllowed,
-    reason: settings.status === 'active' ? read.reason : 'tenant-paused',
+    reason: settings.status !== 'active' ? 'tenant-paused' : terms.isStopped === true ? 'stopped' : read.reason,
     impressions: new RequestExplainer(read, terms).explain(),
   }
 }

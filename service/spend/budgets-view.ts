@@ -15,6 +15,17 @@ export interface BudgetsView {
   readonly passRate: number
 }
 
+/** The budget of one line item, as one task knows it. */
+export interface KnownBudget {
+  readonly lineItemId: string
+  /** What bids may still hold of its leases: in the threads' shares, and what they have not been given yet. */
+  readonly leftNanos: number
+  /** Not enough for one bid. */
+  readonly isSpent: boolean
+  /** Of 1,000,000 opportunities, how many it takes part in. */
+  readonly passRatePpm: number
+}
+
 const OFF_PLAN = 0.05
 
 /** Cost: O(leases + plans). */
@@ -32,4 +43,22 @@ export function budgetsView(leases: Iterable<Lease>, pacers: readonly Pacer[]): 
     ahead: pacers.filter(({ behind }) => behind < -OFF_PLAN).length,
     passRate: pacers.length === 0 ? 1 : rates / pacers.length,
   }
+}
+
+interface Opened {
+  readonly slice: { readonly leases: readonly Lease[] }
+  readonly lineItem: { readonly id: string; readonly priceNanos: number }
+}
+
+interface Served {
+  readonly layer: { readonly shares: { readonly rates: SharedArrayBuffer } }
+  readonly ordinal: number
+}
+
+/** What is known of a slice that was opened, by where its line item is served. Pure. Cost: O(leases) */
+export function knownBudget({ slice: { leases }, lineItem }: Opened, { layer, ordinal }: Served): KnownBudget {
+  const { id, priceNanos } = lineItem
+  const leftNanos = leases.reduce((sum, lease) => sum + Math.max(0, lease.roomNanos) + lease.sharedNanos, 0)
+  const passRatePpm = new Uint32Array(layer.shares.rates)[ordinal] as number
+  return { lineItemId: id, leftNanos, isSpent: leftNanos < priceNanos, passRatePpm }
 }

@@ -7,7 +7,7 @@
 import { LIMITS } from '../limits.ts'
 import type { Day } from '../state/calendar.ts'
 import type { Catalog } from '../state/catalog.ts'
-import { type BudgetsView, budgetsView } from './budgets-view.ts'
+import { type BudgetsView, budgetsView, type KnownBudget, knownBudget } from './budgets-view.ts'
 import { type BudgetedLineItem, budgetedOrdinals, budgetKeyAt, budgetsOf } from './catalog-budgets.ts'
 import type { Lease } from './lease.ts'
 import { type Now, PlanRates } from './plan-rates.ts'
@@ -116,6 +116,12 @@ export class TaskBudgets {
   get view(): BudgetsView {
     const leases = [...this.#leases.values()].map(({ lease }) => lease)
     return budgetsView(leases, this.#plans.pacers)
+  }
+
+  /** What this task knows of the served budgets that bids have asked for. Cost: O(their leases). */
+  known(): readonly KnownBudget[] {
+    const placed = [...this.#open.values()].map(open => ({ open, place: this.#placeOf(open.number) }))
+    return placed.flatMap(({ open, place }) => (place === undefined ? [] : [knownBudget(open, place)]))
   }
 
   /** What goes with a catalog to the bid threads. It is given to `serve` once it serves. Cost: O(line items). */

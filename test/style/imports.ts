@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
   // Closed lists of reasons, kinds and outcomes are the labels of signals.
   telemetry: ['openrtb', 'decision', 'limits.ts', 'foundation'],
-  'thread-messages.ts': ['stop-list.ts', 'http', 'openrtb', 'spend', 'state', 'telemetry'],
+  'thread-messages.ts': ['stop-list.ts', 'http', 'openrtb', 'remote-cache', 'spend', 'state', 'telemetry'],
   'compiled-chunks.ts': ['remote-cache', 'openrtb', 'state', 'foundation'],
 }
 const WIRING: readonly string[] = [
@@ -33,6 +33,9 @@ const WIRING: readonly string[] = [
   'next-state.ts',
   'loader-thread.ts',
   'chunk-collector.ts',
+  'explain-thread.ts',
+  'explainer.ts',
+  'insight.ts',
 ]
 
 /** Packages that one part alone may know. */
