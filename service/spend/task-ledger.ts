@@ -197,14 +197,19 @@ export class TaskLedger {
 
   #take(answers: Map<Operation, Done>, nowMs: number): void {
     const taken: (readonly [Waiting, Done])[] = []
-    this.#waiting = this.#waiting.filter(waiting => {
+    const kept: Waiting[] = []
+    for (const waiting of this.#waiting) {
+      if (answers.size === 0) break
       const answer = answers.get(waiting.operation)
-      if (answer === undefined) return true
+      if (answer === undefined) kept.push(waiting)
+      else taken.push([waiting, answer])
       // The same operation may wait twice.
       answers.delete(waiting.operation)
-      taken.push([waiting, answer])
-      return false
-    })
+    }
+    // What is answered lies in front nearly always: after a change of many budgets 100,000 may wait behind it.
+    const looked = taken.length + kept.length
+    if (kept.length === 0) this.#waiting.splice(0, looked)
+    else this.#waiting = [...kept, ...this.#waiting.slice(looked)]
     if (taken.length > 0) this.#doneMs = nowMs
     for (const [{ operation }, answer] of taken) this.#learn(operation, answer)
     for (const [{ done }, answer] of taken) {
