@@ -23,6 +23,7 @@ import { CapBoard } from './spend/cap-board.ts'
 import { CapLog } from './spend/cap-log.ts'
 import { CapTable } from './spend/cap-table.ts'
 import { Shares, type SharesReport } from './spend/shares.ts'
+import { SpendBrake } from './spend/spend-guard.ts'
 import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import { ThreadBudgets } from './spend/thread-budgets.ts'
 import { CapAsker, ThreadCaps } from './spend/thread-caps.ts'
@@ -97,6 +98,7 @@ const noticeRoute =
   })
 
 const bidPath = new BidPath({
+  spendLimit: data.guard && new SpendBrake(data.guard),
   identitySalt: hashText(data.tenantId, 0),
   audience,
   monotonicMs: systemClock.monotonicMs,

@@ -63,6 +63,8 @@ export type BidThreadSize = Pick<MemoryPlan, 'bidThreadOldMib' | 'bidThreadYoung
 
 /** Budgets, as the threads hold them. */
 export interface ThreadsBudgets {
+  /** Memory of the guard on all spend, see SpendBrake. */
+  readonly guard: SharedArrayBuffer
   sharesOf(catalog: Catalog): BudgetLayer
   /** What is served now: the catalog, then its overlay. */
   serve(layers: readonly BudgetLayer[]): void
@@ -288,6 +290,7 @@ export class BidThreads {
       notices,
       caps: caps?.memory,
       audience: this.#options.audience,
+      guard: this.#options.budgets?.guard,
       slabs: this.#arena.slabs,
       overlaySlabs: this.#overlayArena.slabs,
       recorderBlock,

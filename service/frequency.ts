@@ -92,6 +92,11 @@ export class TaskFrequency implements ThreadsCaps {
     this.#opening = setTimeout(() => this.#open(), LIMITS.capOpenMs).unref()
   }
 
+  /** Tasks of the tenant that live, this one included, as far as they are heard. */
+  get tasks(): number {
+    return this.#sync.tasks
+  }
+
   /** What metrics show. */
   get gauges(): TaskGauges {
     return { capTasks: this.#sync.tasks, capEvictions: this.#table.evictions }

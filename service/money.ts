@@ -6,6 +6,7 @@ import type { ThreadsBudgets } from './bid-threads.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './foundation/clock.ts'
 import { openFrequency, type TaskFrequency } from './frequency.ts'
+import { Guards } from './guards.ts'
 import { LIMITS } from './limits.ts'
 import { EXCHANGE_NOTICES, type Notice } from './openrtb/notice.ts'
 import { EventOutbox } from './remote-cache/event-outbox.ts'
@@ -18,10 +19,9 @@ import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.t
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
 import { accountsOf, tallyOf } from './spend/accounts.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
-import { aboveMaximumCpm, lineItemIdAt } from './spend/catalog-budgets.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
 import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
-import { type BudgetLayer, type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
+import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
 import { dayAt } from './state/calendar.ts'
 import type { Logger } from './telemetry/logger.ts'
@@ -153,6 +153,7 @@ class Money {
   readonly #driver: LedgerDriver
   readonly #outbox: EventOutbox
   readonly #intake: NoticeIntake
+  readonly #guards: Guards
   #unreachableSinceMs: number | undefined
   #isAdopting = false
 
@@ -172,6 +173,7 @@ class Money {
     this.ledger = parts.taskLedger
     this.frequency = parts.frequency
     this.#budgets = parts.budgets
+    this.#guards = new Guards(options.log)
     this.#driver = new LedgerDriver({
       ledger: parts.ledger,
       task: parts.taskLedger,
@@ -196,7 +198,7 @@ class Money {
     this.#driver.start()
     void this.#adopt()
     this.#beating = setInterval(() => void this.#adopt(), LIMITS.journalOwnerBeatMs)
-    this.#turning = setInterval(() => this.#budgets.turn(this.#now()), LIMITS.sharesReportMs)
+    this.#turning = setInterval(() => this.#turn(), LIMITS.sharesReportMs)
   }
 
   /** Budgets as bid threads use them; see BidThreadsOptions. Without a public address nothing is ever billed. */
@@ -204,31 +206,26 @@ class Money {
     if (this.#options.config.publicUrl === undefined) return undefined
     const budgets = this.#budgets
     return {
+      guard: this.#guards.memory,
       sharesOf: catalog => budgets.sharesOf(catalog),
       serve: layers => {
         budgets.serve(layers, this.#now())
-        this.#tellAbove(layers)
+        this.#guards.serve(layers)
       },
       report: (thread, report) => budgets.report(thread, report, this.#now()),
       threadLost: thread => budgets.threadLost(thread, this.#now()),
     }
   }
 
+  #turn(): void {
+    const now = this.#now()
+    this.#budgets.turn(now)
+    this.#guards.turn(now.monotonicMs, this.frequency?.tasks ?? 1)
+  }
+
   #now(): { nowMs: number; monotonicMs: number } {
     const { clock } = this.#options
     return { nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() }
-  }
-
-  /** An overlay's settings are the newer ones; what it replaces below is told until the next version. */
-  #tellAbove(layers: readonly BudgetLayer[]): void {
-    const settings = layers.at(-1)?.catalog.header.settings
-    if (settings === undefined) return
-    const ids = layers.flatMap(({ catalog }) =>
-      aboveMaximumCpm(catalog, settings).map(ordinal => lineItemIdAt(catalog, ordinal)),
-    )
-    if (ids.length === 0) return
-    const fields = { too_dear: new Set(ids).size, line_item: ids[0] ?? '' }
-    this.#options.log.error('above-maximum-cpm', 'line items are too dear to bid', { fields })
   }
 
   /** What health and metrics show. */
@@ -323,7 +320,10 @@ class Money {
         const late = answer?.nanos ?? 0
         this.frequency?.booked(operation.key, late < 0)
         recorder.count(bookingCounter(late < 0 ? 'repeated' : late > 0 ? 'late' : 'booked'))
-        if (late >= 0) recorder.add(COUNTER.spend, operation.amountNanos / NANOS)
+        if (late >= 0) {
+          recorder.add(COUNTER.spend, operation.amountNanos / NANOS)
+          this.#guards.booked(operation.amountNanos)
+        }
         resolve()
       })
     })

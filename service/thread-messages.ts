@@ -49,6 +49,8 @@ export interface BidThreadData {
   /** Without them nothing that has a frequency cap bids. */
   readonly caps: CapMemory | undefined
   readonly audience: AudienceMemory
+  /** See SpendBrake. */
+  readonly guard: SharedArrayBuffer | undefined
   readonly slabs: readonly [SharedArrayBuffer, SharedArrayBuffer]
   /** For overlays, which change far more often. */
   readonly overlaySlabs: readonly [SharedArrayBuffer, SharedArrayBuffer]

@@ -65,6 +65,10 @@ export const NO_BID_REASONS = {
     meaning:
       'The budget of all that remain is spent, held by open bids, or not leased yet; or they are stopped by hand.',
   },
+  'spending-too-fast': {
+    alarm: true,
+    meaning: "Bids of this minute would cost more than the maximum of the tenant's guards.",
+  },
   'answer-full': { alarm: false, meaning: 'Bids for earlier impressions are as long as an answer may be.' },
   'bid-refused': { alarm: true, meaning: 'Our own acceptance check found the finished bid invalid; it was not sent.' },
   'internal-error': { alarm: true, meaning: 'A broken assertion while deciding; the process goes on.' },

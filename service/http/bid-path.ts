@@ -27,7 +27,7 @@ import { isRoadblock } from '../state/roadblocks.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
 import { keepingAgents } from './agents.ts'
-import type { Hold } from './budgets.ts'
+import type { Hold, SpendLimit } from './budgets.ts'
 import type { Serving } from './serving.ts'
 
 /** What to send. Status 204 and 400 have no body. */
@@ -50,6 +50,8 @@ export interface BidPathDeps {
   readonly identitySalt?: number
   /** What the tenant knows of users; without it only what requests tell. */
   readonly audience?: AudienceReader
+  /** Without it a tenant spends as fast as its budgets let it. */
+  readonly spendLimit?: SpendLimit | undefined
   /** Without it bids carry no notice addresses. */
   readonly notices?: NoticeUrls | undefined
   /** Told of what must not happen: a broken assertion, a bid that an exchange would refuse. */
@@ -245,6 +247,10 @@ export class BidPath {
       return
     }
     const { amountNanos } = decision
+    if (this.#deps.spendLimit?.take(amountNanos) === false) {
+      this.#reason = 'spending-too-fast'
+      return
+    }
     const expiresS = expiryS(asked.exchange, read.request, outgoing.imp)
     const { budgets, caps } = serving.served(outgoing.catalog)
     const hold = budgets.hold(outgoing.lineItem, amountNanos, this.#deps.monotonicMs(), expiresS * 1_000)

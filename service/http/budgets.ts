@@ -21,6 +21,12 @@ export interface Budgets extends Allowance {
   hold(lineItem: number, amountNanos: number, nowMs: number, holdMs: number): Hold | undefined
 }
 
+/** The guard on all that a tenant spends. */
+export interface SpendLimit {
+  /** Takes what a bid may cost. @returns false when there must be no bid */
+  take(amountNanos: number): boolean
+}
+
 const NOT_HELD: Hold = Object.freeze({ lease: '', bucket: 0, day: undefined })
 
 /** Where nobody leases: a line item that has a budget does not bid. */

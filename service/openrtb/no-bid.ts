@@ -24,6 +24,7 @@ const NBR: Readonly<Record<NoBidReason, number>> = {
   'frequency-capped': 9,
   'paced-out': 0,
   'no-budget': 0,
+  'spending-too-fast': 0,
   'answer-full': 0,
   'bid-refused': 1,
   'internal-error': 1,

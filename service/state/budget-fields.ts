@@ -37,6 +37,9 @@ export const GUARDS = record(
         part: true,
       }),
     ),
+    spendPerMinuteMax: amount(
+      "in any minute, all tasks together, in the tenant's currency: bids are held back that would cost more",
+    ),
   },
   'what stops a runaway, whatever the other documents say',
   1,

@@ -88,6 +88,11 @@ export const EVENTS = {
     remedy:
       'If it is the exchange, compare `callers` in its record with what it sends; otherwise nothing is to be done.',
   },
+  'spending-too-fast': {
+    meaning: "Bids are held back, because a minute of them would cost more than the maximum of the tenant's guards.",
+    remedy: 'Find what runs away in the report of spend, or raise guards.spendPerMinuteMax in the settings.',
+  },
+  'spending-calm': { meaning: 'No bid has been held back for a minute; the line says how many were.' },
   'memory-ok': { meaning: 'Memory is below both lines again.' },
   'memory-warn': {
     meaning: 'Memory is above the warning line.',

@@ -56,6 +56,7 @@ export const LOG_FIELDS = {
   fetch_ms: { type: 'number', meaning: 'Milliseconds of reading.' },
   folder: { type: 'text', meaning: 'Folder of the journals.' },
   fullest: { type: 'text', meaning: 'What used_percent is about: rss, or the thread of the fullest heap.' },
+  held_back: { type: 'number', meaning: 'Bids that the guard on spend has held back.' },
   journaled: { type: 'number', meaning: 'Notices in the journal.' },
   last: { type: 'number', meaning: 'Number of the last delta that serves.' },
   left_out: { type: 'number', meaning: 'Lines that were left out before this one.' },

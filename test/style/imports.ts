@@ -26,6 +26,7 @@ const WIRING: readonly string[] = [
   'money.ts',
   'frequency.ts',
   'audience.ts',
+  'guards.ts',
   'bid-threads.ts',
   'bid-thread.ts',
   'state-events.ts',
