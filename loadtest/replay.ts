@@ -1,6 +1,9 @@
 /** `npm run replay -- FILE.ndjson`: sends recorded and drawn requests and judges every answer as an exchange would. */
 
-import { basename, resolve } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   bad,
@@ -89,9 +92,20 @@ async function serve({ url, adminUrl, tenantDir }: Options): Promise<Served> {
   const problem = tenantIdProblem(tenantId)
   if (problem !== undefined)
     throw new CommandProblem(`${tenantDir}: the directory's name is the tenant id and ${problem}`)
-  const env = { TENANT_ID: tenantId, STATE_URL: `file:${resolve(tenantDir)}`, LOG_LEVEL: 'warn' }
-  const service = await startService({ env })
-  return { url: service.url, adminUrl: service.adminUrl, isAlive: async () => service.isAlive(), stop: service.stop }
+  // With notices, as in production: without them nothing bids that is capped or has a budget.
+  const spendFolder = await mkdtemp(join(tmpdir(), 'bidcell-replay-'))
+  const remove = () => rm(spendFolder, { recursive: true, force: true })
+  const money = { PUBLIC_URL: 'https://ads.example', NOTICE_KEYS: `replay:${randomBytes(32).toString('hex')}` }
+  const env = { TENANT_ID: tenantId, STATE_URL: `file:${resolve(tenantDir)}`, SPEND_URL: `file:${spendFolder}` }
+  const service = await startService({ env: { ...env, ...money, LOG_LEVEL: 'warn' } }).catch(async (error: unknown) => {
+    await remove()
+    throw error
+  })
+  const stop = async () => {
+    await service.stop()
+    await remove()
+  }
+  return { url: service.url, adminUrl: service.adminUrl, isAlive: async () => service.isAlive(), stop }
 }
 
 async function replay(file: string | undefined, options: Options): Promise<void> {
