@@ -1,4 +1,5 @@
 import { Agent, request as httpRequest } from 'node:http'
+import { request as httpsRequest, Agent as TlsAgent } from 'node:https'
 import { loopbackTarget } from './loopback.ts'
 
 /** An answer, or why there is none. */
@@ -14,14 +15,16 @@ export type Exchanged =
 /** Sends single requests over a few kept connections, for answers that are looked at one by one. */
 export class Client {
   readonly #agent: Agent
+  readonly #request: typeof httpRequest
   readonly #base: string
   readonly #timeoutMs: number
 
   /** @throws TargetRefused for a target that is not loopback */
   constructor(url: string, options: { readonly connections: number; readonly timeoutMs: number }) {
-    loopbackTarget(url)
+    const { isTls } = loopbackTarget(url)
     this.#base = url.replace(/\/$/, '')
-    this.#agent = new Agent({ keepAlive: true, maxSockets: options.connections })
+    this.#agent = new (isTls ? TlsAgent : Agent)({ keepAlive: true, maxSockets: options.connections })
+    this.#request = isTls ? httpsRequest : httpRequest
     this.#timeoutMs = options.timeoutMs
   }
 
@@ -30,7 +33,7 @@ export class Client {
     const headers = body ? { 'content-type': 'application/json', 'content-length': body.length } : {}
     return new Promise(resolve => {
       const startMs = performance.now()
-      const request = httpRequest(`${this.#base}${path}`, { method, headers, agent: this.#agent }, response => {
+      const request = this.#request(`${this.#base}${path}`, { method, headers, agent: this.#agent }, response => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
         response.on('error', error => resolve({ failure: error.message }))

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { HttpProblem, type HttpResponse, HttpResponseReader } from './http-response.ts'
 import type { LoopbackTarget } from './loopback.ts'
 import type { PlannedRequest } from './open-loop.ts'
@@ -25,9 +26,11 @@ export class Connection {
 
   constructor(target: LoopbackTarget, events: ConnectionEvents) {
     this.#events = events
-    this.#socket = connect({ host: target.hostname, port: target.port, noDelay: true })
+    const address = { host: target.hostname, port: target.port }
+    this.#socket = target.isTls ? connectTls(address) : connect(address)
+    this.#socket.setNoDelay(true)
     this.opened = new Promise(resolve => {
-      this.#socket.once('connect', () => {
+      this.#socket.once(target.isTls ? 'secureConnect' : 'connect', () => {
         if (this.inFlight === undefined && !this.#isOver) events.onIdle()
         resolve()
       })

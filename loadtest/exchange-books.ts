@@ -64,6 +64,7 @@ export interface BooksVerdict extends CapsVerdict {
 
 /** Prices are floats: a part of a nano that is not money. */
 const AMOUNT_ERROR = 1e-9
+const NANOS = 1e9
 
 /** The books of one exchange. Memory: O(sales). */
 export class ExchangeBooks {
@@ -102,12 +103,26 @@ export class ExchangeBooks {
   }
 }
 
+/** Sum of what `npm run spend -- report --json --by exchange` printed, in the tenant's currency. */
+export function bookedIn(printed: string): number {
+  const records = printed
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+    .map(line => JSON.parse(line) as { day?: number; spentNanos: number })
+  // Of an exchange there are days and no total.
+  return records.filter(({ day }) => day !== undefined).reduce((sum, each) => sum + each.spentNanos, 0) / NANOS
+}
+
 /**
  * What the service says it booked, against what was billed: a bill is booked exactly once when it was acknowledged, and
  * at most once when it was not.
  */
-export function bookedProblem(booked: number, { billedAmount, acknowledgedAmount }: BooksVerdict): string | undefined {
-  const error = AMOUNT_ERROR * Math.max(1, billedAmount) + 1e-6
+export function bookedProblem(
+  booked: number,
+  { billed, billedAmount, acknowledgedAmount }: Pick<BooksVerdict, 'billed' | 'billedAmount' | 'acknowledgedAmount'>,
+): string | undefined {
+  // What the ledger books is whole nanos, rounded up.
+  const error = billed / NANOS + AMOUNT_ERROR * Math.max(1, billedAmount)
   if (booked > billedAmount + error) return `booked ${amount(booked)}, though only ${amount(billedAmount)} was billed`
   if (booked < acknowledgedAmount - error)
     return `booked ${amount(booked)}, though ${amount(acknowledgedAmount)} was acknowledged`

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type RedisServer, startRedis } from '../test/redis-server.ts'
-import { bookedProblem } from './exchange-books.ts'
+import { bookedIn, bookedProblem } from './exchange-books.ts'
 import type { RunFindings } from './generator-process.ts'
 import { ms, type Objective, type Report } from './report.ts'
 import type { SeriesPoint } from './series.ts'
@@ -42,7 +42,6 @@ const P99_SHARE_MAX = 1.2
 const P99_SLACK_US = 1_000
 /** product.md, promise "frequency". */
 const CAP_LEAK_MAX = 0.001
-const NANOS = 1e9
 
 interface Cast {
   service: ServiceProcess
@@ -88,7 +87,7 @@ export async function runFaults(options: FaultsOptions, stage: Stage): Promise<R
   const started = generator.openLoop({ ...task, durationS: phaseS * PHASE_NAMES.length, exchange: { seed } })
   const times = playPhases(acts, phaseS, stage)
   const [run] = await Promise.all([started, times])
-  const booked = await untilBooked(run, () => bookedIn(stage, cast.cache.url))
+  const booked = await untilBooked(run, () => readBooked(stage, cast.cache.url))
   return reportOf(options, { run, booked })
 }
 
@@ -106,14 +105,9 @@ async function playPhases(
 }
 
 /** What the ledger holds, in the tenant's currency. */
-async function bookedIn(stage: Stage, url: string): Promise<number> {
+async function readBooked(stage: Stage, url: string): Promise<number> {
   const printed = await stage.command('spend.ts', ['report', '--json', '--by', 'exchange'], { url, tenantId: TENANT })
-  const records = printed
-    .split('\n')
-    .filter(line => line.startsWith('{'))
-    .map(line => JSON.parse(line) as { day?: number; spentNanos: number })
-  // Of an exchange there are days and no total.
-  return records.filter(({ day }) => day !== undefined).reduce((sum, each) => sum + each.spentNanos, 0) / NANOS
+  return bookedIn(printed)
 }
 
 async function untilBooked({ exchange }: RunFindings, read: () => Promise<number>): Promise<number> {

@@ -32,13 +32,14 @@ export type RunFindings = OpenLoopResult & {
 export class GeneratorProcess {
   readonly #child: ChildProcess
 
-  /** Starts it; it needs `load` before a run. */
-  constructor(placement: Placement) {
+  /** Starts it; it needs `load` before a run. @param caFile certificate of an authority that it trusts */
+  constructor(placement: Placement, caFile?: string) {
     const file = fileURLToPath(new URL('./generator.ts', import.meta.url))
     // autocannon's timer warns of a delay below 0 at the end of each run.
     const flags = ['--max-semi-space-size=32', '--disable-warning=TimeoutNegativeWarning']
     const [command, ...args] = placed([process.execPath, ...flags, file], placement)
-    this.#child = spawn(command ?? process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const env = caFile === undefined ? process.env : { ...process.env, NODE_EXTRA_CA_CERTS: caFile }
+    this.#child = spawn(command ?? process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   }
 
   /** 0 when it could not be started. */

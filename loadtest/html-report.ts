@@ -40,15 +40,20 @@ export function htmlReport(report: Report, run: RunFacts): string {
     examples.length === 0 ? '' : `<h2>Offending answers</h2><pre>${escaped(examples.join('\n'))}</pre>`,
     '<h2>To repeat it</h2>',
     `<pre>${escaped(String(run.command ?? ''))}</pre>`,
-    facts('Machine', run),
-    facts('Settings', report.settings),
+    factList('Machine', run),
+    factList('Settings', report.settings),
   ]
+  return pageOf(`${scenario}: Bidcell load test`, body)
+}
+
+/** A whole page, without any other file. @param parts HTML, empty ones are left out */
+export function pageOf(title: string, parts: readonly string[]): string {
   return (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">' +
-    `<title>${escaped(scenario)}: Bidcell load test</title>` +
+    `<title>${escaped(title)}</title>` +
     '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">' +
     `<style>${PAGE_STYLE}</style></head><body><main>\n` +
-    `${body.filter(each => each !== '').join('\n')}\n</main></body></html>\n`
+    `${parts.filter(each => each !== '').join('\n')}\n</main></body></html>\n`
   )
 }
 
@@ -59,19 +64,31 @@ function verdict({ objectives: all, invalid }: Report): string {
   return missed === 0 ? badge('held', 'all held') : badge('missed', `${missed} missed`)
 }
 
-function badge(kind: string, text: string): string {
+/** A verdict in its colour: `held`, `missed`, `invalid`, or `none`. */
+export function badge(kind: string, text: string): string {
   return `<span class="badge ${kind}">${escaped(text)}</span>`
 }
 
 function objectives({ objectives: all }: Report): string {
-  if (all.length === 0) return '<p>This scenario promises nothing: it only measures.</p>'
-  const rows = all.map(({ name, promised, observed, held }) => {
-    const mark = held ? badge('held', 'held') : badge('missed', 'missed')
-    const cells = [escaped(name), escaped(promised), escaped(observed), mark]
-    return `<tr>${cells.map(cell => `<td>${cell}</td>`).join('')}</tr>`
-  })
-  const head = '<tr><th>Objective</th><th>Promised</th><th>Observed</th><th>Verdict</th></tr>'
-  return `<div class="wide"><table class="texts"><thead>${head}</thead><tbody>${rows.join('')}</tbody></table></div>`
+  return all.length === 0 ? '<p>This scenario promises nothing: it only measures.</p>' : objectiveTable(all)
+}
+
+/** What was promised and observed, with verdicts. */
+export function objectiveTable(all: Report['objectives']): string {
+  const rows = all.map(({ name, promised, observed, held }) => [
+    ...[escaped(name), escaped(promised), escaped(observed)],
+    held ? badge('held', 'held') : badge('missed', 'missed'),
+  ])
+  return textTable(['Objective', 'Promised', 'Observed', 'Verdict'], rows)
+}
+
+/** A table of texts. @param rows HTML */
+export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = (row: readonly string[], tag: 'th' | 'td') =>
+    `<tr>${row.map(cell => `<${tag}>${cell}</${tag}>`).join('')}</tr>`
+  const body = rows.map(row => cells(row, 'td')).join('')
+  const table = `<table class="texts"><thead>${cells(head, 'th')}</thead><tbody>${body}</tbody></table>`
+  return `<div class="wide">${table}</div>`
 }
 
 function htmlTable(rows: Report['table']): string {
@@ -87,7 +104,8 @@ function list(texts: readonly string[]): string {
   return `<ul>${texts.map(text => `<li>${escaped(text)}</li>`).join('')}</ul>`
 }
 
-function facts(title: string, values: RunFacts): string {
+/** Names and values under a heading; '' without any. */
+export function factList(title: string, values: RunFacts): string {
   const rows = Object.entries(values).filter(([name, value]) => value !== undefined && name !== 'command')
   const shown = rows.map(([name, value]) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value)
@@ -139,20 +157,20 @@ function greatest(values: readonly number[], otherwise: number): number {
   return values.reduce((max, each) => Math.max(max, each), values[0] ?? otherwise)
 }
 
-function plotChart({ title, label, lines }: Plot): string {
+function plotChart({ title, x, label, lines }: Plot): string {
   const points = lines.flatMap(line => line.points)
-  const seconds = greatest(
-    points.map(([second]) => second),
+  const end = greatest(
+    points.map(([at]) => at),
     1,
   )
-  const y = linearScale(
-    label,
-    greatest(
-      points.map(([, value]) => value),
-      1,
-    ),
+  const top = greatest(
+    points.map(([, value]) => value),
+    1,
   )
-  return svgChart({ title, x: secondsScale(seconds), y, lines: lines.map((line, colour) => ({ ...line, colour })) })
+  return svgChart({
+    ...{ title, x: x === undefined ? secondsScale(end) : linearScale(x, end), y: linearScale(label, top) },
+    lines: lines.map((line, colour) => ({ ...line, colour })),
+  })
 }
 
 type Point = NonNullable<Measurement['series']>[number]

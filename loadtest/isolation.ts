@@ -5,15 +5,21 @@
  * core 1 for a request, so it would be what is measured; the compose stack shows routing.
  */
 import { Random } from '../service/foundation/random.ts'
-import { type Difference, percentileDifference } from './bootstrap.ts'
 import { CoreWatch, canPin } from './cpu.ts'
 import type { GeneratorProcess } from './generator-process.ts'
-import { Histogram, type LatencySummary, summaryOf } from './histogram.ts'
-import { failuresOf } from './latency.ts'
 import { writeMarkedTenant } from './marked-tenant.ts'
 import { ARMS, type Arm, NEIGHBOUR_PLACEMENT, Neighbour } from './neighbour.ts'
-import { ms, type Objective, type Report } from './report.ts'
-import type { SeriesPoint } from './series.ts'
+import {
+  type ArmFigures,
+  type ArmWindow,
+  armFigures,
+  armSeries,
+  armTable,
+  moveObjective,
+  noFailureObjective,
+  shuffled,
+} from './paired-arms.ts'
+import type { Objective, Report } from './report.ts'
 import type { ServiceProcess } from './service-process.ts'
 import type { SharedRedis, Stage } from './stage.ts'
 import { ratesOf, readTenantRecords } from './tenant-records.ts'
@@ -34,9 +40,7 @@ export interface IsolationOptions {
 
 type Run = Awaited<ReturnType<GeneratorProcess['openLoop']>>
 
-interface Window {
-  readonly arm: Arm
-  readonly victim: Run
+interface Window extends ArmWindow<Arm> {
   /** What the neighbour's exchange found, where it sent anything. */
   readonly neighbour: Run | undefined
 }
@@ -56,11 +60,6 @@ const TIMEOUT_MS = 2_000
 const SETTLE_S = 1
 const ARM_NAMES = Object.keys(ARMS) as Arm[]
 const TREATED: readonly Arm[] = ARM_NAMES.filter(arm => arm !== 'alone' && arm !== 'control')
-/** product.md, promise "isolation": p99 moves by at most the greater of 1 ms and 10 %. */
-const P99_MOVE_US_MAX = 1_000
-const P99_MOVE_SHARE_MAX = 0.1
-/** What an objective without valid rounds observed. */
-const NOT_SHOWN = 'not shown'
 /** A window in which the victim's generator lagged or others used its core is played again, up to so many times. */
 const ATTEMPTS = 3
 
@@ -164,11 +163,6 @@ async function playWindow(
   return { arm, victim: { ...run, invalid }, neighbour: await pressure.stop() }
 }
 
-function shuffled<T>(list: readonly T[], random: Random): readonly T[] {
-  const left = [...list]
-  return list.map(() => left.splice(random.pickIndex(left.length), 1)[0] as T)
-}
-
 /** Log lines that name the other tenant. */
 function named(logLines: readonly string[], foreignMark: string): number {
   return logLines.filter(line => line.includes(foreignMark)).length
@@ -183,20 +177,9 @@ interface Found {
   readonly neighbourPerS: number
 }
 
-interface ArmFigures {
-  readonly arm: Arm
-  readonly windows: number
-  readonly pooled: Histogram
-  readonly latency: LatencySummary
-  readonly failures: number
-  readonly causes: Readonly<Record<string, number>>
-  /** Beside the control arm; undefined for itself, for `alone`, and where rounds are missing. */
-  readonly move: Difference | undefined
-}
-
 function reportOf(options: IsolationOptions, found: Found): Report {
   const { rounds, dropped, foreignLogLines, neighbourPerS } = found
-  const arms = ARM_NAMES.map(arm => armFigures(arm, found, options.seed))
+  const arms = ARM_NAMES.map(arm => armFigures(arm, 'control', rounds, new Random(options.seed)))
   const missing = arms.filter(({ windows }) => windows < options.rounds)
   const why = dropped.at(-1)?.victim.invalid.at(-1) ?? ''
   const invalid = missing.map(({ arm, windows }) => {
@@ -212,79 +195,28 @@ function reportOf(options: IsolationOptions, found: Found): Report {
       const isForeign = (neighbour?.findings.foreignAnswers ?? 0) > 0
       return [...victim.findings.examples, ...(isForeign ? (neighbour?.findings.examples ?? []) : [])]
     }),
-    measurements: arms.map(({ arm, pooled }) => ({ name: arm, latencyUs: pooled, series: seriesOf(rounds, arm) })),
+    measurements: arms.map(({ arm, pooled }) => ({ name: arm, latencyUs: pooled, series: armSeries(rounds, arm) })),
     figures: {
       arms: arms.map(({ pooled: _, ...arm }) => ({ ...arm, means: ARMS[arm.arm] })),
       droppedWindows: dropped.length,
       foreignLogLines,
     },
-    table: [
-      ['victim, p99 pooled', 'requests', 'p50 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'failed', 'p99 moved, ms (95 %)'],
-      ...arms.map(({ arm, latency: { count, p50, p99, p999, max }, failures, move }) => {
-        const moved = move === undefined ? '' : moveText(move)
-        return [arm, String(count), ms(p50), ms(p99), ms(p999), ms(max), String(failures), moved]
-      }),
-    ],
+    table: armTable(arms),
   }
 }
 
-function moveText({ estimate, low, high }: Difference): string {
-  return `${ms(estimate)} (${ms(low)} to ${ms(high)})`
-}
-
-/** The windows of an arm, one after the other: what lay between them is left out. */
-function seriesOf(rounds: Found['rounds'], arm: Arm): readonly SeriesPoint[] {
-  const points = rounds
-    .flatMap(round => round.filter(each => each.arm === arm).flatMap(each => each.victim.series))
-    // The last answers of a window come after its last request: no second of their own.
-    .filter(({ sent }) => sent > 0)
-  return points.map((point, second) => ({ ...point, second }))
-}
-
-function armFigures(arm: Arm, { rounds }: Found, seed: number): ArmFigures {
-  const windows = rounds.flatMap(round => round.filter(each => each.arm === arm))
-  const pooled = new Histogram()
-  const causes: Record<string, number> = {}
-  for (const { victim } of windows) {
-    pooled.add(victim.latencyUs)
-    for (const [cause, count] of Object.entries({ ...victim.errors, timeout: victim.timeouts }))
-      if (count > 0) causes[cause] = (causes[cause] ?? 0) + count
-  }
-  const pairs = rounds.flatMap(round => {
-    const [treated, control] = [arm, 'control'].map(name => round.find(each => each.arm === name)?.victim.latencyUs)
-    return treated === undefined || control === undefined ? [] : [{ treated, control }]
-  })
-  const isTreated = TREATED.includes(arm) && pairs.length > 1
-  const move = isTreated ? percentileDifference(pairs, 99, new Random(seed)) : undefined
-  const failures = windows.reduce((sum, { victim }) => sum + failuresOf(victim), 0)
-  return { arm, windows: windows.length, pooled, latency: summaryOf(pooled), failures, causes, move }
-}
-
-function objectivesOf(found: Found, arms: readonly ArmFigures[]): readonly Objective[] {
+function objectivesOf(found: Found, arms: readonly ArmFigures<Arm>[]): readonly Objective[] {
   const all = [...found.rounds.flat(), ...found.dropped]
   const controlP99Us = arms.find(each => each.arm === 'control')?.latency.p99 ?? 0
-  const limit = Math.max(P99_MOVE_US_MAX, controlP99Us * P99_MOVE_SHARE_MAX)
-  const failures = arms.reduce((sum, each) => sum + each.failures, 0)
-  const causes = arms.flatMap(({ arm, causes }) => Object.entries(causes).map(([cause, n]) => `${arm}: ${n} ${cause}`))
   const foreign = all.reduce((sum, { victim, neighbour }) => {
     return sum + victim.findings.foreignAnswers + (neighbour?.findings.foreignAnswers ?? 0)
   }, found.foreignLogLines)
   const looked = all.reduce((sum, { victim, neighbour }) => sum + victim.answered + (neighbour?.answered ?? 0), 0)
-  const moves = arms.filter(({ arm }) => TREATED.includes(arm))
   return [
-    ...moves.map(({ arm, move }) => ({
-      name: `p99 moved while ${ARMS[arm]}`,
-      promised: `≤ ${ms(limit)} ms`,
-      observed:
-        move === undefined ? NOT_SHOWN : `${moveText(move)} ms${isInDoubt(move, limit) ? `, ${NOT_SHOWN}` : ''}`,
-      held: move !== undefined && move.high <= limit,
-    })),
-    {
-      name: "victim's failed requests",
-      promised: '0',
-      observed: `${failures}${causes.length > 0 ? ` (${causes.join(', ')})` : ''}`,
-      held: failures === 0,
-    },
+    ...arms
+      .filter(({ arm }) => TREATED.includes(arm))
+      .map(({ arm, move }) => moveObjective(ARMS[arm], move, controlP99Us)),
+    noFailureObjective(arms),
     {
       name: 'foreign identifiers in answers and logs',
       promised: '0',
@@ -292,8 +224,4 @@ function objectivesOf(found: Found, arms: readonly ArmFigures[]): readonly Objec
       held: foreign === 0,
     },
   ]
-}
-
-function isInDoubt({ low, high }: Difference, limit: number): boolean {
-  return low <= limit && high > limit
 }

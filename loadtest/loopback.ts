@@ -4,6 +4,8 @@ export interface LoopbackTarget {
   readonly port: number
   /** For the Host header. */
   readonly host: string
+  /** Its certificate must be one that Node trusts: see NODE_EXTRA_CA_CERTS. */
+  readonly isTls: boolean
 }
 
 /** A target that the harness refuses, with the reason. */
@@ -18,9 +20,10 @@ export class TargetRefused extends Error {
 export function loopbackTarget(url: string): LoopbackTarget {
   if (!URL.canParse(url)) throw new TargetRefused(`"${url}" is not a URL; give one like http://127.0.0.1:8080`)
   const { protocol, hostname, port, host } = new URL(url)
-  if (protocol !== 'http:') throw new TargetRefused(`${url} does not begin with http://; the harness speaks plain HTTP`)
+  const isTls = protocol === 'https:'
+  if (!isTls && protocol !== 'http:') throw new TargetRefused(`${url} begins with neither http:// nor https://`)
   const bare = hostname.replace(/^\[|\]$/g, '')
   if (bare !== 'localhost' && bare !== '::1' && !/^127\.\d+\.\d+\.\d+$/.test(bare))
     throw new TargetRefused(`${url} is not on this machine; only 127.0.0.0/8, ::1 and localhost may be loaded`)
-  return { hostname: bare === 'localhost' ? '127.0.0.1' : bare, port: Number(port === '' ? 80 : port), host }
+  return { hostname: bare === 'localhost' ? '127.0.0.1' : bare, port: Number(port || (isTls ? 443 : 80)), host, isTls }
 }

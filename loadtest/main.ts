@@ -21,6 +21,11 @@ function wholeFrom(min: number, max: number): (given: string) => number {
   }
 }
 
+function priceFrom(given: string): number {
+  if (/^\d{1,6}(\.\d{1,9})?$/.test(given)) return Number(given)
+  throw new InvalidArgumentError('It must be a price like 0.04.')
+}
+
 function loopback(given: string): string {
   try {
     loopbackTarget(given)
@@ -90,7 +95,14 @@ const command = newCommand('loadtest', 'Loads a service on this machine and judg
   .option('--line-items <count>', 'load a generated tenant of so many line items', wholeFrom(1, 200_000))
   .option('--recorded <file>', 'recorded requests instead of drawn ones, one JSON object a line')
   .option('--exchange <id>', 'exchange that sends the recorded ones', 'prebid')
-  .option('--rate <per second>', 'requests per second; else shares of the measured capacity', wholeFrom(1, 1_000_000))
+  .option(
+    '--rate <per second>',
+    'requests per second, wished ones for sizing; else shares of the measured capacity',
+    wholeFrom(1, 1_000_000),
+  )
+  .option('--users <count>', 'people with segments that sizing counts with', wholeFrom(0, 1_000_000_000), 0)
+  .option('--vcpu-hour-price <price>', 'what a vCPU costs an hour, for sizing', priceFrom)
+  .option('--gib-hour-price <price>', 'what a GiB of memory costs an hour, for sizing', priceFrom)
   .option('--duration <seconds>', 'of one measurement, or of one window of isolation', wholeFrom(1, 86_400))
   .option('--rounds <count>', 'interleaved rounds of isolation', wholeFrom(2, 1_000), 5)
   .option('--lag-ms-max <ms>', 'p99 of its send lag above which the generator was too slow', wholeFrom(1, 1_000), 1)

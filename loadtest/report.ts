@@ -23,14 +23,16 @@ export interface Measurement {
   readonly series?: readonly SeriesPoint[]
 }
 
-/** Something else over time, from 0 up. */
+/** Something else over time, or over something else, from 0 up. */
 export interface Plot {
   readonly title: string
+  /** What lies below, with its unit; seconds of the run without it. */
+  readonly x?: string
   /** What the values are, with their unit. */
   readonly label: string
   readonly lines: readonly {
     readonly name: string
-    readonly points: readonly (readonly [second: number, value: number])[]
+    readonly points: readonly (readonly [x: number, value: number])[]
   }[]
 }
 
@@ -64,10 +66,14 @@ export interface Report {
 
 /** The machine, the commit and the command of this run. */
 function runFacts(): Readonly<Record<string, unknown>> {
+  return { ...machineFacts(), command: ['npm run loadtest --', ...process.argv.slice(2)].join(' ') }
+}
+
+/** When and on what a run happens: `at`, `commit`, and the machine. Cost: starts a process. */
+export function machineFacts(): Readonly<Record<string, unknown>> {
   const processors = cpus()
   return {
     at: new Date().toISOString(),
-    command: ['npm run loadtest --', ...process.argv.slice(2)].join(' '),
     commit: commit(),
     node: process.version,
     system: `${platform()} ${release()}`,

@@ -6,8 +6,10 @@ import { runCompare } from './compare.ts'
 import { runFaults } from './faults.ts'
 import { runIsolation } from './isolation.ts'
 import { type LatencyOptions, runLatency } from './latency.ts'
+import { runMemory } from './memory.ts'
 import { runOverload } from './overload.ts'
 import type { Report } from './report.ts'
+import { runSizing } from './sizing.ts'
 import { runSoak } from './soak.ts'
 import { SAMPLE_TENANT, type Stage } from './stage.ts'
 
@@ -21,6 +23,9 @@ export interface ScenarioOptions {
   readonly recorded?: string
   readonly exchange: string
   readonly rate?: number
+  readonly users: number
+  readonly vcpuHourPrice?: number
+  readonly gibHourPrice?: number
   readonly duration?: number
   readonly rounds: number
   readonly lagMsMax: number
@@ -47,6 +52,11 @@ const FAULTS_RATE_PER_S = 200
 const FAULTS_PHASE_S = 8
 const SOAK_RATE_PER_S = 500
 const SOAK_S = 3_600
+const MEMORY_RATE_PER_S = 200
+const MEMORY_WINDOW_S = 10
+const SIZING_RATE_PER_S = 10_000
+const SIZING_LINE_ITEMS = 20_000
+const SIZING_S = 10
 const COMPARE_WINDOW_S = 4
 const SECOND_TENANT = resolve(SAMPLE_TENANT, '../bluebird-games')
 
@@ -66,6 +76,13 @@ export const SCENARIOS = {
   isolation: {
     shows: "that a neighbour does not move a tenant's latency",
     run: isolation,
+  },
+  memory: {
+    shows: 'that a neighbour which runs out of memory moves nothing; needs a container engine',
+    run: ({ rate, duration, rounds, lagMsMax, seed }, stage) => {
+      const rates = { ratePerS: rate ?? MEMORY_RATE_PER_S, windowS: duration ?? MEMORY_WINDOW_S }
+      return runMemory({ ...rates, rounds, sendLagP99UsMax: lagMsMax * 1e3, seed }, stage)
+    },
   },
   compare: {
     shows: 'two running services, by the same workload: compare URL URL',
@@ -95,6 +112,14 @@ export const SCENARIOS = {
     run: async (options, stage) => {
       const { rate: ratePerS = SOAK_RATE_PER_S, duration: durationS = SOAK_S, seed } = options
       return runSoak({ tenantDirectory: await documents(options, stage), ratePerS, durationS, seed }, stage)
+    },
+  },
+  sizing: {
+    shows: 'how many tasks of which size a wished rate needs (--rate, --users, --vcpu-hour-price, --gib-hour-price)',
+    run: ({ rate, duration, lineItems, users, lagMsMax, seed, vcpuHourPrice, gibHourPrice }, stage) => {
+      const wish = { ratePerS: rate ?? SIZING_RATE_PER_S, lineItems: lineItems ?? SIZING_LINE_ITEMS, users }
+      const how = { durationS: duration ?? SIZING_S, sendLagP99UsMax: lagMsMax * 1e3, seed }
+      return runSizing({ ...wish, ...how, vcpuHourPrice, gibHourPrice }, stage)
     },
   },
   overload: {

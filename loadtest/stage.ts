@@ -125,9 +125,9 @@ export class Stage {
     return completed([file, ...args, '--to', on.url, '--tenant', on.tenantId])
   }
 
-  /** A generator; it needs its workload. */
-  generator(placement: Placement): GeneratorProcess {
-    const generator = new GeneratorProcess(placement)
+  /** A generator; it needs its workload. @param caFile certificate of an authority that it trusts */
+  generator(placement: Placement, caFile?: string): GeneratorProcess {
+    const generator = new GeneratorProcess(placement, caFile)
     this.#closers.push(() => generator.stop())
     return generator
   }
