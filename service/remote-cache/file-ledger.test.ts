@@ -48,6 +48,28 @@ test('a ledger that is opened again remembers everything, also when its last lin
   expect((await readFile(join(path, 'ledger.ndjson'), 'utf8')).trimEnd().split('\n')).toHaveLength(2)
 })
 
+test('the file shrinks while it is written, and says the same after that', async () => {
+  const path = join(folder, 'shrinks')
+  const ledger = await FileLedger.open(path, systemClock)
+  const nothing = { spent: new Map(), leases: [], keys: new Map() }
+  await ledger.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, ...nothing })
+  const caller = { task: 't', epoch: 'e', told: 0 }
+  const rounds = 80
+  let chars = 0
+  for (let round = 0; round < rounds; round++) {
+    const bookings = Array.from({ length: 200 }, (_, i) => ({ ...book(`${round}-${i}`), rememberMs: 1 }))
+    chars += JSON.stringify(bookings).length
+    await Promise.all([0, 50, 100, 150].map(from => ledger.book(caller, bookings.slice(from, from + 50))))
+  }
+  await ledger.close()
+  const size = (await readFile(join(path, 'ledger.ndjson'), 'utf8')).length
+  expect(size).toBeLessThan(0.75 * chars)
+  const again = await FileLedger.open(path, systemClock)
+  expect(again.account('a')).toEqual(ledger.account('a'))
+  expect(shown(again, 'a').spent).toBe(rounds * 200 * 7)
+  await again.close()
+})
+
 test('SIGKILL at any moment loses nothing that was answered', async () => {
   const path = join(folder, 'killed')
   const program = `

@@ -15,7 +15,8 @@ import {
   rebuildLedger,
 } from '../spend/ledger-memory.ts'
 import { ownerOf, signFolder } from './folder-owner.ts'
-import { readLines, SyncedLines } from './synced-lines.ts'
+import { ShrinkingLines } from './shrinking-lines.ts'
+import { readLines } from './synced-lines.ts'
 
 /** One line of the file: the whole memory (the first line), or what was asked and when. */
 type Line =
@@ -62,16 +63,16 @@ class LedgerInUse extends Error {
 export class FileLedger implements Ledger {
   readonly #clock: Clock
   readonly #state: LedgerState
-  readonly #lines: SyncedLines
+  readonly #lines: ShrinkingLines
 
-  private constructor(clock: Clock, state: LedgerState, lines: SyncedLines) {
+  private constructor(clock: Clock, state: LedgerState, lines: ShrinkingLines) {
     this.#clock = clock
     this.#state = state
     this.#lines = lines
   }
 
   /**
-   * Reads the folder's ledger, or begins one; the file shrinks to what is remembered.
+   * Reads the folder's ledger, or begins one; the file shrinks to what is remembered, now and whenever it has grown.
    * @throws LedgerInUse when another process has it open; Error of the file system, or when a line other than the last
    *   is not one of ours. Cost: O(bytes).
    */
@@ -81,8 +82,8 @@ export class FileLedger implements Ledger {
     await signFolder(folder)
     const path = join(folder, FILE)
     const state = stateOf((await readLines(path)) as Line[])
-    const memory: Line = { kind: 'memory', state: stored(state) }
-    return new FileLedger(clock, state, await SyncedLines.replace(path, [memory]))
+    const whole = (): readonly Line[] => [{ kind: 'memory', state: stored(state) }]
+    return new FileLedger(clock, state, await ShrinkingLines.open(path, whole))
   }
 
   /** @throws Error of the file system; then it is not known whether the operation is remembered */

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { LIMITS } from '../limits.ts'
 import type { BookOperation } from '../spend/ledger.ts'
 import type { TenantEvent } from './event-stream.ts'
-import { readLines, SyncedLines } from './synced-lines.ts'
+import { ShrinkingLines } from './shrinking-lines.ts'
+import { readLines } from './synced-lines.ts'
 
 /** A notice with all that is to be done about it. */
 export interface KeptNotice {
@@ -25,16 +26,12 @@ const FILE = 'notices.ndjson'
 
 /** The journal of one task, in a folder that no other process uses. */
 export class NoticeJournal {
-  readonly #path: string
   readonly #kept: Map<string, KeptNotice>
   /** Of bookings that are not on the disk yet: a second notice waits for the first one's line. */
   readonly #arriving = new Map<string, Promise<void>>()
-  #lines: SyncedLines
-  #shrinking: Promise<void> | undefined
-  #writes = 0
+  readonly #lines: ShrinkingLines
 
-  private constructor(path: string, kept: Map<string, KeptNotice>, lines: SyncedLines) {
-    this.#path = path
+  private constructor(kept: Map<string, KeptNotice>, lines: ShrinkingLines) {
     this.#kept = kept
     this.#lines = lines
   }
@@ -48,7 +45,7 @@ export class NoticeJournal {
       if ('keep' in line) kept.set(line.keep.key, line.keep)
       else kept.delete(line.done)
     }
-    return new NoticeJournal(path, kept, await SyncedLines.replace(path, linesOf(kept)))
+    return new NoticeJournal(kept, await ShrinkingLines.open(path, () => linesOf(kept)))
   }
 
   /** Notices that are not done, in the order in which they came. Cost: O(those). */
@@ -77,7 +74,7 @@ export class NoticeJournal {
     if (this.#kept.has(key)) return true
     if (this.#kept.size >= LIMITS.journalNoticesMax) return false
     this.#kept.set(key, notice)
-    const written = this.#write({ keep: notice })
+    const written = this.#lines.append({ keep: notice } satisfies Line)
     this.#arriving.set(key, written)
     try {
       await written
@@ -93,43 +90,14 @@ export class NoticeJournal {
   /** It is done. That need not be on the disk: a notice that is sent again changes nothing. */
   async drop(key: string): Promise<void> {
     if (!this.#kept.delete(key)) return
-    await this.#write({ done: key })
+    await this.#lines.append({ done: key } satisfies Line)
   }
 
   /** Waits for what is being written and closes the file. */
-  async close(): Promise<void> {
-    await this.#shrinking
-    await this.#lines.close()
-  }
-
-  async #write(line: Line): Promise<void> {
-    while (this.#shrinking !== undefined) await this.#shrinking
-    this.#writes++
-    try {
-      await this.#lines.append(line)
-    } finally {
-      this.#writes--
-    }
-    // With no write under way, what is kept is all that matters of the file; new writes wait for the new one.
-    if (this.#writes === 0 && this.#lines.count >= 2 * this.#kept.size + SHRINK_LINES_MIN)
-      this.#shrinking = this.#shrink().finally(() => {
-        this.#shrinking = undefined
-      })
-  }
-
-  async #shrink(): Promise<void> {
-    const old = this.#lines
-    try {
-      this.#lines = await SyncedLines.replace(this.#path, linesOf(this.#kept))
-    } catch {
-      // A disk that has no room for the new file still has the old one, and it goes on.
-      return
-    }
-    await old.close()
+  close(): Promise<void> {
+    return this.#lines.close()
   }
 }
-
-const SHRINK_LINES_MIN = 10_000
 
 function linesOf(kept: ReadonlyMap<string, KeptNotice>): Line[] {
   return [...kept.values()].map(keep => ({ keep }))
