@@ -1,38 +1,30 @@
-import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { readLines, SyncedLines } from './synced-lines.ts'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readLines } from './synced-lines.ts'
 
 let folder = ''
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bidcell-lines-'))
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
-afterEach(() => {
-  vi.restoreAllMocks()
-})
-
-/** Once, only the first characters of a write get to the disk, which has no more room. */
-async function fillDisk(): Promise<void> {
-  const any = await open(join(folder, 'any'), 'w')
-  vi.spyOn(Object.getPrototypeOf(any) as FileHandle, 'appendFile').mockImplementationOnce(async function (
-    this: FileHandle,
-    text,
-  ) {
-    await this.write(String(text).slice(0, 7))
-    throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
-  })
-  await any.close()
-}
 
 test('a disk that was full leaves no half line before those that come later', async () => {
   const path = join(folder, 'full.ndjson')
-  const lines = await SyncedLines.replace(path, [{ line: 1 }])
-  await lines.append({ line: 'é' })
-  await fillDisk()
-  await expect(lines.append({ line: 3 })).rejects.toThrow('no space left')
-  await Promise.all([lines.append({ line: 4 }), lines.append({ line: 5 })])
-  await lines.close()
-  expect(await readLines(path)).toEqual([{ line: 1 }, { line: 'é' }, { line: 4 }, { line: 5 }])
+  const program = `
+    import { SyncedLines } from ${JSON.stringify(new URL('./synced-lines.ts', import.meta.url).href)}
+    process.on('SIGXFSZ', () => {})
+    const lines = await SyncedLines.replace(${JSON.stringify(path)}, ['first'])
+    await lines.append('é')
+    const refused = await lines.append('x'.repeat(100_000)).catch(error => error.code)
+    await Promise.all([lines.append('later'), lines.append('last')])
+    await lines.close()
+    process.stdout.write(refused)`
+  // A file's size is limited for the process, so that a long line is written in part, as on a disk that is full.
+  const limited = ['-c', 'ulimit -f 64 && exec "$0" --input-type=module -e "$1"', process.execPath, program]
+  expect(execFileSync('sh', limited, { encoding: 'utf8' })).toBe('EFBIG')
+  expect(await readLines(path)).toEqual(['first', 'é', 'later', 'last'])
+  expect((await readFile(path, 'utf8')).length).toBeLessThan(100)
 })
