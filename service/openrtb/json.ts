@@ -47,11 +47,19 @@ export function isOne(value: unknown): boolean {
   return value === 1
 }
 
-/** Texts of a list, neither empty nor too long to be looked up. A list that holds nothing else is not copied. */
+/** Stands for a text that is too long to be one of ours: left out, a list that allows only that would allow all. */
+const TOO_LONG = '\0'
+
+/** Texts of a list that are not empty, TOO_LONG for each that is. A list of good ones alone is not copied. */
 export function textsOf(value: unknown, itemsMax: number = LIMITS.listItemsMax): readonly string[] {
   const items = listOf(value, itemsMax)
-  for (let i = 0; i < items.length; i++) if (!isKeyText(items[i])) return items.filter(isKeyText)
+  for (let i = 0; i < items.length; i++)
+    if (!isKeyText(items[i])) return items.filter(isText).map(text => (isKeyText(text) ? text : TOO_LONG))
   return items as readonly string[]
+}
+
+function isText(item: unknown): item is string {
+  return typeof item === 'string' && item !== ''
 }
 
 function isKeyText(item: unknown): item is string {

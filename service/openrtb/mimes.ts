@@ -1,14 +1,14 @@
 import { mimeBit } from '../state/vocabulary.ts'
-import { listOf, textsOf } from './json.ts'
+import { textsOf } from './json.ts'
 
 /**
  * Media types of a list as a mask.
  * @param absent the mask when nothing is said.
- * @returns of a list without any type that we know, one too long to be known included, a bit that no creative has
+ * @returns of a list without any type that we know, a bit that no creative has
  */
 export function mimesMask(value: unknown, absent: number): number {
   const mimes = textsOf(value)
-  if (mimes.length === 0) return listOf(value).some(isNamed) ? UNKNOWN_MIME : absent
+  if (mimes.length === 0) return absent
   let mask = 0
   for (let i = 0; i < mimes.length; i++) mask |= mimeBit(mimes[i] as string)
   return mask === 0 ? UNKNOWN_MIME : mask
@@ -16,7 +16,3 @@ export function mimesMask(value: unknown, absent: number): number {
 
 /** A bit that no creative has, so that a list of unknown types is not taken for "anything". */
 const UNKNOWN_MIME = 1 << 31
-
-function isNamed(item: unknown): boolean {
-  return typeof item === 'string' && item !== ''
-}
