@@ -79,7 +79,7 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
     ['0', '65535'],
     ['-1', '65536', '8080 '],
   ],
-  ADMIN_HOST: [['127.0.0.1', '::'], ['admin']],
+  ADMIN_HOST: [['127.0.0.1', '::1'], ['admin']],
   ADMIN_PORT: [['0', '1'], ['65536']],
   BID_THREADS: [
     ['1', '64'],
@@ -100,6 +100,13 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
   ALB_IDLE_TIMEOUT_S: [
     ['1', '4000'],
     ['0', '4001'],
+  ],
+  ADMIN_TOKENS: [
+    [`ops:${'t'.repeat(32)}`, `ops:${'t'.repeat(32)},grafana:${'g'.repeat(128)}`],
+    [
+      ...['t'.repeat(40), `ops:${'t'.repeat(31)}`, `OPS:${'t'.repeat(32)}`, `ops:${'t'.repeat(32)},`],
+      ...[`a:${'t'.repeat(32)},b:${'t'.repeat(32)}`, `a:${'t'.repeat(32)},a:${'u'.repeat(32)}`],
+    ],
   ],
   FORWARDED_HOPS: [
     ['0', '1', '5'],
@@ -181,6 +188,14 @@ describe('settings that must fit each other', () => {
     const [problem] = problemsOf({ PUBLIC_URL: 'https://ads.example.com', NOTICE_KEYS: '' })
     expect(problem).toMatch(/^NOTICE_KEYS must hold a key where PUBLIC_URL is set/)
     expect(problemsOf({ PUBLIC_URL: '', NOTICE_KEYS: '' })).toEqual([])
+  })
+
+  test('are the address of the admin port and its tokens', () => {
+    for (const host of ['127.0.0.1', '127.0.0.2', '::1']) expect(problemsOf({ ADMIN_HOST: host })).toEqual([])
+    for (const host of ['0.0.0.0', '::', '10.0.0.1']) {
+      expect(problemsOf({ ADMIN_HOST: host })[0]).toMatch(/^ADMIN_TOKENS must hold a token where ADMIN_HOST/)
+      expect(problemsOf({ ADMIN_HOST: host, ADMIN_TOKENS: `ops:${'t'.repeat(32)}` })).toEqual([])
+    }
   })
 
   test('are the two lines of memory', () => {

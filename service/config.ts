@@ -1,18 +1,6 @@
+import { adminTokens, noticeKeys, priceKeys } from './key-settings.ts'
 import { LIMITS } from './limits.ts'
-
-/** What the environment said, or what is wrong with it. */
-type Read<T> = { readonly value: T } | { readonly problem: string }
-
-interface Setting<T> {
-  readonly env: string
-  readonly about: string
-  /** `given` is undefined when the variable is absent or empty. */
-  readonly read: (given: string | undefined) => Read<T>
-  /** Shown in the documentation; '' = none, 'needed' = no default. */
-  readonly default: string
-  /** Secrets are never shown, not even in an error. */
-  readonly secret?: true
-}
+import type { Read, Setting } from './setting.ts'
 
 function whole(min: number, max: number, byDefault: number): Pick<Setting<number>, 'read' | 'default'> {
   return {
@@ -121,61 +109,6 @@ const optionalStateUrl: Pick<Setting<string | undefined>, 'read' | 'default'> = 
   read: given => (given === undefined ? { value: undefined } : stateUrl.read(given)),
 }
 
-/** A key that signs notices, by the name that tokens carry. */
-interface NoticeKeySetting {
-  readonly id: string
-  readonly secret: string
-}
-
-const NOTICE_KEY = /^([A-Za-z0-9]{1,8}):([\w+/=-]{32,128})$/
-const NOTICE_KEYS_MAX = 2
-
-const noticeKeys: Pick<Setting<readonly NoticeKeySetting[]>, 'read' | 'default'> = {
-  default: '',
-  read: given => {
-    const keys = (given ?? '').split(',').map(part => NOTICE_KEY.exec(part))
-    if (given === undefined) return { value: [] }
-    const value = keys.map(key => ({ id: key?.[1] ?? '', secret: key?.[2] ?? '' }))
-    const areDistinct = new Set(value.map(({ id }) => id)).size === value.length
-    if (value.length <= NOTICE_KEYS_MAX && keys.every(key => key !== null) && areDistinct) return { value }
-    return {
-      problem:
-        'must be one or two keys id:secret with a comma between, the signing one first: an id of 1 to 8 letters and ' +
-        'digits, a secret of 32 to 128 letters, digits and + / = _ -',
-    }
-  },
-}
-
-/** The keys with which one exchange encrypts prices, as Google defines it: 32 bytes each. */
-interface PriceKeySetting {
-  readonly exchangeId: string
-  readonly encryptionKey: Uint8Array
-  readonly integrityKey: Uint8Array
-}
-
-const PRICE_KEY = /^([a-z][a-z0-9-]{0,30}):([\w+/-]{43}=?):([\w+/-]{43}=?)$/
-
-const priceKeys: Pick<Setting<readonly PriceKeySetting[]>, 'read' | 'default'> = {
-  default: '',
-  read: given => {
-    if (given === undefined) return { value: [] }
-    const keys = given.split(',').map(part => PRICE_KEY.exec(part))
-    const value = keys.flatMap(key => {
-      if (key === null) return []
-      const [, exchangeId = '', encryption = '', integrity = ''] = key
-      const bytes = (text: string) => new Uint8Array(Buffer.from(text, 'base64'))
-      return [{ exchangeId, encryptionKey: bytes(encryption), integrityKey: bytes(integrity) }]
-    })
-    const areDistinct = new Set(value.map(({ exchangeId }) => exchangeId)).size === value.length
-    if (areDistinct && value.length === keys.length && value.length <= LIMITS.exchangesMax) return { value }
-    return {
-      problem:
-        'must be exchange:encryption-key:integrity-key, commas between, an exchange once: ' +
-        'each key 32 bytes in base64, plain or web-safe',
-    }
-  },
-}
-
 const WORD = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const ADDRESS = /^[0-9a-fA-F.:]+$/
 const WORD_LIKE = 'letters, digits and . _ -, at most 64'
@@ -267,6 +200,14 @@ export const SETTINGS = {
     about: 'Admin port: metrics and state. Never routed by the load balancer.',
     ...whole(0, 65_535, 9090),
   },
+  adminTokens: {
+    env: 'ADMIN_TOKENS',
+    about:
+      'Tokens name:token of those who may use the admin port, sent as bearer or as password of a browser. Needed ' +
+      'where ADMIN_HOST is not loopback; without them whoever is on this machine may.',
+    secret: true,
+    ...adminTokens,
+  },
   bidThreads: {
     env: 'BID_THREADS',
     about: 'Threads that answer bid requests.',
@@ -329,6 +270,10 @@ const RELATIONS: readonly ((config: Config) => string | undefined)[] = [
       : `MEMORY_WARN_PERCENT must be below MEMORY_CRITICAL_PERCENT, got ${warn} and ${critical}`,
   ({ port, adminPort }) =>
     port !== adminPort || port === 0 ? undefined : `PORT and ADMIN_PORT must differ, got ${port} for both`,
+  ({ adminHost, adminTokens: tokens }) =>
+    tokens.length > 0 || adminHost === '::1' || /^127\.\d+\.\d+\.\d+$/.test(adminHost)
+      ? undefined
+      : `ADMIN_TOKENS must hold a token where ADMIN_HOST is not loopback, got nothing and ${adminHost}`,
   ({ publicUrl: url, noticeKeys: keys }) =>
     url === undefined || keys.length > 0
       ? undefined

@@ -11,6 +11,7 @@ import { CatalogLoad } from './catalog-load.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
 import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
+import { AdminGate } from './http/admin-gate.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { Insight } from './insight.ts'
 import { LIMITS } from './limits.ts'
@@ -245,7 +246,7 @@ const snapshotNow = (): Snapshot => snapshotWith(gauges())
 let stops = NO_STOPS
 
 /** The brake: an operator's word holds at once, and the log says who was stopped. */
-function stopByHand(stop: Stop, isStopped: boolean): StopList {
+function stopByHand(stop: Stop, isStopped: boolean, actor: string): StopList {
   stops = changedStops(stops, stop, isStopped)
   threads.stopBids(stops)
   const resource = Object.entries(stop)
@@ -253,7 +254,7 @@ function stopByHand(stop: Stop, isStopped: boolean): StopList {
     .join()
   const fields = { resource }
   log.warn('stopped-by-hand', isStopped ? 'it bids no more in this task' : 'it may bid again', { fields })
-  log.audit({ actor: 'admin port', action: isStopped ? 'stop' : 'release', resource, decision: 'allowed' })
+  log.audit({ actor, action: isStopped ? 'stop' : 'release', resource, decision: 'allowed' })
   return stops
 }
 
@@ -267,8 +268,9 @@ const insight = new Insight({
 })
 
 const admin = createAdminServer({
-  onAccess: ({ resource, from, isAllowed }) =>
-    log.audit({ actor: from, action: 'admin-access', resource, decision: isAllowed ? 'allowed' : 'refused' }),
+  gate: new AdminGate(config.adminTokens),
+  onAccess: ({ resource, actor, isAllowed }) =>
+    log.audit({ actor, action: 'admin-access', resource, decision: isAllowed ? 'allowed' : 'refused' }),
   insight: { explain: call => insight.explain(call) },
   stops: () => stops,
   stop: stopByHand,

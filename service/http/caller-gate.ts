@@ -8,7 +8,7 @@ import { type CallerRule, callerNetwork } from './caller-rule.ts'
 export interface RefusedCaller {
   readonly exchange: string
   readonly cause: CallerRefusal
-  /** '' when it is not known */
+  /** See networkOf. */
   readonly network: string
 }
 

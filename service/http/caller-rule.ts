@@ -1,8 +1,9 @@
 /** Whether a request comes from the exchange that its path names. Made once per state, asked once per request. */
-import { hash, timingSafeEqual } from 'node:crypto'
 import { BlockList, isIP } from 'node:net'
 import type { Callers } from '../state/callers.ts'
+import { networkOf } from '../telemetry/log-text.ts'
 import type { CallerRefusal } from '../telemetry/signals.ts'
+import { placeOfSecret } from './secrets.ts'
 
 /** What of a request says who sent it. */
 export interface CallerProof {
@@ -14,7 +15,6 @@ export interface CallerProof {
   readonly pathSecret: string | undefined
 }
 
-const SECRET_CHARS_MAX = 1_024
 const SUBJECT_HEADER = 'x-amzn-mtls-clientcert-subject'
 const FORWARDED_FOR = 'x-forwarded-for'
 
@@ -47,7 +47,8 @@ export class CallerRule {
       const subject = hops > 0 ? onlyHeader(proof.rawHeaders, SUBJECT_HEADER) : undefined
       if (subject === undefined || !this.#subjects.includes(subject)) return 'certificate'
     }
-    return this.#secret === undefined || this.#isSecret(this.#given(this.#secret, proof)) ? undefined : 'secret'
+    if (this.#secret === undefined) return undefined
+    return placeOfSecret(this.#given(this.#secret, proof), this.#hashes) < 0 ? 'secret' : undefined
   }
 
   #given({ in: place, header }: NonNullable<Callers['secret']>, { rawHeaders, pathSecret }: CallerProof): string {
@@ -56,23 +57,11 @@ export class CallerRule {
     if (place === 'basic') return Buffer.from(/^basic ([\w+/=-]+)$/i.exec(value)?.[1] ?? '', 'base64').toString()
     return header === undefined ? value.replace(/^bearer /i, '') : value
   }
-
-  /** Compares with each hash to its end: the time tells neither how much is right nor which of them it is. */
-  #isSecret(given: string): boolean {
-    if (given === '' || given.length > SECRET_CHARS_MAX) return false
-    const digest = hash('sha256', given, 'buffer')
-    let isOne = false
-    for (const known of this.#hashes) isOne = timingSafeEqual(digest, known) || isOne
-    return isOne
-  }
 }
 
-/** The network of the caller, for the log, where no whole address may stand; '' when it is not known. */
+/** The network of the caller, for the log, where no whole address may stand; see networkOf. */
 export function callerNetwork(proof: CallerProof, hops: number): string {
-  const address = callerAddress(proof, hops)
-  if (address === undefined) return ''
-  if (isIP(address) === 4) return `${address.split('.').slice(0, 3).join('.')}.0/24`
-  return `${address.split(':').slice(0, 3).join(':').replace(/:+$/, '')}::/48`
+  return networkOf(callerAddress(proof, hops) ?? '')
 }
 
 /**

@@ -5,7 +5,9 @@ import { type Finding, partOf, type Rule, resolvePath, type Source } from './tre
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   foundation: [],
   'limits.ts': ['foundation'],
-  'config.ts': ['limits.ts', 'foundation'],
+  'config.ts': ['key-settings.ts', 'setting.ts', 'limits.ts', 'foundation'],
+  'key-settings.ts': ['setting.ts', 'limits.ts'],
+  'setting.ts': [],
   'shutdown.ts': ['limits.ts', 'foundation'],
   'memory-plan.ts': ['limits.ts', 'foundation'],
   'stop-list.ts': [],
