@@ -5,6 +5,7 @@ import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
 import { hashText } from './foundation/hash.ts'
 import { Random } from './foundation/random.ts'
+import { BidGate } from './http/bid-gate.ts'
 import { BidPath } from './http/bid-path.ts'
 import { BidRoute } from './http/bid-route.ts'
 import { CallerGate } from './http/caller-gate.ts'
@@ -117,13 +118,16 @@ const tracer =
       })
     : undefined
 
+const gate = new BidGate(data.gate)
 const route = new BidRoute({
   tenantId: data.tenantId,
   bidPath,
   recorder,
   tracer,
   serving: () => serving,
+  gate,
   nowMs: systemClock.nowMs,
+  monotonicMs: systemClock.monotonicMs,
   loopLagMs: watch.lagMs,
   isDraining: () => draining,
   callers: new CallerGate({
@@ -234,6 +238,7 @@ function beat(): void {
   heartbeats.beat(data.thread, systemClock.monotonicMs())
   noticeSender.sweep()
   serving?.turnClock(systemClock.nowMs())
+  if (gate.isGrowthStopped) serving?.forgetMarkup()
 }
 
 async function stop(): Promise<void> {

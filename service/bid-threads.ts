@@ -34,6 +34,8 @@ export interface BidThreadsOptions {
   readonly size: BidThreadSize
   /** Proxies before us, see CallerRule. */
   readonly forwardedHops: number
+  /** See BidGate. */
+  readonly gate: SharedArrayBuffer
   readonly notices: NoticeSettings
   /** Bytes of one of the two slabs. */
   readonly slabBytes: number
@@ -275,7 +277,8 @@ export class BidThreads {
 
   /** @returns the port it listens on. */
   #startThread(thread: number, port: number): Promise<number> {
-    const { tenantId, host, threads, keepAliveMs, forwardedHops, size, notices, recorderBlocks, caps } = this.#options
+    const { tenantId, host, threads, keepAliveMs, forwardedHops, size, gate, notices, recorderBlocks, caps } =
+      this.#options
     const recorderBlock = recorderBlocks[thread - 1]
     assert(recorderBlock !== undefined, 'every bid thread has a recorder block')
     const workerData: BidThreadData = {
@@ -295,6 +298,7 @@ export class BidThreads {
       overlaySlabs: this.#overlayArena.slabs,
       recorderBlock,
       traceRatio: this.#options.traces?.ratio ?? 0,
+      gate,
       heartbeats: this.#heartbeatMemory,
     }
     const worker = new Worker(new URL('./bid-thread.ts', import.meta.url), {

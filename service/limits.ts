@@ -169,6 +169,9 @@ export const LIMITS = {
   catalogBytesPerByte: 0.8,
   loadBytesPerByte: 1.5,
   loadMemoryShareMax: 0.95,
+  /** Above the first line a share of the bid requests is shed, from the second on all of them. */
+  memoryShedPercent: 92,
+  memoryStopPercent: 95,
   /** After a change of state until it is copied to the disk, where that is wanted: many changes make one copy. */
   stateCopyDelayMs: 10_000,
   /** Line items in an overlay, which is built anew with each look that finds deltas: some 60 µs each. */
@@ -298,6 +301,10 @@ export const LIMITS = {
 assert(
   (LIMITS.stuckBeatsMax + 2) * 1_000 < LIMITS.heartbeatAgeMsMax,
   'a stuck bid thread is replaced before the liveness check fails',
+)
+assert(
+  LIMITS.memoryStopPercent <= 100 * LIMITS.loadMemoryShareMax,
+  'a load never brings a task where it sheds everything',
 )
 assert(LIMITS.inflatedBytesMax >= LIMITS.bodyBytesMax, 'a body that is not compressed must fit the inflated limit')
 assert(

@@ -13,8 +13,10 @@ import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
 import { AdminGate } from './http/admin-gate.ts'
 import { createAdminServer } from './http/admin-server.ts'
+import { BidGate, createBidGateMemory } from './http/bid-gate.ts'
 import { Insight } from './insight.ts'
 import { LIMITS } from './limits.ts'
+import { memoryRung } from './memory-ladder.ts'
 import { memoryPlan } from './memory-plan.ts'
 import { openMoney } from './money.ts'
 import { NextState } from './next-state.ts'
@@ -33,7 +35,7 @@ import { BASELINE_PERIOD_MS, LatencyBaseline } from './telemetry/latency-baselin
 import { withoutCredentials } from './telemetry/log-text.ts'
 import { identityFromEnv, installCrashLines, Logger, logConfigProblems } from './telemetry/logger.ts'
 import { readMemoryLimit } from './telemetry/memory-limit.ts'
-import { levelNumber, MemoryWatch } from './telemetry/memory-watch.ts'
+import { levelNumber, type MemoryState, MemoryWatch } from './telemetry/memory-watch.ts'
 import { otelSettings } from './telemetry/otel-settings.ts'
 import { prometheusText } from './telemetry/prometheus.ts'
 import { createRecorderBlock, Recorder, type Snapshot, snapshot, type TaskGauges } from './telemetry/recorder.ts'
@@ -110,6 +112,9 @@ setFlagsFromString('--max-old-space-size=0')
 for (let i = 0; i < threadCount; i++) recorderBlocks.push(createRecorderBlock())
 startThreadWatch(recorder)
 
+const gateMemory = createBidGateMemory()
+const gate = new BidGate(gateMemory)
+
 /** Without keys no notice can come, so there is nothing to book. */
 const money =
   config.noticeKeys.length === 0
@@ -134,6 +139,7 @@ const threads: BidThreads = new BidThreads({
   forwardedHops: config.forwardedHops,
   keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
   size: plan,
+  gate: gateMemory,
   notices: { publicUrl: config.publicUrl, keys: config.noticeKeys, priceKeys: config.priceKeys },
   onNotice: notice => money?.take(notice) ?? Promise.resolve(false),
   budgets: money?.threadsBudgets,
@@ -188,11 +194,20 @@ const refresher = new Refresher<CatalogLoad>({
   },
 })
 
+/** The ladder, and how many tasks share the quotas: both change within a second. */
+function climb({ usedPercent, level }: MemoryState): void {
+  const { isGrowthStopped, shedShare } = memoryRung(usedPercent, level === 'critical')
+  gate.stopGrowth(isGrowthStopped)
+  gate.shed(shedShare)
+  gate.share(money?.frequency?.gauges.capTasks ?? 1)
+}
+
 const memory = new MemoryWatch({
   limit,
   lines: { warnPercent: config.memoryWarnPercent, criticalPercent: config.memoryCriticalPercent },
   log,
   bidHeaps: () => bidHeapsOf(snapshotWith({})),
+  onCheck: climb,
 })
 
 /** Before that nothing that has a frequency cap bids, and it is not known who must not see something. */

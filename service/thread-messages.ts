@@ -57,6 +57,8 @@ export interface BidThreadData {
   readonly recorderBlock: SharedArrayBuffer
   /** Share of the bid requests that are traced; 0: none. */
   readonly traceRatio: number
+  /** See BidGate. */
+  readonly gate: SharedArrayBuffer
   /** See Heartbeats. */
   readonly heartbeats: SharedArrayBuffer
 }

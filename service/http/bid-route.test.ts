@@ -6,6 +6,7 @@ import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
 import { COUNTER, shedCounter } from '../telemetry/signals.ts'
+import { BidGate, createBidGateMemory } from './bid-gate.ts'
 import { BidPath } from './bid-path.ts'
 import { BidRoute } from './bid-route.ts'
 import { CallerGate } from './caller-gate.ts'
@@ -36,7 +37,8 @@ async function startServer({ loopLagMs = 0, bidMs = 0 } = {}): Promise<number> {
     for (const untilMs = performance.now() + bidMs; performance.now() < untilMs; ) {}
     return NOW_MS
   }
-  const clocks = { nowMs, loopLagMs: () => loopLagMs, isDraining: () => false }
+  const gate = new BidGate(createBidGateMemory())
+  const clocks = { nowMs, monotonicMs: () => performance.now(), loopLagMs: () => loopLagMs, isDraining: () => false }
   const bidPath = new BidPath({ recorder, monotonicMs: systemClock.monotonicMs, ...parts })
   const callers = new CallerGate({
     recorder,
@@ -44,7 +46,8 @@ async function startServer({ loopLagMs = 0, bidMs = 0 } = {}): Promise<number> {
     monotonicMs: systemClock.monotonicMs,
     onRefused: () => {},
   })
-  const route = new BidRoute({ tenantId: 'acme', bidPath, recorder, serving: () => serving, callers, ...clocks })
+  const ground = { tenantId: 'acme', bidPath, recorder, serving: () => serving }
+  const route = new BidRoute({ ...ground, callers, gate, ...clocks })
   const health = { isReady: () => true, isLive: () => true }
   const app = createPublicServer({ tenantId: 'acme', route, health, recorder, ...LIMITS_HERE })
   await app.listen({ host: '127.0.0.1', port: 0 })

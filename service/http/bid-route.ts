@@ -8,7 +8,8 @@ import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import type { RequestTracer } from '../telemetry/request-tracer.ts'
-import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, shedCounter } from '../telemetry/signals.ts'
+import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, type ShedCause, shedCounter } from '../telemetry/signals.ts'
+import type { BidGate } from './bid-gate.ts'
 import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
 import type { BidMessage, BodyTaker } from './bid-message.ts'
 import type { BidPath } from './bid-path.ts'
@@ -26,7 +27,10 @@ export interface BidRouteDeps {
   readonly tracer?: RequestTracer | undefined
   /** The catalog that serves, undefined before the first. A request is decided with one of them. */
   readonly serving: () => Serving | undefined
+  readonly gate: BidGate
   readonly nowMs: () => number
+  /** On a clock that all threads share. */
+  readonly monotonicMs: () => number
   readonly loopLagMs: () => number
   /** From SIGTERM on: every answer asks for the connection to be closed. */
   readonly isDraining: () => boolean
@@ -141,11 +145,17 @@ export class BidRoute {
       this.#notReady(req, res)
       return true
     }
-    if (serving.exchange(exchangeId) === undefined) return false
+    const exchange = serving.exchange(exchangeId)
+    if (exchange === undefined) return false
     const rule = serving.callerRule(exchangeId)
     if (pathSecret !== undefined && rule?.isInPath !== true) return false
     if (rule !== undefined && !this.#deps.callers.lets(req, exchangeId, rule, pathSecret)) {
       this.refuse(req, res, 403)
+      return true
+    }
+    const cause = this.#deps.gate.turnsAway(exchange, serving, this.#deps.monotonicMs)
+    if (cause !== undefined) {
+      this.#turnAway({ req, res }, cause, cause !== 'memory' && exchange.overQuota === 'status-429' ? 429 : 204)
       return true
     }
     const headers = readBidHeaders(req.rawHeaders)
@@ -162,9 +172,17 @@ export class BidRoute {
     this.#send(res, 204, '')
   }
 
+  /** Without a look at the body; the connection stays. */
+  #turnAway({ req, res }: { req: BidMessage; res: ServerResponse }, cause: ShedCause, status: 204 | 429): void {
+    this.#deps.recorder.count(shedCounter(cause))
+    req.resume()
+    this.#send(res, status, '')
+  }
+
   /** @returns false when these bytes would be too many; then they are not counted */
   hold(bytes: number): boolean {
-    if (this.#heldBytes + bytes > LIMITS.partialBodyBytesMax) return false
+    const { gate } = this.#deps
+    if (gate.isGrowthStopped || this.#heldBytes + bytes > LIMITS.partialBodyBytesMax) return false
     this.#heldBytes += bytes
     return true
   }

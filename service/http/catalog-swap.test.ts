@@ -7,6 +7,7 @@ import type { Catalog } from '../state/catalog.ts'
 import { CatalogBuilder } from '../state/catalog-builder.ts'
 import type { GoodDocument } from '../state/validate.ts'
 import { createRecorderBlock, Recorder } from '../telemetry/recorder.ts'
+import { BidGate, createBidGateMemory } from './bid-gate.ts'
 import { BidPath } from './bid-path.ts'
 import { BidRoute } from './bid-route.ts'
 import { CallerGate } from './caller-gate.ts'
@@ -65,7 +66,8 @@ async function startServer(serving: () => Serving | undefined) {
   })
   const route = new BidRoute({
     ...{ tenantId: 'acme', bidPath, recorder, serving },
-    ...{ nowMs: Date.now, loopLagMs: () => 0, isDraining: () => false },
+    gate: new BidGate(createBidGateMemory()),
+    ...{ nowMs: Date.now, monotonicMs: () => performance.now(), loopLagMs: () => 0, isDraining: () => false },
     callers: new CallerGate({ recorder, forwardedHops: 1, monotonicMs: systemClock.monotonicMs, onRefused: () => {} }),
   })
   const health = { isReady: () => true, isLive: () => true }

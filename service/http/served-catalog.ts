@@ -128,6 +128,11 @@ export class ServedCatalog {
     return kept
   }
 
+  /** Drops what is kept as text. */
+  forgetMarkup(): void {
+    this.#fragments.clear()
+  }
+
   /** Id of the campaign of the line item with this ordinal. Makes a string. */
   campaignIdOf(lineItem: number): string {
     const { lineItemCampaign, campaignIdStart, campaignIds } = this.catalog.columns

@@ -21,6 +21,8 @@ export class Serving {
   readonly targeted: readonly DimensionName[]
   readonly slotsKnown: ReadonlyMap<number, unknown>
   readonly needsFrameworks: boolean
+  /** Whether the tenant or an exchange may send only so many requests. */
+  readonly hasQuotas: boolean
   /** Whether any cap asks who a request is about. */
   readonly hasCaps: boolean
   readonly #tenantCaps: readonly number[]
@@ -50,6 +52,8 @@ export class Serving {
     this.#callers = new Map(
       this.header.exchanges.flatMap(({ id, callers }) => (callers ? [[id, new CallerRule(callers)] as const] : [])),
     )
+    const { settings, exchanges } = this.header
+    this.hasQuotas = [settings, ...exchanges].some(({ requestsPerS }) => requestsPerS !== undefined)
     this.#ownRate = new Map([[this.header.settings.currency, 1]])
     this.turnClock(nowMs)
   }
@@ -73,6 +77,12 @@ export class Serving {
   /** JSON members of a creative's bids as it is now; undefined where it is served no more. See ServedCatalog. */
   renditionOf(creativeId: string, rendition: number): Fragment | undefined {
     return this.overlay?.renditionOf(creativeId, rendition) ?? this.base.renditionOf(creativeId, rendition)
+  }
+
+  /** Drops markup that is kept as text; what wins is read anew from the arena. */
+  forgetMarkup(): void {
+    this.base.forgetMarkup()
+    this.overlay?.forgetMarkup()
   }
 
   /** What is stopped by hand from now on. */

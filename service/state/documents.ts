@@ -4,7 +4,7 @@ import { BUDGET, GUARDS, PACING } from './budget-fields.ts'
 import { FREQUENCY_CAPS } from './cap-fields.ts'
 import { CREATIVE, type Creative } from './creative-document.ts'
 import { DIMENSION_NAMES, DIMENSIONS, type DimensionName, dimensionOf } from './dimensions.ts'
-import { EXCHANGE, type Exchange } from './exchange-document.ts'
+import { EXCHANGE, type Exchange, requestsPerS } from './exchange-document.ts'
 import { EXPRESSION } from './expressions.ts'
 import { type Field, flag, list, mapOf, number, oneOf, optional, record, type TypeOf, text } from './fields.ts'
 import { LIST, LIST_PART, type ListPart, type ValueList } from './lists.ts'
@@ -55,6 +55,7 @@ const SETTINGS = record(
     ),
     frequencyCaps: FREQUENCY_CAPS,
     guards: optional(GUARDS),
+    requestsPerS: optional(requestsPerS('bid requests a second that the tenant takes, over all exchanges and tasks')),
   },
   'the tenant itself',
 )

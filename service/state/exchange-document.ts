@@ -17,6 +17,11 @@ const REQUIRED_FIELDS = {
 } as const satisfies Record<string, (creative: Creative) => unknown>
 type RequiredField = keyof typeof REQUIRED_FIELDS
 
+/** A quota. Tasks divide it among themselves, each an equal part. */
+export function requestsPerS(about: string): ReturnType<typeof number> {
+  return number({ about, min: 1, max: 1_000_000 })
+}
+
 /** One record of exchanges. */
 export const EXCHANGE = record(
   {
@@ -92,6 +97,10 @@ export const EXCHANGE = record(
     ),
     callers: optional(CALLERS),
     networkAllowanceMs: number({ about: 'part of tmax that the network needs, in ms', min: 0, max: 1_000 }),
+    requestsPerS: optional(requestsPerS('bid requests a second that are taken from it, over all tasks')),
+    overQuota: optional(
+      oneOf(['no-bid', 'status-429'], 'what a request beyond a quota gets: 204 (also without it), or 429'),
+    ),
     tmaxDefaultMs: optional(number({ about: 'tmax of requests that name none, in ms', min: 10, max: 10_000 })),
   },
   'an exchange that may send bid requests',

@@ -74,6 +74,8 @@ export interface MemoryWatchOptions {
   readonly bidHeaps: () => readonly HeapReading[]
   /** Resident memory. Default: this process's. */
   readonly rssBytes?: () => number
+  /** Called after each check. */
+  readonly onCheck?: (state: MemoryState) => void
   /** Called on each change of level, after the log line. */
   readonly onLevel?: (state: MemoryState) => void
 }
@@ -108,11 +110,12 @@ export class MemoryWatch {
     const level = nextLevel(before, use.usedPercent, this.#options.lines)
     this.#state = { ...use, level }
     if (level !== before) this.#tell(this.#state)
+    this.#options.onCheck?.(this.#state)
     return this.#state
   }
 
-  /** Checks at once and then every second, until the returned function is called. Keeps no process alive. */
-  start(periodMs = 1_000): () => void {
+  /** Checks at once and then four times a second, until the returned function is called. Keeps no process alive. */
+  start(periodMs = 250): () => void {
     this.check()
     const timer = setInterval(() => this.check(), periodMs)
     timer.unref()

@@ -44,7 +44,7 @@ const STATUSES = [
   '503',
   'other',
 ]
-const SHED_CAUSES = ['deadline', 'overload', 'not-ready'] as const
+const SHED_CAUSES = ['deadline', 'overload', 'not-ready', 'memory', 'exchange-quota', 'tenant-quota'] as const
 const LOG_LOSSES = ['buffer-full', 'repeated', 'thread-limit'] as const
 const NOTICE_KINDS: readonly NoticeKind[] = [...EXCHANGE_NOTICES, ...DEVICE_EVENTS]
 const BOOKINGS = ['booked', 'late', 'repeated'] as const

@@ -5,6 +5,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../../service/decision/reasons.ts'
 import { systemClock } from '../../service/foundation/clock.ts'
 import { Random } from '../../service/foundation/random.ts'
+import { BidGate, createBidGateMemory } from '../../service/http/bid-gate.ts'
 import { BidPath } from '../../service/http/bid-path.ts'
 import { BidRoute } from '../../service/http/bid-route.ts'
 import { CallerGate } from '../../service/http/caller-gate.ts'
@@ -101,7 +102,9 @@ export class Stage {
       bidPath,
       recorder,
       serving: () => this.#serving,
+      gate: new BidGate(createBidGateMemory()),
       nowMs: () => Date.parse(this.#scene?.at ?? AT),
+      monotonicMs: () => performance.now(),
       loopLagMs: () => this.#scene?.lagMs ?? 0,
       isDraining: () => false,
       callers: new CallerGate({

@@ -9,6 +9,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'key-settings.ts': ['setting.ts', 'limits.ts'],
   'setting.ts': [],
   'shutdown.ts': ['limits.ts', 'foundation'],
+  'memory-ladder.ts': ['limits.ts', 'foundation'],
   'memory-plan.ts': ['limits.ts', 'foundation'],
   'stop-list.ts': [],
   state: ['limits.ts', 'foundation'],

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BidThreads } from '../../service/bid-threads.ts'
 import { generateTenant } from '../../service/commands/generator.ts'
+import { createBidGateMemory } from '../../service/http/bid-gate.ts'
 import { memoryPlan } from '../../service/memory-plan.ts'
 import { creativeFragment } from '../../service/openrtb/creative-fragment.ts'
 import { createAudienceMemory } from '../../service/state/audience-table.ts'
@@ -30,6 +31,7 @@ const threads = new BidThreads({
   forwardedHops: 1,
   ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000 },
   ...{ slabBytes: 16 * MIB, overlaySlabBytes: MIB },
+  gate: createBidGateMemory(),
   size: memoryPlan({ limitMib: 1_024, bidThreads: 2 }),
   audience: createAudienceMemory(MIB),
   notices: { publicUrl: undefined, keys: [], priceKeys: [] },

@@ -2,17 +2,36 @@
  * Loaded by Node into every thread of a service process before its code (`--import`), so that a test can make one of
  * them fail. The process is told by its IPC channel; service/ knows nothing of it.
  */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 
 /** What shall happen in a thread: 0 is the control thread, bid threads are 1, 2, … */
 export interface Fault {
   readonly thread: number
-  readonly kind: 'block' | 'spin' | 'throw' | 'reject' | 'fill-heap'
+  readonly kind: 'block' | 'spin' | 'throw' | 'reject' | 'fill-heap' | 'take-memory'
   /** Of `block` and `spin`. */
   readonly ms?: number
+  /** Of `take-memory`: resident memory that the process then has, as nearly as it can. */
+  readonly mib?: number
 }
 
-function fail({ kind, ms = 0 }: Fault): void {
+const MIB = 1_024 * 1_024
+const PIECE_MIB = 2
+const taken: Buffer[] = []
+
+/** Off the heaps; what is given back is unmapped at once. */
+function takeMemory(mib: number): void {
+  const residentMib = () => process.memoryUsage.rss() / MIB
+  if (residentMib() > mib) {
+    taken.length -= Math.min(taken.length, Math.ceil((residentMib() - mib) / PIECE_MIB))
+    setFlagsFromString('--expose-gc')
+    runInNewContext('gc')()
+  }
+  while (residentMib() < mib) taken.push(Buffer.alloc(PIECE_MIB * MIB, 1))
+}
+
+function fail({ kind, ms = 0, mib = 0 }: Fault): void {
   // Blocked without work, as by a disk that does not answer; and stuck in a loop.
   if (kind === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
   if (kind === 'spin') for (const untilMs = performance.now() + ms; performance.now() < untilMs; );
@@ -22,6 +41,7 @@ function fail({ kind, ms = 0 }: Fault): void {
       throw new Error('injected')
     })
   if (kind === 'reject') setImmediate(() => void Promise.reject(new Error('injected')))
+  if (kind === 'take-memory') takeMemory(mib)
   if (kind === 'fill-heap') for (const kept: unknown[] = []; ; ) kept.push(Array.from({ length: 1_000 }, Math.random))
 }
 

@@ -34,6 +34,12 @@ function ask(connections: readonly RawConnection[], bytes: Buffer | string): Pro
   )
 }
 
+/** All are answered and some bid; a busy machine sheds others. */
+function expectBids(statuses: readonly (number | undefined)[]): void {
+  expect(statuses.filter(status => status !== 200 && status !== 204)).toEqual([])
+  expect(statuses).toContain(200)
+}
+
 /** Those of the connections whose thread answers within a moment. */
 async function answered(connections: readonly RawConnection[], bytes: Buffer | string): Promise<RawConnection[]> {
   const quick: RawConnection[] = []
@@ -66,7 +72,7 @@ describe('a bid thread', () => {
     async kind => {
       await serve()
       const connections = await openAll()
-      expect(await ask(connections, BID)).toEqual(connections.map(() => 200))
+      expectBids(await ask(connections, BID))
       run.inject({ thread: 1, kind })
       expect(await run.entry('thread-lost')).toMatchObject({ level: 'error', thread: 'bid-1' })
       await sleep(100)
@@ -75,13 +81,13 @@ describe('a bid thread', () => {
       expect(kept.length).toBeLessThan(CONNECTIONS)
       // While the other one starts, and after.
       for (let round = 0; round < 10; round++) {
-        expect(await ask(kept, BID)).toEqual(kept.map(() => 200))
+        expectBids(await ask(kept, BID))
         await sleep(50)
       }
       await untilReplaced()
       const more = await openAll()
-      expect(await ask(more, BID)).toEqual(more.map(() => 200))
-      expect(await ask(kept, BID)).toEqual(kept.map(() => 200))
+      expectBids(await ask(more, BID))
+      expectBids(await ask(kept, BID))
       expect(await counter('bidcell_no_bids_total', 'reason="state-not-ready"')).toBe(0)
       expect(await counter('bidcell_thread_restarts_total')).toBe(1)
       run.kill('SIGTERM')
@@ -101,13 +107,13 @@ describe('a bid thread', () => {
     expect(others.length).toBeLessThan(CONNECTIONS)
     const blocked = connections.filter(connection => !others.includes(connection))
     const late = ask(blocked, BID)
-    expect(await ask(others, BID)).toEqual(others.map(() => 200))
+    expectBids(await ask(others, BID))
     expect(await ask(others, LIVE)).toEqual(others.map(() => 200))
     expect(new Set(await late)).toEqual(new Set([204]))
     expect(await counter('bidcell_shed_total', 'cause="deadline"')).toBeGreaterThanOrEqual(blocked.length)
     expect(await ask(connections, LIVE)).toEqual(connections.map(() => 200))
     await sleep(300)
-    expect(await ask(connections, BID)).toEqual(connections.map(() => 200))
+    expectBids(await ask(connections, BID))
     expect(run.lines.some(line => line.includes('thread-stuck') || line.includes('thread-lost'))).toBe(false)
   })
 
@@ -136,8 +142,8 @@ describe('a bid thread', () => {
     expect(new Set(isLive)).toEqual(new Set([200]))
     await untilReplaced()
     const more = await openAll()
-    expect(await ask(more, BID)).toEqual(more.map(() => 200))
-    expect(await ask(others, BID)).toEqual(others.map(() => 200))
+    expectBids(await ask(more, BID))
+    expectBids(await ask(others, BID))
   })
 })
 
@@ -157,7 +163,7 @@ describe('the control thread', () => {
     run.inject({ thread: 0, kind: 'block', ms: LIMITS.heartbeatAgeMsMax + 8_000 })
     expect(new Set(await ask(connections, LIVE))).toEqual(new Set([200]))
     for (const untilMs = performance.now() + 20_000; performance.now() < untilMs; await sleep(250)) {
-      expect(new Set(await ask(connections, BID))).toEqual(new Set([200]))
+      expectBids(await ask(connections, BID))
       if ((await ask(connections, LIVE))[0] === 503) break
     }
     expect(new Set(await ask(connections, LIVE))).toEqual(new Set([503]))
