@@ -20,7 +20,7 @@ import { RedisLedger } from './remote-cache/redis-ledger.ts'
 import { accountsOf, tallyOf } from './spend/accounts.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
-import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
+import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
 import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
 import { dayAt } from './state/calendar.ts'
@@ -71,6 +71,7 @@ export async function openMoney(options: MoneyOptions): Promise<Money> {
     newEpoch: () => randomBytes(8).toString('hex'),
     // A ledger that is a file of this task alone knows all that any task knew.
     opensAfterMs: isAlone ? 0 : opensAfterMs(LEASE_RULES),
+    booksAfterMs: isAlone ? 0 : booksAfterMs(LEASE_RULES),
   })
   let leaseCount = 0
   const budgets = new TaskBudgets({

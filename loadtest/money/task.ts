@@ -4,7 +4,7 @@ import { accountsOf } from '../../service/spend/accounts.ts'
 import { lineItemIdAt } from '../../service/spend/catalog-budgets.ts'
 import type { BookOperation } from '../../service/spend/ledger.ts'
 import { Shares } from '../../service/spend/shares.ts'
-import { abandonedAfterMs, type LeaseRules, opensAfterMs } from '../../service/spend/slice.ts'
+import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from '../../service/spend/slice.ts'
 import { TaskBudgets } from '../../service/spend/task-budgets.ts'
 import { TaskLedger } from '../../service/spend/task-ledger.ts'
 import type { Catalog } from '../../service/state/catalog.ts'
@@ -65,6 +65,7 @@ export class SimulatedTask {
       newEpoch: newName,
       graceMs: broken === 'hasty-after-failover' ? 0 : graceMs,
       opensAfterMs: opensAfterMs(rules),
+      booksAfterMs: booksAfterMs(rules),
       abandonedAfterMs: abandonedAfterMs(rules),
       leases: () => this.#budgets.leases(),
     })

@@ -51,7 +51,13 @@ async function book(): Promise<void> {
   const connection = { url: urlOf('service'), tenantId: 'acme', timeoutMs: 2_000, pickIndex }
   const ledger = new RedisLedger({ ...connection, rememberTaskMs: 60_000, onConnected: () => {} })
   const nothing = { spent: new Map(), leases: [], keys: new Map() }
-  const { epoch } = await ledger.rebuild({ lostEpoch: '', newEpoch: 'e1', opensAfterMs: 60_000, ...nothing })
+  const { epoch } = await ledger.rebuild({
+    lostEpoch: '',
+    newEpoch: 'e1',
+    opensAfterMs: 60_000,
+    booksAfterMs: 60_000,
+    ...nothing,
+  })
   for (let i = 0; i < 10; i++) {
     const day = TODAY - (i % 2)
     const [lineItem, exchange] = [i % 3 === 0 ? '1001' : 'li-2', i < 5 ? 'adx' : 'openx']

@@ -166,9 +166,10 @@ async function begin(options: CacheOptions): Promise<void> {
       onConnected: () => {},
     })
     try {
-      const nothing = { lostEpoch: '', opensAfterMs: 0, spent: new Map(), leases: [], keys: new Map() }
+      const nothing = { lostEpoch: '', opensAfterMs: 0, booksAfterMs: 0, spent: new Map(), leases: [], keys: new Map() }
       const { opensInMs } = await ledger.rebuild({ ...nothing, newEpoch: randomBytes(8).toString('hex') })
-      if (opensInMs > 0) await connection.run(redis => redis.hset(`${spendPrefix(options.tenant)}epoch`, 'opens', 0))
+      if (opensInMs > 0)
+        await connection.run(redis => redis.hset(`${spendPrefix(options.tenant)}epoch`, { opens: 0, books: 0 }))
       console.log(`The ledger of ${options.tenant} is open.`)
     } finally {
       ledger.close()

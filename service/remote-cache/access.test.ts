@@ -77,7 +77,13 @@ async function moveMoney(tenantId: string): Promise<void> {
   const accounts = ['l/a', 'l/a/20778']
   const leases = [{ lease: 'w', accounts, heldNanos: 5, closedThrough: 0, abandonedAfterMs: 60_000 }]
   const witness = { spent: new Map([['a', 1]]), leases, keys: new Map([['k0', 60_000]]) }
-  const { epoch } = await ledger.rebuild({ lostEpoch: '', newEpoch: 'e1', opensAfterMs: 0, ...witness })
+  const { epoch } = await ledger.rebuild({
+    lostEpoch: '',
+    newEpoch: 'e1',
+    opensAfterMs: 0,
+    booksAfterMs: 0,
+    ...witness,
+  })
   const caller = { task: 't', epoch, told: 0 }
   const limits = accounts.map(account => ({ account, limitNanos: 1e9 }))
   const lease = { kind: 'lease', lease: 'l1', accounts: limits, wantedNanos: 100 } as const

@@ -36,7 +36,7 @@ test('a ledger that is opened again remembers everything, also when its last lin
   const path = join(folder, 'again')
   const first = await FileLedger.open(path, systemClock)
   const nothing = { spent: new Map(), leases: [], keys: new Map() }
-  await first.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, ...nothing })
+  await first.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, booksAfterMs: 0, ...nothing })
   const caller = { task: 't', epoch: 'e', told: 0 }
   await Promise.all(Array.from({ length: 100 }, (_, i) => first.book(caller, [book(`k${i}`)])))
   await first.close()
@@ -52,7 +52,7 @@ test('the file shrinks while it is written, and says the same after that', async
   const path = join(folder, 'shrinks')
   const ledger = await FileLedger.open(path, systemClock)
   const nothing = { spent: new Map(), leases: [], keys: new Map() }
-  await ledger.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, ...nothing })
+  await ledger.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, booksAfterMs: 0, ...nothing })
   const caller = { task: 't', epoch: 'e', told: 0 }
   const rounds = 80
   let chars = 0
@@ -76,7 +76,7 @@ test('SIGKILL at any moment loses nothing that was answered', async () => {
     import { FileLedger } from ${JSON.stringify(new URL('./file-ledger.ts', import.meta.url).href)}
     const ledger = await FileLedger.open(${JSON.stringify(path)}, { nowMs: Date.now, monotonicMs: Date.now })
     const nothing = { spent: new Map(), leases: [], keys: new Map() }
-    await ledger.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, ...nothing })
+    await ledger.rebuild({ lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, booksAfterMs: 0, ...nothing })
     const booking = { kind: 'book', lease: '', bucket: 1, accounts: ['a'], amountNanos: 7, rememberMs: 600000 }
     const book = async i => {
       await ledger.book({ task: 't', epoch: 'e', told: 0 }, [{ ...booking, key: 'k' + i }])

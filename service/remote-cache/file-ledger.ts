@@ -35,6 +35,7 @@ interface StoredState {
   readonly atMs: number
   readonly wallMs: number
   readonly opensMs: number
+  readonly booksMs: number
   readonly accounts: readonly (readonly [string, Account])[]
   readonly leases: readonly (readonly [string, StoredLease])[]
   readonly keys: readonly (readonly [string, number])[]

@@ -25,7 +25,7 @@ async function open(timeoutMs: number) {
   let names = 0
   const task = new TaskLedger({
     ...{ task: 't', newEpoch: () => `e${names++}`, leases: () => [] },
-    ...{ graceMs: GRACE_MS, opensAfterMs: 0, abandonedAfterMs: 600_000 },
+    ...{ graceMs: GRACE_MS, opensAfterMs: 0, booksAfterMs: 0, abandonedAfterMs: 600_000 },
   })
   const ledger = new RedisLedger({
     ...{ url: server.url, tenantId: 'acme', timeoutMs, pickIndex, rememberTaskMs: 600_000 },

@@ -2,7 +2,7 @@
  * The ledger's rules as scripts that Redis runs atomically. They only add and compare whole numbers below 2^53, which a
  * Lua number holds exactly. spend/ledger-memory.ts says the same in TypeScript, and a random test holds them together.
  *
- *   t:{acme}:spend:epoch          hash   id, opens, at (ms of the ledger's own time), wall: no id, no change
+ *   t:{acme}:spend:epoch          hash   id, opens, books, at (ms of the ledger's own time), wall: no id, no change
  *   t:{acme}:spend:task:<task>    string operations of a task so far
  *   t:{acme}:spend:account:<name> hash   base, booked, leased, late, excess, flagged (nanos); count; epoch of booked
  *   t:{acme}:spend:accounts       set    names of accounts; with :<day> at its end, of those of a day
@@ -71,13 +71,14 @@ end
 /**
  * KEYS: epoch, task. ARGV: epoch, told, ms to remember the task. Other keys and arguments are the operation's own.
  * @param operations a Lua expression: how many of the task's operations these are
+ * @param opens the field that says from when on they are taken
  */
-function callerOf(operations: string): string {
+function callerOf(operations: string, opens: 'opens' | 'books'): string {
   return `
 local epoch = redis.call('HGET', KEYS[1], 'id') or ''
 if epoch == '' or epoch ~= ARGV[1] then return {${LOST}, epoch} end
 local at = turn(KEYS[1])
-local opensIn = number(KEYS[1], 'opens') - at
+local opensIn = number(KEYS[1], '${opens}') - at
 if opensIn > 0 then return {${REBUILDING}, opensIn} end
 local count = tonumber(redis.call('GET', KEYS[2]) or '0')
 if count < tonumber(ARGV[2]) then return {${BEHIND}, count} end
@@ -90,7 +91,7 @@ redis.call('SET', KEYS[2], string.format('%.0f', count), 'PX', ARGV[3])
  * KEYS: …, abandoned, lease, accounts. ARGV: …, lease, wanted, least, abandoned after ms, again, names, limits. It
  * reads leases that it was not told of: they share the hash tag, so they lie where the others do.
  */
-export const LEASE_SCRIPT = `${HEAD}${callerOf('1')}
+export const LEASE_SCRIPT = `${HEAD}${callerOf('1', 'opens')}
 local left = 9007199254740991
 local accounts = #KEYS - 4
 for i = 1, accounts do
@@ -130,7 +131,7 @@ return {count, text(granted), text(math.max(0, left)), spent, abandoned}
 `
 
 /** KEYS: …, abandoned, lease, accounts. ARGV: …, lease, closed through, amount. */
-export const SETTLE_SCRIPT = `${HEAD}${callerOf('1')}
+export const SETTLE_SCRIPT = `${HEAD}${callerOf('1', 'opens')}
 local lease = KEYS[4]
 local spent = {}
 for i = 5, #KEYS do spent[i - 4] = text(total(KEYS[i])) end
@@ -200,7 +201,7 @@ end
  */
 export const BOOK_SCRIPT = `${HEAD}${TOTALS}
 local operations = tonumber(ARGV[6])
-${callerOf('operations')}
+${callerOf('operations', 'books')}
 local accounts, leases = {}, {}
 local leasesFrom = 2 + tonumber(ARGV[4])
 local keysFrom = leasesFrom + tonumber(ARGV[5])
@@ -247,13 +248,13 @@ for i, lease in ipairs(leases) do saveLease(KEYS[leasesFrom + i], lease) end
 return {count, uncovered, spent}
 `
 
-/** KEYS: epoch. ARGV: lost epoch, new epoch, opens after ms. The first that comes begins the new epoch. */
+/** KEYS: epoch. ARGV: lost epoch, new epoch, opens and books after ms. The first that comes begins the new epoch. */
 export const BEGIN_SCRIPT = `${HEAD}
 local at = turn(KEYS[1])
 local epoch = redis.call('HGET', KEYS[1], 'id') or ''
 if epoch == '' or epoch == ARGV[1] then
   epoch = ARGV[2]
-  redis.call('HSET', KEYS[1], 'id', epoch, 'opens', at + tonumber(ARGV[3]))
+  redis.call('HSET', KEYS[1], 'id', epoch, 'opens', at + tonumber(ARGV[3]), 'books', at + tonumber(ARGV[4]))
 end
 return {epoch, math.max(0, number(KEYS[1], 'opens') - at)}
 `

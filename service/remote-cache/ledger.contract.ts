@@ -61,8 +61,20 @@ export function describeLedger(name: string, makeHarness: () => Promise<LedgerHa
     test('without an epoch it does nothing, and the first task begins one', async () => {
       expect(await apply(leaseOf(100, [1_000, 1_000]))).toEqual({ kind: 'lost', epoch: '' })
       const nothing = { spent: new Map(), leases: [], keys: new Map() }
-      const first = await harness.ledger.rebuild({ lostEpoch: '', newEpoch: 'e1', opensAfterMs: 0, ...nothing })
-      const second = await harness.ledger.rebuild({ lostEpoch: '', newEpoch: 'e2', opensAfterMs: 0, ...nothing })
+      const first = await harness.ledger.rebuild({
+        lostEpoch: '',
+        newEpoch: 'e1',
+        opensAfterMs: 0,
+        booksAfterMs: 0,
+        ...nothing,
+      })
+      const second = await harness.ledger.rebuild({
+        lostEpoch: '',
+        newEpoch: 'e2',
+        opensAfterMs: 0,
+        booksAfterMs: 0,
+        ...nothing,
+      })
       expect([first.epoch, second.epoch]).toEqual(['e1', 'e1'])
       epoch = 'e1'
       expect(await harness.account('li:1:total')).toMatchObject({ spent: 0, leased: 0, late: 0, excess: 0 })
@@ -166,6 +178,7 @@ export function describeLedger(name: string, makeHarness: () => Promise<LedgerHa
         lostEpoch: 'e1',
         newEpoch: 'e3',
         opensAfterMs: 0,
+        booksAfterMs: 0,
         spent: new Map([['li:1:total', before + 1_000]]),
         leases: [
           { lease: 'held', accounts: ACCOUNTS, heldNanos: 77, closedThrough: 3, abandonedAfterMs: 60_000 },
@@ -188,9 +201,21 @@ export function describeLedger(name: string, makeHarness: () => Promise<LedgerHa
 
     test('while it is rebuilt it takes witnesses and nothing else', async () => {
       const nothing = { spent: new Map(), leases: [], keys: new Map() }
-      await harness.ledger.rebuild({ lostEpoch: 'e3', newEpoch: 'e4', opensAfterMs: 60_000, ...nothing })
+      const late = { opensAfterMs: 60_000, booksAfterMs: 60_000 }
+      await harness.ledger.rebuild({ lostEpoch: 'e3', newEpoch: 'e4', ...late, ...nothing })
       epoch = 'e4'
       expect((await apply(book('k', '', 1, 1))).kind).toBe('rebuilding')
+    })
+
+    test('once witnesses had time it takes bookings, and leases when all holds are over', async () => {
+      const nothing = { spent: new Map(), leases: [], keys: new Map() }
+      const soon = { opensAfterMs: 60_000, booksAfterMs: 0 }
+      await harness.ledger.rebuild({ lostEpoch: 'e4', newEpoch: 'e5', ...soon, ...nothing })
+      epoch = 'e5'
+      const { spent } = await harness.account('li:1:total')
+      expect(await done(book('soon', '', 1, 3))).toMatchObject({ nanos: 0, spentNanos: [spent + 3, expect.anything()] })
+      expect((await apply(leaseOf(100, [1_000_000, 1_000_000]))).kind).toBe('rebuilding')
+      expect((await apply(settle('held', 4, 100))).kind).toBe('rebuilding')
     })
   })
 }

@@ -85,7 +85,15 @@ describe('the scripts follow the rules', () => {
     const tenantId = `tenant-${seed}`
     const ledger = openLedger(server.url, tenantId)
     const state = emptyLedger()
-    const begin = { lostEpoch: '', newEpoch: 'e', opensAfterMs: 0, spent: new Map(), leases: [], keys: new Map() }
+    const begin = {
+      lostEpoch: '',
+      newEpoch: 'e',
+      opensAfterMs: 0,
+      booksAfterMs: 0,
+      spent: new Map(),
+      leases: [],
+      keys: new Map(),
+    }
     await ledger.rebuild(begin)
     rebuildLedger(state, begin, 1)
     for (let step = 0; step < 1_000; step++) {

@@ -116,7 +116,7 @@ export class RedisLedger implements Ledger {
   /** @throws SourceError when the outcome is not known. Cost: O(witness) commands, some hundred at once. */
   async rebuild(witness: Witness): Promise<{ epoch: string; opensInMs: number }> {
     const epochKey = this.#key('epoch')
-    const begin = [witness.lostEpoch, witness.newEpoch, witness.opensAfterMs]
+    const begin = [witness.lostEpoch, witness.newEpoch, witness.opensAfterMs, witness.booksAfterMs]
     const [epoch, opensInMs] = await this.#run<[string, number]>(BEGIN, [epochKey], begin)
     await inGroups([...witness.spent], ([name, nanos]) =>
       this.#run<number>(WITNESS_ACCOUNT, [epochKey, ...this.#accounts([name])], [epoch, nanos]),

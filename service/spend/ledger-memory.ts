@@ -55,6 +55,8 @@ export interface LedgerState {
   wallMs: number
   /** In the ledger's own time, like all instants but those of keys. */
   opensMs: number
+  /** For bookings. */
+  booksMs: number
   readonly accounts: Map<string, Account>
   readonly leases: Map<string, LeaseRecord>
   /** Booked keys, with the instant at which they are forgotten. */
@@ -67,7 +69,7 @@ export interface LedgerState {
 /** A ledger without memory. */
 export function emptyLedger(): LedgerState {
   const maps = { accounts: new Map(), leases: new Map(), keys: new Map(), counts: new Map() }
-  return { epoch: '', atMs: 0, wallMs: 0, opensMs: 0, ...maps }
+  return { epoch: '', atMs: 0, wallMs: 0, opensMs: 0, booksMs: 0, ...maps }
 }
 
 /** A wall clock that jumps forward moves the ledger's time by no more than this, one that jumps back not at all. */
@@ -108,7 +110,8 @@ export function applyToLedger(
   operation: LeaseChange,
   wallMs: number,
 ): Done | Refused {
-  const count = counted(state, caller, 1, wallMs)
+  turnLedgerClock(state, wallMs)
+  const count = counted(state, caller, 1, state.opensMs)
   if (typeof count !== 'number') return count
   const done = { kind: 'done', count, leftNanos: 0, abandoned: [] } as const
   if (operation.kind === 'lease') {
@@ -126,7 +129,8 @@ export function bookInLedger(
   bookings: readonly BookOperation[],
   wallMs: number,
 ): readonly Done[] | Refused {
-  const last = counted(state, caller, bookings.length, wallMs)
+  turnLedgerClock(state, wallMs)
+  const last = counted(state, caller, bookings.length, state.booksMs)
   if (typeof last !== 'number') return last
   const uncovered = bookings.map(booking => book(state, booking, wallMs))
   return bookings.map(({ accounts }, i) => {
@@ -137,10 +141,9 @@ export function bookInLedger(
 }
 
 /** Counts operations of a task. @returns its count after them, unless they are refused */
-function counted(state: LedgerState, caller: Caller, operations: number, wallMs: number): number | Refused {
+function counted(state: LedgerState, caller: Caller, operations: number, opensMs: number): number | Refused {
   if (state.epoch === '' || caller.epoch !== state.epoch) return { kind: 'lost', epoch: state.epoch }
-  turnLedgerClock(state, wallMs)
-  if (state.atMs < state.opensMs) return { kind: 'rebuilding', opensInMs: state.opensMs - state.atMs }
+  if (state.atMs < opensMs) return { kind: 'rebuilding', opensInMs: opensMs - state.atMs }
   const count = state.counts.get(caller.task) ?? 0
   if (count < caller.told) return { kind: 'behind', count }
   state.counts.set(caller.task, count + operations)
@@ -264,6 +267,7 @@ export function rebuildLedger(
   if (state.epoch === '' || state.epoch === witness.lostEpoch) {
     state.epoch = witness.newEpoch
     state.opensMs = state.atMs + witness.opensAfterMs
+    state.booksMs = state.atMs + witness.booksAfterMs
     state.counts.clear()
     // An older memory: its totals are one more witness, and its leases are out until they are abandoned.
     for (const account of state.accounts.values()) {

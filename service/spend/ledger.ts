@@ -72,6 +72,8 @@ export interface Witness {
   readonly newEpoch: string
   /** From the beginning of the new epoch until it is open: long enough for all tasks, and for holds of dead ones. */
   readonly opensAfterMs: number
+  /** The same for bookings: long enough for all tasks that are there. Who comes later may book a key again. */
+  readonly booksAfterMs: number
   /** The highest total that the task was told, by account. */
   readonly spent: ReadonlyMap<string, number>
   readonly leases: readonly WitnessedLease[]
@@ -119,7 +121,7 @@ export interface AbandonedLease {
 
 /**
  * Nothing was changed: `behind` the ledger has forgotten operations of this task after `count`; `lost` it has another
- * epoch, '' for none; `rebuilding` it collects witnesses.
+ * epoch, '' for none; `rebuilding` it collects witnesses, and opens for such an operation later.
  */
 export type Refused =
   | { readonly kind: 'behind'; readonly count: number }

@@ -33,6 +33,11 @@ export function opensAfterMs({ holdMsMax, bucketMs, graceMs }: LeaseRules): numb
   return holdMsMax + bucketMs + 2 * graceMs
 }
 
+/** After that, too: until all tasks that reach the ledger have told what they know, and bookings count again. */
+export function booksAfterMs({ graceMs }: LeaseRules): number {
+  return 2 * graceMs
+}
+
 /** What a slice's leases are made for. It changes with the documents and with the day. */
 export interface SliceTerms {
   readonly accounts: readonly AccountLimit[]

@@ -3,7 +3,7 @@ import { CAMPAIGN, type SimulatedLineItem, simulatedCatalog, utcDay } from '../.
 import type { Budget } from '../state/budget-fields.ts'
 import { applyToLedger, bookInLedger, emptyLedger, rebuildLedger } from './ledger-memory.ts'
 import { Shares } from './shares.ts'
-import { abandonedAfterMs, type LeaseRules, opensAfterMs } from './slice.ts'
+import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from './slice.ts'
 import { TaskBudgets } from './task-budgets.ts'
 import { TaskLedger } from './task-ledger.ts'
 
@@ -23,7 +23,8 @@ class World {
   rates: Uint32Array = new Uint32Array()
   #names = 0
   readonly ledger = new TaskLedger({
-    ...{ task: 't', newEpoch: () => 'e1', graceMs: RULES.graceMs, opensAfterMs: opensAfterMs(RULES) },
+    ...{ task: 't', newEpoch: () => 'e1', graceMs: RULES.graceMs },
+    ...{ opensAfterMs: opensAfterMs(RULES), booksAfterMs: booksAfterMs(RULES) },
     ...{ abandonedAfterMs: abandonedAfterMs(RULES), leases: () => this.budgets.leases() },
   })
   readonly budgets: TaskBudgets = new TaskBudgets({

@@ -27,6 +27,7 @@ export interface TaskLedgerOptions {
   readonly graceMs: number
   /** See Witness. */
   readonly opensAfterMs: number
+  readonly booksAfterMs: number
   readonly abandonedAfterMs: number
   /** All leases of the task that are not returned. */
   readonly leases: () => readonly Lease[]
@@ -73,6 +74,9 @@ export class TaskLedger {
   #notKeptThrough = 0
   readonly #spent = new Map<string, number>()
   #closesFromMs = Number.NEGATIVE_INFINITY
+  /** Bookings, and those on a lease. */
+  #booksFromMs = Number.NEGATIVE_INFINITY
+  #leaseBooksFromMs = Number.NEGATIVE_INFINITY
   #sentMs = Number.NEGATIVE_INFINITY
   #doneMs = Number.NEGATIVE_INFINITY
 
@@ -119,11 +123,10 @@ export class TaskLedger {
   next(nowMs: number): ToSend | undefined {
     if (this.#isLost) return { kind: 'rebuild', witness: this.#witness() }
     const untilCalmMs = this.#closesFromMs - nowMs
-    const { graceMs } = this.#options
     const bookings = new Set<BookOperation>()
     let operation: LeaseChange | undefined
     for (const waiting of this.#waiting) {
-      if (!isInTurn(waiting, untilCalmMs, graceMs)) continue
+      if (!this.#isInTurn(waiting, nowMs)) continue
       // A lease or a settlement goes alone, after what came before it and before what came after.
       if (waiting.operation.kind === 'book') bookings.add(waiting.operation)
       else if (bookings.size === 0) operation = waiting.operation
@@ -145,13 +148,15 @@ export class TaskLedger {
   answered(operation: LeaseChange, answer: Done | Refused, nowMs: number): void {
     if (!this.#waiting.some(each => each.operation === operation)) return
     if (answer.kind === 'done') this.#take(new Map([[operation, answer]]), nowMs)
+    else if (answer.kind === 'rebuilding') this.#quiet(nowMs + answer.opensInMs)
     else this.#refused(answer, nowMs)
   }
 
   /** Takes the answers to the bookings that `next` gave. Cost: O(waiting). */
   booked(bookings: readonly BookOperation[], answers: readonly Done[] | Refused, nowMs: number): void {
-    if ('kind' in answers) this.#refused(answers, nowMs)
-    else this.#take(new Map(bookings.map((booking, i) => [booking, answers[i] as Done])), nowMs)
+    if (!('kind' in answers)) this.#take(new Map(bookings.map((booking, i) => [booking, answers[i] as Done])), nowMs)
+    else if (answers.kind === 'rebuilding') this.#booksFromMs = nowMs + answers.opensInMs
+    else this.#refused(answers, nowMs)
   }
 
   /** Takes the answer to a rebuild. */
@@ -172,6 +177,7 @@ export class TaskLedger {
    */
   reconnected(nowMs: number): void {
     this.#quiet(nowMs)
+    this.#leaseBooksFromMs = nowMs + this.#options.graceMs / 2
     const withdrawn = this.#waiting.filter(({ operation, again }) => operation.kind === 'settle' && !again)
     this.#waiting = this.#waiting.filter(({ operation, again }) => operation.kind !== 'settle' || again)
     for (const { done } of withdrawn) done(undefined)
@@ -185,14 +191,23 @@ export class TaskLedger {
     return operation
   }
 
+  /**
+   * After a new connection, a ledger that forgot is told again of leases and of buckets that were closed, then of
+   * bookings on them, which may be other tasks'; each gets half of the grace. Only then is anything new leased or
+   * closed. Without a lease nothing waits. A ledger that lost all takes bookings once it has heard of the leases.
+   */
+  #isInTurn({ operation, again }: Waiting, nowMs: number): boolean {
+    if (operation.kind !== 'book') return again || this.mayClose(nowMs)
+    return nowMs >= this.#booksFromMs && (operation.lease === '' || nowMs >= this.#leaseBooksFromMs)
+  }
+
   #quiet(fromMs: number): void {
     this.#closesFromMs = Math.max(this.#closesFromMs, fromMs + this.#options.graceMs)
   }
 
-  #refused(answer: Refused, nowMs: number): void {
+  #refused(answer: Exclude<Refused, { readonly kind: 'rebuilding' }>, nowMs: number): void {
     if (answer.kind === 'lost') this.#lose(nowMs)
-    else if (answer.kind === 'behind') this.#repeatAfter(answer.count, nowMs)
-    else this.#quiet(nowMs + answer.opensInMs)
+    else this.#repeatAfter(answer.count, nowMs)
   }
 
   #take(answers: Map<Operation, Done>, nowMs: number): void {
@@ -279,12 +294,13 @@ export class TaskLedger {
   }
 
   #witness(): Witness {
-    const { newEpoch, opensAfterMs, abandonedAfterMs, leases } = this.#options
+    const { newEpoch, opensAfterMs, booksAfterMs, abandonedAfterMs, leases } = this.#options
     const booked = [...this.#applied.values()].filter(operation => operation.kind === 'book')
     return {
       lostEpoch: this.#epoch,
       newEpoch: newEpoch(),
       opensAfterMs,
+      booksAfterMs,
       spent: new Map(this.#spent),
       leases: leases().map(({ terms: { lease, accounts }, heldNanos, closedThrough }) => {
         return { lease, accounts, heldNanos, closedThrough, abandonedAfterMs }
@@ -292,15 +308,4 @@ export class TaskLedger {
       keys: new Map(booked.map(({ key, rememberMs }) => [key, rememberMs])),
     }
   }
-}
-
-/**
- * After a new connection, a ledger that forgot is told again of leases and of buckets that were closed, then of
- * bookings on them, which may be other tasks'; each gets half of the grace. Only then is anything new leased or closed.
- * Without a lease nothing waits.
- */
-function isInTurn({ operation, again }: Waiting, untilCalmMs: number, graceMs: number): boolean {
-  if (untilCalmMs <= 0) return true
-  if (operation.kind === 'book') return operation.lease === '' || untilCalmMs <= graceMs / 2
-  return again
 }

@@ -46,6 +46,7 @@ function startTask(name: string, port: number, limitNanos: number, random: Rando
     newEpoch: newName,
     graceMs: RULES.graceMs,
     opensAfterMs: OPENS_AFTER_MS,
+    booksAfterMs: 2 * RULES.graceMs,
     abandonedAfterMs: abandonedAfterMs(RULES),
     leases: () => slice.leases,
   })
