@@ -12,6 +12,7 @@ import { publishTenant } from '../service/remote-cache/publisher.ts'
 import { DOCUMENT_KIND_NAMES } from '../service/state/documents.ts'
 import { startRedis } from '../test/redis-server.ts'
 import { median } from './bench-engine.ts'
+import { benchUsers } from './bench-users.ts'
 import { type ServiceProcess, startService } from './service-process.ts'
 
 /** One is published with its compilation, as a publish does; of the other there are only the records. */
@@ -28,6 +29,7 @@ interface Options {
   readonly json: boolean
   readonly lineItems: string
   readonly rounds: string
+  readonly users?: string
 }
 
 /** One start of the service, in ms; steps of several threads are summed. */
@@ -112,6 +114,8 @@ async function startOnce(url: string, from: From): Promise<Start> {
 }
 
 async function benchLoad(options: Options): Promise<void> {
+  if (options.users !== undefined)
+    return await benchUsers({ users: Number(options.users), rounds: Number(options.rounds) })
   const lineItems = Number(options.lineItems)
   const server = await startRedis()
   try {
@@ -184,6 +188,7 @@ await runCommand(
   newCommand('bench:load', 'Measures the start of a task: Redis to ready, beside reading the same bytes.')
     .option('--json', 'end with one line of JSON', false)
     .option('--line-items <count>', 'size of the tenant', '100000')
+    .option('--users <count>', 'instead: users of a small tenant, and what they cost')
     .option('--rounds <count>', 'starts of the service', '5')
     .action(benchLoad),
 )

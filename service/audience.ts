@@ -53,7 +53,7 @@ export class TaskAudience {
   /** What metrics show. */
   get gauges(): TaskGauges {
     const { users, bytes, sets } = this.#table
-    return { audienceUsers: users, audienceBytes: bytes, audienceSets: sets.count }
+    return { audienceUsers: users, audienceBytes: bytes, audienceSets: sets.count, audienceSetBytes: sets.bytes }
   }
 
   start(): void {

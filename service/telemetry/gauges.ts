@@ -26,7 +26,8 @@ export const TASK_GAUGES = {
   },
   audienceUsers: { name: 'audience_users', unit: 'count', meaning: 'Users with segments, in shared memory.' },
   audienceSets: { name: 'audience_sets', unit: 'count', meaning: 'Distinct sets of segments that those users have.' },
-  audienceBytes: { name: 'audience_bytes', unit: 'bytes', meaning: 'Memory of users and their sets of segments.' },
+  audienceBytes: { name: 'audience_memory', unit: 'bytes', meaning: 'Memory of users and their sets of segments.' },
+  audienceSetBytes: { name: 'audience_set_memory', unit: 'bytes', meaning: 'Of this, memory of sets.' },
   memoryRss: { name: 'memory_rss', unit: 'bytes', meaning: 'Resident memory of the task.' },
   memoryLimit: { name: 'memory_limit', unit: 'bytes', meaning: 'Memory limit of the task; 0 where there is none.' },
   memoryUsed: {
