@@ -1,7 +1,7 @@
 /**
- * `npm run bench:load -- --users N`: what a tenant's users cost a task. From Redis to ready beside the raw speed of reading
- * the same bytes; memory with one bid thread and with two, beside that of a task without users; pauses of garbage
- * collection under bid requests, with users and without.
+ * `npm run bench:load -- --users N`: what a tenant's users cost a task. From Redis to ready beside the raw speed of
+ * reading the same bytes; memory with one bid thread and with two, beside that of a task without users; pauses of
+ * garbage collection under bid requests, with users and without.
  */
 import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'

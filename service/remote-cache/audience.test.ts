@@ -211,7 +211,7 @@ describe("a tenant's users in the remote cache", () => {
     const { index } = audienceKeys('damaged')
     const good = (await redis.hget(index, 'shard:0')) ?? ''
     await redis.hset(index, 'number', 9, 'shard:0', good.replace(/\S+$/, '0'.repeat(64)).replace(/^\S+/, 'other'))
-    await expect.poll(() => task.events.at(-1)?.kind).toBe('audience-refused')
+    await expect.poll(() => task.events.at(-1)?.kind, { timeout: 10_000 }).toBe('audience-refused')
     expect(task.segmentsOf('ours 1')).toEqual(['a'])
     await expect(publisher.publish('add', 'b', ever(['ours 1']))).rejects.toMatchObject({ code: 'version-incomplete' })
     await publisher.clear()
@@ -230,7 +230,7 @@ describe("a tenant's users in the remote cache", () => {
     await task.caughtUp()
     memory.residentBytes = 60 << 20
     await publisher.publish('add', 'b', ever(['ours 1']))
-    await expect.poll(() => task.events.at(-1)?.kind).toBe('audience-refused')
+    await expect.poll(() => task.events.at(-1)?.kind, { timeout: 10_000 }).toBe('audience-refused')
     expect(task.events.at(-1)).toMatchObject({
       message: expect.stringMatching(/1 users take about 32 MiB more, and 60 of 64/),
     })
