@@ -70,13 +70,13 @@ export class TaskAudience {
 function tell(event: AudienceEvent, log: Logger, recorder: Recorder): void {
   if (event.kind === 'audience-refused') {
     recorder.count(COUNTER.audienceRefusals)
-    log.error('audience-refused', event.message, { fields: { change: event.number } })
+    log.error('audience-refused', event.message, { fields: { change: event.change } })
     return
   }
   recorder.count(COUNTER.audienceLoads)
   const { number, users, sets, shards, bytes } = event
   const [fetch_ms, total_ms] = [Math.round(event.fetchMs), Math.round(event.totalMs)]
-  const fields = { change: number, users, sets, shards, bytes, fetch_ms, total_ms }
+  const fields = { change: String(number), users, sets, shards, bytes, fetch_ms, total_ms }
   log.info('audience-loaded', "the tenant's users as they are now serve", { fields })
 }
 

@@ -161,7 +161,7 @@ test('service and publisher do all their work with exactly their commands, and n
     timeoutMs: 2_000,
     pickIndex,
   })
-  expect(await audience.number()).toBe(2)
+  expect((await audience.index())?.number).toBe(2)
   const [shard] = (await audience.index())?.shards ?? []
   expect(shard && (await audience.chunk(shard)).length).toBeGreaterThan(0)
   audience.close()

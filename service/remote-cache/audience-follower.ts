@@ -25,7 +25,7 @@ export type AudienceEvent =
       readonly totalMs: number
     }
   /** The users before serve on; shards that were taken before the failure are the new ones. */
-  | { readonly kind: 'audience-refused'; readonly number: number; readonly message: string }
+  | { readonly kind: 'audience-refused'; readonly change: string; readonly message: string }
 
 /** What a follower works with. */
 export interface AudienceFollowerParts {
@@ -57,12 +57,12 @@ export class AudienceFollower {
   readonly #abort = new AbortController()
   readonly #opened = Promise.withResolvers<void>()
   #loop: Promise<void> | undefined
-  #number = -1
   #bits = 0
   /** Names of the chunks whose users are in the table, by shard; '' = nobody. Undefined = not known to be right. */
   #held: (string | undefined)[] = ['']
   /** An index that could not be loaded is not tried again. */
-  #refused = -1
+  #refused = ''
+  #change = ''
   #segmentsTold = -1
   #key: AudienceTurn['key'] = [0, 0]
   #isOpen = false
@@ -76,9 +76,9 @@ export class AudienceFollower {
     return this.#opened.promise
   }
 
-  /** The change of users that serves; -1 before the first. */
-  get number(): number {
-    return this.#number
+  /** Name of the change that serves; '' before the first. */
+  get change(): string {
+    return this.#change
   }
 
   start(): void {
@@ -106,18 +106,20 @@ export class AudienceFollower {
   /** One look and what follows from it. Never rejects. @returns how long to wait, in ms */
   async #look(): Promise<number> {
     const { source, pollMs, pickIndex, onEvent } = this.#parts
-    let number = 0
+    let change = ''
     try {
-      number = await source.number()
-      if (number !== this.#number && number !== this.#refused) await this.#load(number)
+      change = await source.change()
+      if (change === '') await this.#open()
+      // A cache that lost its memory is no reason to forget who is in a segment, nor who must not see something.
+      else if (change !== this.#change && change !== this.#refused) await this.#load()
     } catch (error) {
       if (this.#abort.signal.aborted) return 0
       // A shard that is gone was replaced while it was on its way: the next look finds the one that is there now.
-      if (isGone(error) && (await source.number().catch(() => number)) !== number) return 0
+      if (isGone(error) && (await source.change().catch(() => change)) !== change) return 0
       if (!isFinal(error)) return RETRY_MS_MAX
-      this.#refused = number
+      this.#refused = change
       await this.#open()
-      onEvent({ kind: 'audience-refused', number, message: error.message })
+      onEvent({ kind: 'audience-refused', change, message: error.message })
     }
     const half = Math.ceil(pollMs / 2)
     return half + pickIndex(half + 1)
@@ -130,10 +132,11 @@ export class AudienceFollower {
     this.#opened.resolve()
   }
 
-  async #load(number: number): Promise<void> {
+  async #load(): Promise<void> {
     const { source, table, admit, onEvent, clock } = this.#parts
     const startMs = clock.monotonicMs()
-    const index = (await source.index()) ?? { ...NOBODY, number }
+    const index = await source.index()
+    if (index === undefined) return
     const problem = admit(index)
     if (problem !== undefined) throw new AudienceFull(problem)
     this.#key = index.key
@@ -159,12 +162,11 @@ export class AudienceFollower {
       // What was taken before a failure is right, and the next load goes on behind it.
       await this.#turn()
     }
-    this.#number = index.number
+    this.#change = index.change
     await this.#open()
     const { count: sets } = table.sets
     const totalMs = clock.monotonicMs() - startMs
-    if (index.number > 0)
-      onEvent({ kind: 'audience-loaded', number: index.number, users: table.users, sets, ...taken, totalMs })
+    onEvent({ kind: 'audience-loaded', number: index.number, users: table.users, sets, ...taken, totalMs })
   }
 
   /** Shards that are others than those held, some of them on their way while one is built. */
@@ -195,8 +197,6 @@ export class AudienceFollower {
     table.settle()
   }
 }
-
-const NOBODY: AudienceIndex = { number: 0, key: [0, 0], bits: 0, shards: [undefined], forgotten: 0 }
 
 function isGone(error: unknown): boolean {
   return error instanceof SourceError && error.code === 'version-incomplete'

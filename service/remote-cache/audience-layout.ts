@@ -1,10 +1,10 @@
 /**
  * Where a tenant's users lie in the remote cache.
  *
- *   t:{acme}:state:audience               hash   the index: number (grows with each change), at, key (of the hashes of
- *                                                ids, 16 hexadecimal digits), bits (2 to the power of them is how many
- *                                                shards there are), forgotten (how many users), and one field per
- *                                                shard: see shardText
+ *   t:{acme}:state:audience               hash   the index: number (grows with each change), change (its name, which no
+ *                                                other has), at, key (of the hashes of ids, 16 hexadecimal digits),
+ *                                                bits (2 to the power of them is how many shards there are), forgotten
+ *                                                (how many users), and one field per shard: see shardText
  *   t:{acme}:state:audience:chunk:<name>  string one shard, see state/audience-chunk.ts; never written twice
  *   t:{acme}:state:audience:forgotten     hash   hash of a user who was asked to be forgotten → when, in s since 1970
  */
@@ -41,6 +41,8 @@ export interface ShardRecord {
 /** All shards as of one moment. */
 export interface AudienceIndex {
   readonly number: number
+  /** Name of the change that made it: numbers may come again in a cache that lost its memory. */
+  readonly change: string
   readonly key: HashKey
   /** The first bits of a user's hash say the shard. */
   readonly bits: number
@@ -79,7 +81,7 @@ export function wordsOf(text: string): [number, number] {
  * @returns undefined for a tenant without users. @throws SourceError `cache-answer`. Cost: O(shards)
  */
 export function parseAudienceIndex(fields: Readonly<Record<string, string>>): AudienceIndex | undefined {
-  const { number, key = '', bits = '0', forgotten = '0' } = fields
+  const { number, change = '', key = '', bits = '0', forgotten = '0' } = fields
   if (number === undefined) return undefined
   const shardsMax = LIMITS.audienceShardsMax
   if (!/^[0-9a-f]{16}$/.test(key)) throw new SourceError('cache-answer', 'the key of users is none')
@@ -90,7 +92,7 @@ export function parseAudienceIndex(fields: Readonly<Record<string, string>>): Au
     const shard = Number(SHARD.exec(field)?.[1] ?? Number.NaN)
     if (shard < shards.length) shards[shard] = parseShard(text, field)
   }
-  return { number: Number(number), key: wordsOf(key), bits: Number(bits), shards, forgotten: Number(forgotten) }
+  return { number: Number(number), change, key: wordsOf(key), bits: Number(bits), shards, forgotten: Number(forgotten) }
 }
 
 function parseShard(text: string, field: string): ShardRecord {

@@ -86,7 +86,7 @@ export class AudiencePublisher {
   readonly #options: AudiencePublisherOptions
   readonly #keys: AudienceKeys
   readonly #name = randomBytes(6).toString('hex')
-  #written = 0
+  #named = 0
 
   constructor(options: AudiencePublisherOptions) {
     this.#options = options
@@ -136,7 +136,8 @@ export class AudiencePublisher {
     )
     const transaction = redis.multi()
     for (const { field, name } of names) transaction.hdel(this.#keys.index, field).unlink(this.#keys.chunk(name))
-    transaction.hset(this.#keys.index, 'number', Number(fields.number ?? 0) + 1, 'bits', 0)
+    const number = Number(fields.number ?? 0) + 1
+    transaction.hset(this.#keys.index, { number, change: this.#nextName(), bits: 0 })
     await executed(transaction)
   }
 
@@ -205,7 +206,7 @@ export class AudiencePublisher {
       if (encoded === undefined) records.push(undefined)
       else {
         const { bytes, ...of } = encoded
-        const name = `${this.#name}-${this.#written++}`
+        const name = this.#nextName()
         await redis.set(this.#keys.chunk(name), Buffer.from(bytes.buffer), 'PX', UNNAMED_MS)
         records.push({ name, bytes: bytes.length, ...of, sha256: hash('sha256', bytes) })
         attempt.bytes += bytes.length
@@ -214,6 +215,11 @@ export class AudiencePublisher {
     const changed = { ...omitted, records }
     attempt.done.set(place, changed)
     return changed
+  }
+
+  /** No other shard or change of the tenant has it. */
+  #nextName(): string {
+    return `${this.#name}-${this.#named++}`
   }
 
   async #read(record: ShardRecord): Promise<AudienceChunk> {
@@ -250,7 +256,7 @@ export class AudiencePublisher {
     const number = before.number + 1
     const forgotten = before.forgotten + (await this.#rememberForgotten(transaction, toForget))
     const at = new Date(nowMs()).toISOString()
-    transaction.hset(this.#keys.index, { number, at, bits, forgotten })
+    transaction.hset(this.#keys.index, { number, change: this.#nextName(), at, bits, forgotten })
     if (!(await executed(transaction))) return undefined
     for (const { name } of records) attempt.named.add(name)
     const omitted = [...changed.values()]
@@ -308,4 +314,4 @@ function shardsAfter(
   })
 }
 
-const NOBODY: AudienceIndex = { number: 0, key: [0, 0], bits: 0, shards: [undefined], forgotten: 0 }
+const NOBODY: AudienceIndex = { number: 0, change: '', key: [0, 0], bits: 0, shards: [undefined], forgotten: 0 }

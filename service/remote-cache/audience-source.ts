@@ -13,9 +13,9 @@ import { SourceError } from './source.ts'
 
 /** Every method fails with a SourceError and nothing else. */
 export interface AudienceSource {
-  /** Grows with each change; 0 where there are no users. */
-  number(): Promise<number>
-  /** Undefined where there are no users. */
+  /** Name of the last change; '' where there never was one, or a cache has lost its memory. */
+  change(): Promise<string>
+  /** Undefined where there never was a change. */
   index(): Promise<AudienceIndex | undefined>
   /** A shard's bytes, aligned to words, with their right checksum. */
   chunk(shard: ShardRecord): Promise<Uint8Array<ArrayBuffer>>
@@ -33,8 +33,8 @@ export class RedisAudienceSource implements AudienceSource {
     this.#keys = audienceKeys(options.tenantId)
   }
 
-  async number(): Promise<number> {
-    return Number((await this.#connection.run(redis => redis.hget(this.#keys.index, 'number'))) ?? 0)
+  async change(): Promise<string> {
+    return (await this.#connection.run(redis => redis.hget(this.#keys.index, 'change'))) ?? ''
   }
 
   async index(): Promise<AudienceIndex | undefined> {

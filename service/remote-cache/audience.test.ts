@@ -31,10 +31,11 @@ afterAll(async () => {
 
 /** A control plane with a connection of its own. */
 class Publisher {
-  readonly redis = new Redis(server.url)
+  readonly redis: Redis
   readonly #audience: AudiencePublisher
 
-  constructor(tenantId: string, options: Partial<AudiencePublisherOptions> = {}) {
+  constructor(tenantId: string, options: Partial<AudiencePublisherOptions> = {}, url = server.url) {
+    this.redis = new Redis(url)
     this.#audience = new AudiencePublisher({
       ...{ redis: this.redis, tenantId, nowMs: () => NOW_MINUTE * MINUTE_MS },
       ...options,
@@ -78,8 +79,12 @@ class Task {
   readonly source: RedisAudienceSource
   readonly follower: AudienceFollower
 
-  constructor(tenantId: string, admit: (index: AudienceIndex) => string | undefined = () => undefined) {
-    this.source = new RedisAudienceSource({ url: server.url, tenantId, timeoutMs: 2_000, pickIndex: () => 0 })
+  constructor(
+    tenantId: string,
+    admit: (index: AudienceIndex) => string | undefined = () => undefined,
+    url = server.url,
+  ) {
+    this.source = new RedisAudienceSource({ url, tenantId, timeoutMs: 2_000, pickIndex: () => 0 })
     this.follower = new AudienceFollower({
       ...{ source: this.source, table: this.table, admit, clock: systemClock, pollMs: 10, pickIndex: () => 0 },
       turn: turn => Promise.resolve(this.reader.turn(turn)),
@@ -90,8 +95,8 @@ class Task {
 
   /** Resolves when it has what is announced. */
   async caughtUp(): Promise<void> {
-    const number = await this.source.number()
-    await expect.poll(() => this.follower.number, { timeout: 20_000, interval: 5 }).toBe(number)
+    const change = await this.source.change()
+    await expect.poll(() => this.follower.change, { timeout: 20_000, interval: 5 }).toBe(change)
   }
 
   segmentsOf(id: string, nowMs = NOW_MINUTE * MINUTE_MS): string[] {
@@ -210,7 +215,7 @@ describe("a tenant's users in the remote cache", () => {
     await task.caughtUp()
     const { index } = audienceKeys('damaged')
     const good = (await redis.hget(index, 'shard:0')) ?? ''
-    await redis.hset(index, 'number', 9, 'shard:0', good.replace(/\S+$/, '0'.repeat(64)).replace(/^\S+/, 'other'))
+    await redis.hset(index, 'change', 'x', 'shard:0', good.replace(/\S+$/, '0'.repeat(64)).replace(/^\S+/, 'other'))
     await expect.poll(() => task.events.at(-1)?.kind, { timeout: 10_000 }).toBe('audience-refused')
     expect(task.segmentsOf('ours 1')).toEqual(['a'])
     await expect(publisher.publish('add', 'b', ever(['ours 1']))).rejects.toMatchObject({ code: 'version-incomplete' })
@@ -241,5 +246,27 @@ describe("a tenant's users in the remote cache", () => {
     expect(task.segmentsOf('ours 1')).toEqual(['a', 'b', 'c'])
     await task.stop()
     publisher.redis.disconnect()
+  })
+
+  test('serve on while the cache is away and after it lost its memory, and follow what is published then', async () => {
+    const own = await startRedis()
+    const [publisher, task] = [new Publisher('gone', {}, own.url), new Task('gone', undefined, own.url)]
+    await publisher.publish('add', 'a', ever(['ours 1', 'ours 2']))
+    await task.caughtUp()
+    publisher.redis.disconnect()
+    await own.kill()
+    expect(task.segmentsOf('ours 1')).toEqual(['a'])
+    const empty = await startRedis({ port: own.port })
+    await expect.poll(() => task.source.change().catch(() => 'away'), { timeout: 10_000 }).toBe('')
+    expect(task.segmentsOf('ours 1')).toEqual(['a'])
+    const again = new Publisher('gone', {}, own.url)
+    // The same number as before, under another key.
+    await again.publish('add', 'b', ever(['ours 2']))
+    await task.caughtUp()
+    expect(task.segmentsOf('ours 1')).toEqual([])
+    expect(task.segmentsOf('ours 2')).toEqual(['b'])
+    await task.stop()
+    again.redis.disconnect()
+    await empty.stop()
   })
 })

@@ -40,23 +40,23 @@ export class DirectoryAudience implements AudienceSource {
     this.#nowMs = nowMs
   }
 
-  async number(): Promise<number> {
+  async change(): Promise<string> {
     const names = (await readdir(this.#folder).catch(noFolder)).filter(name => FILE.test(name)).sort()
     const looks = names.map(async name => {
       const { size, mtimeNs } = await stat(join(this.#folder, name), { bigint: true })
       return `${name}/${size}/${mtimeNs}`
     })
     const look = (await Promise.all(looks).catch(unreadable)).join()
-    if (look === this.#look) return this.#number
+    if (look === this.#look) return nameOf(this.#number)
     this.#look = look
     this.#number++
     this.#files = names.map(name => ({ path: join(this.#folder, name), segment: segmentOf(name) }))
-    return this.#number
+    return nameOf(this.#number)
   }
 
   async index(): Promise<AudienceIndex | undefined> {
-    const number = await this.number()
-    if (number === 0) return undefined
+    const change = await this.change()
+    if (change === '') return undefined
     const nowMinute = Math.floor(this.#nowMs() / 60_000)
     const edits = []
     let rowCount = 0
@@ -74,7 +74,7 @@ export class DirectoryAudience implements AudienceSource {
       const [encoded] = users.encode(bits, 1)
       shards.push(encoded && this.#keep(encoded))
     }
-    return { number, key: this.#key, bits, shards, forgotten: 0 }
+    return { number: this.#number, change, key: this.#key, bits, shards, forgotten: 0 }
   }
 
   async chunk({ name }: ShardRecord): Promise<Uint8Array<ArrayBuffer>> {
@@ -118,6 +118,10 @@ export class DirectoryAudience implements AudienceSource {
     if (problem !== undefined) throw new SourceError('document-unreadable', problem)
     return rows
   }
+}
+
+function nameOf(number: number): string {
+  return number === 0 ? '' : String(number)
 }
 
 /** Without the folder nobody has a segment. */

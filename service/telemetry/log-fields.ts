@@ -42,7 +42,7 @@ export const LOG_FIELDS = {
   build_ms: { type: 'number', meaning: 'Milliseconds until what was read served.' },
   bytes: { type: 'number', meaning: 'Bytes that were read.' },
   bytes_total: { type: 'number', meaning: 'Bytes that are to be read; 0 where that is not known.' },
-  change: { type: 'number', meaning: "Number of a change of the tenant's users." },
+  change: { type: 'text', meaning: "Number or name of a change of the tenant's users." },
   chars: { type: 'number', meaning: 'Characters of deltas.' },
   compiled: { type: 'truth', meaning: 'Whether the version was taken as its publish compiled it.' },
   copied_at: { type: 'text', meaning: 'When the copy that serves was made.' },
