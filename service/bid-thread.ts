@@ -13,7 +13,7 @@ import { priceReadersOf } from './http/encrypted-price.ts'
 import { sameSignature, signerOf } from './http/notice-keys.ts'
 import { NoticeRoute } from './http/notice-route.ts'
 import { NoticeSender } from './http/notice-sender.ts'
-import { createPublicServer } from './http/public-server.ts'
+import { createPublicServer, renewCertificate } from './http/public-server.ts'
 import { ServedCatalog } from './http/served-catalog.ts'
 import { Serving } from './http/serving.ts'
 import { wonMarkup } from './http/won-markup.ts'
@@ -142,6 +142,7 @@ const app = createPublicServer({
   noticeRoute,
   recorder,
   keepAliveMs: data.keepAliveMs,
+  certificate: data.certificate,
   connectionsMax: data.connectionsMax,
   health: {
     isReady: () => serving !== undefined && !draining && capBoard?.isOpen !== false && audience.isOpen,
@@ -259,6 +260,7 @@ function hear(message: ToBidThread): void {
   else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true
   else if (message.kind === 'stops') takeStops(message.stops)
+  else if (message.kind === 'certificate') renewCertificate(app, message.certificate)
   else void stop()
 }
 

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
+import type { Certificate } from './http/public-server.ts'
 import type { MemoryPlan } from './memory-plan.ts'
 import type { Notice } from './openrtb/notice.ts'
 import type { SharesReport } from './spend/shares.ts'
@@ -36,6 +37,8 @@ export interface BidThreadsOptions {
   readonly forwardedHops: number
   /** See BidGate. */
   readonly gate: SharedArrayBuffer
+  /** With which the public port speaks TLS now; asked for each thread that starts. */
+  readonly certificate: () => Certificate | undefined
   readonly notices: NoticeSettings
   /** Bytes of one of the two slabs. */
   readonly slabBytes: number
@@ -231,6 +234,11 @@ export class BidThreads {
     for (const worker of this.#workers.values()) post(worker, { kind: 'stops', stops })
   }
 
+  /** For new connections, of all threads. */
+  renewCertificate(certificate: Certificate): void {
+    for (const worker of this.#workers.values()) post(worker, { kind: 'certificate', certificate })
+  }
+
   /** From now on every answer asks for its connection to be closed, and the readiness check fails. */
   drain(): void {
     this.#draining = true
@@ -290,6 +298,7 @@ export class BidThreads {
       keepAliveMs,
       connectionsMax: size.connectionsMax,
       forwardedHops,
+      certificate: this.#options.certificate(),
       notices,
       caps: caps?.memory,
       audience: this.#options.audience,

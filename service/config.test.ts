@@ -101,6 +101,8 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
     ['1', '4000'],
     ['0', '4001'],
   ],
+  TLS_CERT_FILE: [[], ['cert.pem', './x']],
+  TLS_KEY_FILE: [[], ['key.pem', './x']],
   ADMIN_TOKENS: [
     [`ops:${'t'.repeat(32)}`, `ops:${'t'.repeat(32)},grafana:${'g'.repeat(128)}`],
     [
@@ -188,6 +190,13 @@ describe('settings that must fit each other', () => {
     const [problem] = problemsOf({ PUBLIC_URL: 'https://ads.example.com', NOTICE_KEYS: '' })
     expect(problem).toMatch(/^NOTICE_KEYS must hold a key where PUBLIC_URL is set/)
     expect(problemsOf({ PUBLIC_URL: '', NOTICE_KEYS: '' })).toEqual([])
+  })
+
+  test('are the files of certificate and key', () => {
+    const files = { TLS_CERT_FILE: '/tls/tls.crt', TLS_KEY_FILE: '/tls/tls.key' }
+    expect(problemsOf(files)).toEqual([])
+    for (const name of Object.keys(files))
+      expect(problemsOf({ ...files, [name]: '' })[0]).toMatch(/^TLS_CERT_FILE and TLS_KEY_FILE go together, got the /)
   })
 
   test('are the address of the admin port and its tokens', () => {

@@ -190,6 +190,17 @@ export const SETTINGS = {
     ...word(ADDRESS, 'an IP address', '0.0.0.0'),
   },
   port: { env: 'PORT', about: 'Public port.', ...whole(0, 65_535, 8080) },
+  tlsCertFile: {
+    env: 'TLS_CERT_FILE',
+    about: 'File, absolute, of the certificate with which the public port speaks TLS, with its chain, as PEM.',
+    ...optionalText(/^\/[^\0]{0,511}$/, 'an absolute path'),
+  },
+  tlsKeyFile: {
+    env: 'TLS_KEY_FILE',
+    about:
+      'File, absolute, of its key, as PEM. Both are read again when they change. Without them the port speaks HTTP.',
+    ...optionalText(/^\/[^\0]{0,511}$/, 'an absolute path'),
+  },
   adminHost: {
     env: 'ADMIN_HOST',
     about: 'Address on which the admin port listens.',
@@ -270,6 +281,10 @@ const RELATIONS: readonly ((config: Config) => string | undefined)[] = [
       : `MEMORY_WARN_PERCENT must be below MEMORY_CRITICAL_PERCENT, got ${warn} and ${critical}`,
   ({ port, adminPort }) =>
     port !== adminPort || port === 0 ? undefined : `PORT and ADMIN_PORT must differ, got ${port} for both`,
+  ({ tlsCertFile: cert, tlsKeyFile: key }) =>
+    (cert === undefined) === (key === undefined)
+      ? undefined
+      : `TLS_CERT_FILE and TLS_KEY_FILE go together, got ${cert === undefined ? 'the key' : 'the certificate'} alone`,
   ({ adminHost, adminTokens: tokens }) =>
     tokens.length > 0 || adminHost === '::1' || /^127\.\d+\.\d+\.\d+$/.test(adminHost)
       ? undefined

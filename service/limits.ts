@@ -34,6 +34,9 @@ export const LIMITS = {
   jsonDepthMax: 64,
   /** Below this size the depth is bounded by the size: 8 Ki levels parse in about 2 ms. */
   depthCheckBytesMin: 8 * KIB,
+  /** A certificate with its chain has some 10 KiB. Files are compared so often; one is renewed weeks before its end. */
+  certificateBytesMax: 64 * KIB,
+  certificateLookMs: 5_000,
   /** Lines about callers that are refused, one per exchange and bid thread in so long; all are counted. */
   callerLinePauseMs: 60_000,
   impressionsMax: 64,

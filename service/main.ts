@@ -8,6 +8,7 @@ import { setFlagsFromString } from 'node:v8'
 import { TaskAudience } from './audience.ts'
 import { BidThreads } from './bid-threads.ts'
 import { CatalogLoad } from './catalog-load.ts'
+import { openCertificates } from './certificate-files.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
 import { type Config, portProblem, readConfig } from './config.ts'
 import { systemClock } from './foundation/clock.ts'
@@ -76,10 +77,12 @@ function leaveAtOnce(): never {
 
 for (const signal of STOP_SIGNALS) process.on(signal, leaveAtOnce)
 
-/** A ledger that another process has, or a folder that cannot be written: for a person to repair, as other settings. */
-function leaveUnopened(error: unknown): never {
-  logConfigProblems(log, [`SPEND_URL or JOURNAL_DIR cannot be used: ${String(error)}`])
-  process.exit(EXIT_CONFIG)
+/** What another process has, or cannot be read or written: for a person to repair, as other settings. */
+function leaveWithout(settings: string): (error: unknown) => never {
+  return error => {
+    logConfigProblems(log, [`${settings} cannot be used: ${String(error)}`])
+    process.exit(EXIT_CONFIG)
+  }
 }
 
 /** Threads that bid: as set, else all cores but the control thread's; one where a port cannot be shared. */
@@ -123,13 +126,16 @@ const money =
         ...{ config, clock: systemClock, log, recorder, threads: threadCount },
         share: (thread, message) => threads.share(thread, message),
         memoryBytes: limit.bytes,
-      }).catch(leaveUnopened)
+      }).catch(leaveWithout('SPEND_URL or JOURNAL_DIR'))
 
 const audience = new TaskAudience({
   ...{ config, clock: systemClock, log, recorder, limitBytes: limit.bytes },
   turn: turn => threads.turnAudience(turn),
 })
 const otel = otelSettings(env)
+const certificates = await openCertificates(config, log, certificate => threads.renewCertificate(certificate)).catch(
+  leaveWithout('TLS_CERT_FILE or TLS_KEY_FILE'),
+)
 const slabBytes = Math.min(LIMITS.slabBytesMax, Math.floor(limit.bytes / 2))
 const threads: BidThreads = new BidThreads({
   tenantId: config.tenantId,
@@ -137,6 +143,7 @@ const threads: BidThreads = new BidThreads({
   host: config.host,
   port: config.port,
   forwardedHops: config.forwardedHops,
+  certificate: () => certificates?.current,
   keepAliveMs: config.albIdleTimeoutS * 1_000 + LIMITS.keepAliveMarginMs,
   size: plan,
   gate: gateMemory,

@@ -1,6 +1,7 @@
 /** What the control thread, the bid threads and the loader threads say to each other. */
 import type { PriceKeys } from './http/encrypted-price.ts'
 import type { NoticeKey } from './http/notice-keys.ts'
+import type { Certificate } from './http/public-server.ts'
 import type { Explanation } from './openrtb/explain-request.ts'
 import type { Notice } from './openrtb/notice.ts'
 import type { Announcement } from './remote-cache/source.ts'
@@ -45,6 +46,8 @@ export interface BidThreadData {
   readonly connectionsMax: number
   /** Proxies before us, see CallerRule. */
   readonly forwardedHops: number
+  /** With it the public port speaks TLS. */
+  readonly certificate: Certificate | undefined
   readonly notices: NoticeSettings
   /** Without them nothing that has a frequency cap bids. */
   readonly caps: CapMemory | undefined
@@ -85,6 +88,7 @@ export type ToBidThread =
   | { readonly kind: 'shares'; readonly shares: SharesMessage }
   | { readonly kind: 'noticed'; readonly id: number; readonly isKept: boolean }
   | { readonly kind: 'stops'; readonly stops: StopList }
+  | { readonly kind: 'certificate'; readonly certificate: Certificate }
   | { readonly kind: 'drain' }
   | { readonly kind: 'stop' }
 

@@ -1,5 +1,6 @@
 /** The public port of one bid thread: bids and notices on the bare server, every other path by Fastify. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { LIMITS } from '../limits.ts'
@@ -18,6 +19,12 @@ export interface Health {
   readonly isLive: () => boolean
 }
 
+/** A certificate with its chain, and its key, both as PEM. */
+export interface Certificate {
+  readonly cert: string
+  readonly key: string
+}
+
 /** What the public port needs of its bid thread. */
 export interface PublicServerDeps {
   readonly tenantId: string
@@ -26,6 +33,8 @@ export interface PublicServerDeps {
   readonly noticeRoute?: NoticeRoute | undefined
   readonly health: Health
   readonly recorder: Recorder
+  /** With it the port speaks TLS and nothing else. */
+  readonly certificate?: Certificate | undefined
   /** Longer than the load balancer keeps an idle connection, or it would send into a closing one. */
   readonly keepAliveMs: number
   /** Connections at once; LIMITS.connectionsMax but in tests. */
@@ -41,9 +50,18 @@ const CONNECTION_CHECK_MS = 500
  */
 const SOCKET_STALL_MS = 2_500
 
+const HTTP_OPTIONS = {
+  IncomingMessage: BidMessage,
+  maxHeaderSize: LIMITS.headerBytesMax,
+  requestTimeout: REQUEST_MS_MAX,
+  headersTimeout: REQUEST_MS_MAX,
+  connectionsCheckingInterval: CONNECTION_CHECK_MS,
+}
+
 /** @returns a Fastify instance that does not listen yet. */
 export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
-  const { tenantId, route, noticeRoute, health, recorder, keepAliveMs, connectionsMax = LIMITS.connectionsMax } = deps
+  const { tenantId, route, noticeRoute, health, recorder, certificate, keepAliveMs } = deps
+  const { connectionsMax = LIMITS.connectionsMax } = deps
   const answer = (reply: FastifyReply, status: number): void => {
     recorder.count(responseCounter(status))
     void reply.code(status).send()
@@ -55,21 +73,16 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
     frameworkErrors: (_error, _request, reply) => answer(reply, 404),
     clientErrorHandler: (error, socket) => refuseSocket(error, socket, recorder),
     serverFactory: fallback => {
-      const server: Server = createServer(
-        {
-          IncomingMessage: BidMessage,
-          maxHeaderSize: LIMITS.headerBytesMax,
-          requestTimeout: REQUEST_MS_MAX,
-          headersTimeout: REQUEST_MS_MAX,
-          keepAliveTimeout: keepAliveMs,
-          connectionsCheckingInterval: CONNECTION_CHECK_MS,
-        },
-        (req, res) => {
-          const refusal = headRefusal(req.rawHeaders)
-          if (refusal !== 0) refuse(req, res, refusal, recorder)
-          else if (!route.take(req, res) && noticeRoute?.take(req, res) !== true) fallback(req, res)
-        },
-      )
+      const options = { ...HTTP_OPTIONS, keepAliveTimeout: keepAliveMs }
+      const listener = (req: BidMessage, res: ServerResponse<BidMessage>): void => {
+        const refusal = headRefusal(req.rawHeaders)
+        if (refusal !== 0) refuse(req, res, refusal, recorder)
+        else if (!route.take(req, res) && noticeRoute?.take(req, res) !== true) fallback(req, res)
+      }
+      const server: Server = certificate
+        ? createTlsServer({ ...options, ...certificate, handshakeTimeout: REQUEST_MS_MAX }, listener)
+        : createServer(options, listener)
+      server.on('tlsClientError', () => recorder.count(COUNTER.tlsFailures))
       server.timeout = SOCKET_STALL_MS
       server.on('timeout', cutStalled)
       server.maxConnections = connectionsMax
@@ -94,6 +107,11 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
   return app
 }
 
+/** New connections of a port that speaks TLS get another certificate; those that are open keep theirs. */
+export function renewCertificate({ server }: FastifyInstance, certificate: Certificate): void {
+  if (server instanceof TlsServer) server.setSecureContext({ ...certificate })
+}
+
 /**
  * For whoever does not read the answer, or does not close after it was refused. Who is slow to send has requestTimeout
  * and its 408; who is idle between requests has keepAliveTimeout, which is told by its length.
@@ -116,9 +134,12 @@ const CLIENT_ERRORS: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
+const TLS_ERROR = /^ERR_(TLS|SSL)_/
+
 /** Answers what is not HTTP, or comes too slowly, and closes. */
 function refuseSocket(error: Error & { code?: string }, socket: Socket, recorder: Recorder): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // Who has not shaken hands can read no answer, and would hold the connection until there is one.
+  if (error.code === 'ECONNRESET' || !socket.writable || TLS_ERROR.test(error.code ?? '')) {
     socket.destroy()
     return
   }

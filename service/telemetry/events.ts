@@ -93,6 +93,11 @@ export const EVENTS = {
     remedy: 'Find what runs away in the report of spend, or raise guards.spendPerMinuteMax in the settings.',
   },
   'spending-calm': { meaning: 'No bid has been held back for a minute; the line says how many were.' },
+  'certificate-taken': { meaning: 'Another certificate was read; new connections get it. The line says when it ends.' },
+  'certificate-refused': {
+    meaning: 'What the files of the certificate hold now cannot be used; the one before stays.',
+    remedy: 'Write a certificate with its chain to TLS_CERT_FILE and its key to TLS_KEY_FILE, both as PEM.',
+  },
   'memory-ok': { meaning: 'Memory is below both lines again.' },
   'memory-warn': {
     meaning: 'Memory is above the warning line.',

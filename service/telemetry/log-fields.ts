@@ -67,6 +67,7 @@ export const LOG_FIELDS = {
   loader_threads: { type: 'number', meaning: 'Threads that read a version.' },
   memory_limit_bytes: { type: 'number', meaning: 'Memory limit of the task.' },
   node: { type: 'text', meaning: 'Version of Node.' },
+  not_after: { type: 'text', meaning: 'When a certificate ends.' },
   notices: { type: 'number', meaning: 'Notices in a journal.' },
   of_code: { type: 'text', meaning: 'Code of the lines that were left out.' },
   origin: { type: 'text', meaning: 'Where Node caught an error that nobody else did.' },

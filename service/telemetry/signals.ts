@@ -101,6 +101,11 @@ export const COUNTERS = {
   bytesIn: { name: 'bytes_in', unit: 'bytes', meaning: 'Body bytes of bid requests as they came over the wire.' },
   bytesOut: { name: 'bytes_out', unit: 'bytes', meaning: 'Body bytes of bid responses as they were sent.' },
   connections: { name: 'connections', unit: 'count', meaning: 'Connections accepted on the public port.' },
+  tlsFailures: {
+    name: 'tls_failures',
+    unit: 'count',
+    meaning: 'Connections whose TLS handshake failed or did not come.',
+  },
   connectionsRefused: {
     name: 'connections_refused',
     unit: 'count',

@@ -8,6 +8,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'config.ts': ['key-settings.ts', 'setting.ts', 'limits.ts', 'foundation'],
   'key-settings.ts': ['setting.ts', 'limits.ts'],
   'setting.ts': [],
+  'certificate-files.ts': ['http', 'telemetry', 'config.ts', 'limits.ts'],
   'shutdown.ts': ['limits.ts', 'foundation'],
   'memory-ladder.ts': ['limits.ts', 'foundation'],
   'memory-plan.ts': ['limits.ts', 'foundation'],

@@ -29,6 +29,7 @@ const lost: string[] = []
 const logged: string[] = []
 const threads = new BidThreads({
   forwardedHops: 1,
+  certificate: () => undefined,
   ...{ tenantId: TENANT, threads: 2, host: '127.0.0.1', port: 0, keepAliveMs: 60_000 },
   ...{ slabBytes: 16 * MIB, overlaySlabBytes: MIB },
   gate: createBidGateMemory(),
