@@ -24,9 +24,10 @@ export function withCacheOptions(command: Command): Command {
     .option('--timeout-ms <ms>', 'longest wait for one answer of the cache', wholeMs, 10_000)
 }
 
-function cacheUrl(given: string): string {
+/** An argument that says where a cache is. @throws CommandProblem when it cannot be an address of one */
+export function cacheUrl(given: string): string {
   if (URL.canParse(given) && /^rediss?:$/.test(new URL(given).protocol)) return given
-  throw new CommandProblem('error: --to must be a URL that begins with redis:// or rediss://')
+  throw new CommandProblem('error: a cache must be a URL that begins with redis:// or rediss://')
 }
 
 function tenantIdArgument(given: string): string {

@@ -106,8 +106,10 @@ test('a new tenant is opened once somebody says that it never spent, and then re
   expect(await admin.pttl(`t:{acme}:spend:account:l/1001/${TODAY}`)).toBeGreaterThan(60 * 86_400_000)
   expect(found('exchange', 'adx', TODAY)).toMatchObject({ spentNanos: 4_500_000, bookings: 3 })
   const shown = await run('report', '--by', 'exchange', '--days', '1', ...at)
-  expect(shown.out.split('\n')[0]).toMatch(/^day +what +id +spent +of it late +excess +flagged +leased +bookings/)
-  expect(shown.out).toMatch(/adx +0\.004500 +0\.000000 +0\.000000 +0\.000000 +0\.000000 +3/)
+  expect(shown.out.split('\n')[0]).toMatch(
+    /^day +what +id +limit +spent +of it late +excess +flagged +leased +given +added +bookings/,
+  )
+  expect(shown.out).toMatch(/adx +— +0\.004500( +0\.000000){6} +3/)
   expect(shown.out).not.toContain('campaign')
 })
 

@@ -1,4 +1,4 @@
-/** `npm run spend -- report | events | reconcile FILE.csv | begin`: what a tenant spent, for finance. */
+/** `npm run spend -- report | events | reconcile FILE.csv | rebalance | begin`: what a tenant spent, for finance. */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { spendPrefix } from '../remote-cache/layout.ts'
@@ -7,10 +7,12 @@ import { eventSummary, type SpendRecord, spendRecords } from '../remote-cache/sp
 import {
   CACHE_UNREACHABLE,
   type CacheOptions,
+  cacheUrl,
   connectionOptions,
   withCache,
   withCacheOptions,
 } from './cache-arguments.ts'
+import { rebalance } from './rebalance.ts'
 import { type Comparison, compare, readStatement, type StatementLine } from './statement.ts'
 import { CommandProblem, EXIT, newCommand, runCommand, table } from './terminal.ts'
 
@@ -37,6 +39,18 @@ subcommand('reconcile', "holds an exchange's statement against what was booked")
   .option('--exchange <id>', 'exchange of lines that name none')
   .option('--tolerance-percent <n>', 'by how much the books may differ', percent, 0.1)
   .action(reconcile)
+subcommand('rebalance', 'moves unspent budget from the ledger of another cache to the one of --to, once per transfer')
+  .requiredOption('--from <url>', 'the other cache, as the service reaches it', cacheUrl)
+  .option('--line-item <id>', 'whose budget')
+  .option('--campaign <id>', 'whose budget')
+  .option('--day <date>', 'the budget of this day, instead of the total')
+  .option(
+    '--amount <n>',
+    'in the currency of the tenant; without it, half of what there is more there than here',
+    units,
+  )
+  .option('--transfer <id>', 'goes on with a transfer that was not finished')
+  .action(rebalance)
 subcommand('begin', 'opens the ledger of a new tenant at once, instead of after an hour')
   .requiredOption(
     '--never-spent',
@@ -65,6 +79,12 @@ function percent(given: string): number {
   throw new CommandProblem(`error: --tolerance-percent must be a number like 0.1, got ${JSON.stringify(given)}`)
 }
 
+function units(given: string): number {
+  const amount = /^\d{1,7}(\.\d{1,9})?$/.test(given) ? Number(given) : 0
+  if (amount > 0) return amount
+  throw new CommandProblem(`error: --amount must be a number like 12.5, got ${JSON.stringify(given)}`)
+}
+
 async function report(options: ReportOptions): Promise<void> {
   await withCache(options, async connection => {
     // The tenant's today may be tomorrow in UTC.
@@ -79,12 +99,27 @@ async function report(options: ReportOptions): Promise<void> {
   })
 }
 
-const HEADING = ['day', 'what', 'id', 'spent', 'of it late', 'excess', 'flagged', 'leased', 'bookings']
+const HEADING = [
+  'day',
+  'what',
+  'id',
+  'limit',
+  'spent',
+  'of it late',
+  'excess',
+  'flagged',
+  'leased',
+  'given',
+  'added',
+  'bookings',
+]
 
 function reportRow(record: SpendRecord): string[] {
   const { kind, id, day, spentNanos, lateNanos, excessNanos, flaggedNanos, leasedNanos, bookings } = record
-  const amounts = [spentNanos, lateNanos, excessNanos, flaggedNanos, leasedNanos].map(amount)
-  return [day === undefined ? 'total' : dateOf(day), kind, id, ...amounts, String(bookings)]
+  const { limitNanos, givenNanos, addedNanos } = record
+  const limit = limitNanos === undefined ? '—' : amount(limitNanos)
+  const parts = [spentNanos, lateNanos, excessNanos, flaggedNanos, leasedNanos, givenNanos, addedNanos].map(amount)
+  return [day === undefined ? 'total' : dateOf(day), kind, id, limit, ...parts, String(bookings)]
 }
 
 function amount(nanos: number): string {

@@ -4,11 +4,13 @@
  *
  *   t:{acme}:spend:epoch          hash   id, opens, books, at (ms of the ledger's own time), wall: no id, no change
  *   t:{acme}:spend:task:<task>    string operations of a task so far
- *   t:{acme}:spend:account:<name> hash   base, booked, leased, late, excess, flagged (nanos); count; epoch of booked
+ *   t:{acme}:spend:account:<name> hash   base, booked, leased, late, excess, flagged (nanos); count; epoch of booked;
+ *                                        limit of the last lease; given (a part of booked) and added: its share moved
  *   t:{acme}:spend:accounts       set    names of accounts; with :<day> at its end, of those of a day
  *   t:{acme}:spend:lease:<lease>  hash   amount, booked, closedNanos, closed, accounts (JSON), b<bucket> (nanos)
  *   t:{acme}:spend:abandoned      zset   lease → ms of the ledger's own time from which anyone may return it
  *   t:{acme}:spend:key:<key>      string '1', expires: a notice that was booked
+ *   t:{acme}:spend:given:<id>     string nanos, expires: a transfer of a share to another ledger; taken:<id> from one
  */
 
 import { ABANDONED_NAMED_MAX } from '../spend/ledger.ts'
@@ -94,9 +96,13 @@ redis.call('SET', KEYS[2], string.format('%.0f', count), 'PX', ARGV[3])
 export const LEASE_SCRIPT = `${HEAD}${callerOf('1', 'opens')}
 local left = 9007199254740991
 local accounts = #KEYS - 4
+local added = {}
 for i = 1, accounts do
   local account = KEYS[4 + i]
-  left = math.min(left, tonumber(ARGV[9 + i]) - total(account) - number(account, 'leased'))
+  local limit = tonumber(ARGV[9 + i])
+  added[i] = number(account, 'added')
+  left = math.min(left, limit + added[i] - total(account) - number(account, 'leased'))
+  if limit < 9007199254740991 then redis.call('HSET', account, 'limit', text(limit)) end
 end
 local granted = 0
 if redis.call('EXISTS', KEYS[4]) == 1 then
@@ -127,7 +133,8 @@ for _, id in ipairs(due) do
   abandoned[#abandoned + 1] = id
   abandoned[#abandoned + 1] = redis.call('HGET', prefix .. id, 'accounts') or '[]'
 end
-return {count, text(granted), text(math.max(0, left)), spent, abandoned}
+for i = 1, accounts do added[i] = text(added[i]) end
+return {count, text(granted), text(math.max(0, left)), spent, abandoned, added}
 `
 
 /** KEYS: …, abandoned, lease, accounts. ARGV: …, lease, closed through, amount. */
@@ -275,4 +282,42 @@ for i = 4, #KEYS do redis.call('HINCRBY', KEYS[i], 'leased', ARGV[3]) end
 redis.call('HSET', KEYS[3], 'amount', ARGV[3], 'booked', 0, 'closedNanos', 0, 'closed', ARGV[4], 'accounts', ARGV[6])
 redis.call('ZADD', KEYS[2], number(KEYS[1], 'at') + tonumber(ARGV[5]), ARGV[2])
 return 1
+`
+
+/** So long a transfer of a share is remembered, and can be repeated. */
+const TRANSFER_KEPT_MS = 62 * 86_400_000
+
+/**
+ * KEYS: epoch, given:<id>, account. ARGV: wanted. What is given counts as spent, so that whoever is told the total
+ * knows it, a rebuilt ledger included. Given once per id. Answers of ledgers that cannot give: LOST, REBUILDING, or
+ * BEHIND for an account without a budget.
+ */
+export const GIVE_SCRIPT = `${HEAD}
+local epoch = redis.call('HGET', KEYS[1], 'id') or ''
+if epoch == '' then return {${LOST}, '0', '0'} end
+local account = KEYS[3]
+local limit = redis.call('HGET', account, 'limit')
+local known = redis.call('GET', KEYS[2])
+if known then return {1, known, '0'} end
+if number(KEYS[1], 'opens') > turn(KEYS[1]) then return {${REBUILDING}, '0', '0'} end
+if not limit then return {${BEHIND}, '0', '0'} end
+local left = tonumber(limit) + number(account, 'added') - total(account) - number(account, 'leased')
+local nanos = math.min(tonumber(ARGV[1]), left)
+if nanos <= 0 then return {1, '0', text(left)} end
+fold(account, epoch)
+redis.call('HINCRBY', account, 'booked', text(nanos))
+redis.call('HINCRBY', account, 'given', text(nanos))
+redis.call('SET', KEYS[2], text(nanos), 'PX', ${TRANSFER_KEPT_MS})
+return {1, text(nanos), text(left - nanos)}
+`
+
+/** KEYS: epoch, taken:<id>, account. ARGV: nanos that another ledger has given. Taken once per id. */
+export const TAKE_SCRIPT = `${HEAD}
+if (redis.call('HGET', KEYS[1], 'id') or '') == '' then return {${LOST}, '0', '0'} end
+local known = redis.call('GET', KEYS[2])
+if known then return {1, known, '0'} end
+redis.call('HINCRBY', KEYS[3], 'added', ARGV[1])
+list(KEYS[3])
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ${TRANSFER_KEPT_MS})
+return {1, ARGV[1], '0'}
 `

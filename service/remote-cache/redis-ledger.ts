@@ -37,8 +37,15 @@ export interface RedisLedgerOptions extends ConnectionOptions {
 }
 
 type Script = readonly [text: string, sha1: string]
-/** count or a negative code, nanos, left, totals, abandoned leases as pairs of id and accounts. */
-type Reply = readonly [number, number | string, number | string, readonly string[], readonly string[]]
+/** count or a negative code, nanos, left, totals, abandoned leases as pairs of id and accounts, added by account. */
+type Reply = readonly [
+  number,
+  number | string,
+  number | string,
+  readonly string[],
+  readonly string[],
+  (readonly string[])?,
+]
 
 function script(text: string): Script {
   // Redis names scripts by SHA-1; nothing secret depends on it.
@@ -180,11 +187,19 @@ function refusedOf(code: number, about: number | string): Refused {
   return { kind: 'behind', count: Number(about) }
 }
 
-function answerOf([first, second, left, totals, pairs]: Reply): Done | Refused {
+function answerOf([first, second, left, totals, pairs, added]: Reply): Done | Refused {
   if (first < 0) return refusedOf(first, second)
   const abandoned: AbandonedLease[] = []
   for (let i = 0; i + 1 < pairs.length; i += 2)
     abandoned.push({ lease: pairs[i] as string, accounts: JSON.parse(pairs[i + 1] as string) as string[] })
   const spentNanos = totals.map(Number)
-  return { kind: 'done', count: first, nanos: Number(second), leftNanos: Number(left), spentNanos, abandoned }
+  const done = {
+    kind: 'done',
+    count: first,
+    nanos: Number(second),
+    leftNanos: Number(left),
+    spentNanos,
+    abandoned,
+  } as const
+  return added?.some(nanos => nanos !== '0') === true ? { ...done, addedNanos: added.map(Number) } : done
 }

@@ -11,6 +11,11 @@ export interface SpendRecord extends AccountName {
   readonly flaggedNanos: number
   readonly leasedNanos: number
   readonly bookings: number
+  /** Of the last lease; undefined where nothing was leased for a budget. */
+  readonly limitNanos: number | undefined
+  /** Of this ledger's share what went to others, a part of `spent`, and what came from others above the limit. */
+  readonly givenNanos: number
+  readonly addedNanos: number
 }
 
 const ACCOUNTS_PER_TRIP = 1_000
@@ -45,6 +50,9 @@ function amountsOf(fields: Readonly<Record<string, string>>): Omit<SpendRecord, 
     flaggedNanos: number('flagged'),
     leasedNanos: number('leased'),
     bookings: number('count'),
+    limitNanos: fields.limit === undefined ? undefined : number('limit'),
+    givenNanos: number('given'),
+    addedNanos: number('added'),
   }
 }
 

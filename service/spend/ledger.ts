@@ -109,6 +109,8 @@ export interface Done {
   readonly spentNanos: readonly number[]
   /** lease: the room that is left in the narrowest account after the grant; otherwise 0. */
   readonly leftNanos: number
+  /** lease: by account what other ledgers have given of their shares; only where some have. */
+  readonly addedNanos?: readonly number[]
   /** lease: some leases that are abandoned and to be settled by whoever reads this. */
   readonly abandoned: readonly AbandonedLease[]
 }

@@ -34,7 +34,8 @@ export class PlanRates {
     let rate = 1
     for (const each of paced) {
       const pacer = this.#pacerOf(each)
-      if (isTold && ledger.knows(each.account)) pacer.look(nowMs, ledger.spentNanos(each.account))
+      if (isTold && ledger.knows(each.account))
+        pacer.look(nowMs, ledger.spentNanos(each.account) - ledger.addedNanos(each.account))
       rate *= pacer.passRate
     }
     return rate

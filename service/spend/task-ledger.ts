@@ -73,6 +73,8 @@ export class TaskLedger {
   /** Count of the last one that is no longer kept. */
   #notKeptThrough = 0
   readonly #spent = new Map<string, number>()
+  /** By account, what other ledgers gave it of their shares. */
+  readonly #added = new Map<string, number>()
   #closesFromMs = Number.NEGATIVE_INFINITY
   /** Bookings, and those on a lease. */
   #booksFromMs = Number.NEGATIVE_INFINITY
@@ -97,6 +99,11 @@ export class TaskLedger {
   /** Forgets the totals of accounts of days before that one: each day has new ones. Cost: O(accounts). */
   forgetDaysBefore(day: number): void {
     for (const name of this.#spent.keys()) if ((accountName(name)?.day ?? day) < day) this.#spent.delete(name)
+  }
+
+  /** What other ledgers gave an account beyond its limit in the documents, as it was last told. */
+  addedNanos(account: string): number {
+    return this.#added.get(account) ?? 0
   }
 
   /** Whether the total of an account was told since the ledger's memory was last lost. */
@@ -168,6 +175,7 @@ export class TaskLedger {
     this.#settleCounts.clear()
     this.#notKeptThrough = 0
     this.#spent.clear()
+    this.#added.clear()
     this.#isLost = false
   }
 
@@ -240,6 +248,7 @@ export class TaskLedger {
     const names = operation.kind === 'lease' ? operation.accounts.map(({ account }) => account) : operation.accounts
     names.forEach((name, index) => {
       this.#spent.set(name, Math.max(this.#spent.get(name) ?? 0, answer.spentNanos[index] ?? 0))
+      if (answer.addedNanos !== undefined) this.#added.set(name, answer.addedNanos[index] ?? 0)
     })
     this.#remember(operation, answer)
   }
