@@ -3,13 +3,9 @@ import { Engine } from '../service/decision/decide.ts'
 import type { Facts, FactValue } from '../service/decision/opportunity.ts'
 import { scan } from '../service/decision/scan.ts'
 import { scanTables } from '../service/decision/scan-line-item.ts'
-import { keyedHash } from '../service/foundation/keyed-hash.ts'
 import { Random } from '../service/foundation/random.ts'
 import { readFacts } from '../service/openrtb/read-facts.ts'
-import { NEVER_ENDS, readAudienceChunk } from '../service/state/audience-chunk.ts'
-import { AudienceReader } from '../service/state/audience-reader.ts'
-import { AudienceShard } from '../service/state/audience-shard.ts'
-import { AudienceTable, createAudienceMemory } from '../service/state/audience-table.ts'
+import { NEVER_ENDS } from '../service/state/audience-chunk.ts'
 import { type Catalog, idAt, openCatalog } from '../service/state/catalog.ts'
 import { CatalogBuilder } from '../service/state/catalog-builder.ts'
 import { REQUEST_DIMENSIONS } from '../service/state/dimensions.ts'
@@ -19,40 +15,31 @@ import type { GoodDocument } from '../service/state/validate.ts'
 import { NaiveAudience } from './random/audience.ts'
 import { randomFacts, some, VALUES } from './random/targeting.ts'
 import { randomOpportunity, randomTenant } from './random/tenant.ts'
+import { type Member, SampleAudience } from './sample-audience.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const ROUNDS = 25
 const NOW_MINUTE = 29_000_000
 const NOW_MS = NOW_MINUTE * 60_000 + 30_000
-const KEY = [1, 2] as const
 const SEGMENT = REQUEST_DIMENSIONS.indexOf('segment')
 const KINDS = ['buyeruid', 'ifa', 'user:adx', 'user:other', 'eid:one.example', 'eid:two.example'] as const
 const NOBODY = { cappedLineItems: new Set<string>(), cappedCreatives: new Set<string>(), spent: new Set<string>() }
 
-/** Publishes the same to a table and to its oracle. */
-function randomUsers(random: Random): { readonly reader: AudienceReader; readonly naive: NaiveAudience } {
+/** The same members for a task and for the oracle. */
+function randomUsers(random: Random, audience: SampleAudience): NaiveAudience {
   const naive = new NaiveAudience()
-  const shard = new AudienceShard()
-  const hash = new Uint32Array(2)
+  const members: Member[] = []
   for (const segment of VALUES.segment) {
-    const add = shard.adder(segment)
     const rows = new Map<string, number>()
     for (const kind of KINDS)
       for (let i = 0; i < 6; i++)
         if (random.chance(0.3))
           rows.set(textOf(kind, `id-${i}`), random.chance(0.5) ? NEVER_ENDS : NOW_MINUTE + random.between(-1, 1))
-    for (const [text, minute] of rows) {
-      keyedHash(text, KEY, hash)
-      add(hash[0] as number, hash[1] as number, minute)
-    }
+    for (const [idText, minute] of rows) members.push({ segment, idText, minute })
     naive.publish('add', segment, rows)
   }
-  const memory = createAudienceMemory(1024 * 1024)
-  const [table, reader] = [new AudienceTable(memory), new AudienceReader(memory)]
-  const [encoded] = shard.encode(0, 1)
-  table.put(0, 0, encoded && readAudienceChunk(encoded.bytes))
-  reader.turn({ map: table.place(), key: KEY, isOpen: true, segments: table.segments })
-  return { reader, naive }
+  audience.replace(members)
+  return naive
 }
 
 /** Not validated: random targeting may say nothing at all. */
@@ -97,20 +84,21 @@ test('a line item wins by segments of audiences as it would by the same ones in 
   timeout: 60_000,
 }, () => {
   let found = 0
+  const audience = new SampleAudience()
   for (let round = 0; round < ROUNDS; round++) {
     const random = new Random(SEED + round)
     const documents = randomTenant(random)
     const [tables, catalog] = [scanTables(documents), compile(documents)]
     const { lineItemIdStart, lineItemIds, lineItemPassRatePpm: passRatePpm } = catalog.columns
     const engine = new Engine(catalog, { passRatePpm, covers: () => true, want: () => {} })
-    const { reader, naive } = randomUsers(random)
+    const naive = randomUsers(random, audience)
     for (let ask = 0; ask < 20; ask++) {
       const { request, texts, told } = randomRequest(random)
       const personal = random.chance(0.8)
       const readAgent = () => ({ browser: '', os: '', osVersion: '' }) as const
       const { values } = readFacts(request, {
         ...{ exchangeId: 'adx', daypart: '', nowMs: NOW_MS, personal, targeted: ['segment'] as const, readAgent },
-        audience: reader,
+        audience: audience.reader,
       })
       const own = texts.flatMap(text => naive.segmentsOf(text, NOW_MS))
       const expected = personal ? [...new Set([...told, ...own])] : []

@@ -14,10 +14,13 @@ import { createPublicServer } from '../../service/http/public-server.ts'
 import { ServedCatalog } from '../../service/http/served-catalog.ts'
 import { Serving } from '../../service/http/serving.ts'
 import { NoticeUrls } from '../../service/openrtb/notice-urls.ts'
+import { NEVER_ENDS } from '../../service/state/audience-chunk.ts'
 import type { Catalog } from '../../service/state/catalog.ts'
 import type { TenantDocuments } from '../../service/state/documents.ts'
+import { idTextMaker } from '../../service/state/user-ids.ts'
 import { createRecorderBlock, Recorder, snapshot } from '../../service/telemetry/recorder.ts'
 import { noBidCounter } from '../../service/telemetry/signals.ts'
+import { type Member, SampleAudience } from '../sample-audience.ts'
 import { compiledTenant } from '../sample-catalog.ts'
 import { ABSENT, changed, type Given, readGround } from './story.ts'
 
@@ -25,6 +28,7 @@ import { ABSENT, changed, type Given, readGround } from './story.ts'
 export interface Scene {
   readonly documents: TenantDocuments
   readonly exchange: string
+  readonly audience: NonNullable<Given['audience']>
   readonly at: string
   readonly lagMs: number
   readonly headers: Readonly<Record<string, string>>
@@ -68,6 +72,7 @@ export function sceneOf(request: unknown, givens: readonly Given[]): Scene {
   return {
     documents: documents as TenantDocuments,
     exchange: rest.exchange ?? 'adx',
+    audience: rest.audience ?? {},
     at: rest.at ?? AT,
     lagMs: rest.lagMs ?? 0,
     headers: Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== ABSENT)),
@@ -82,6 +87,7 @@ export class Stage {
   readonly #block = createRecorderBlock()
   readonly #app
   readonly #catalogs = new Map<string, Catalog>()
+  readonly #audience = new SampleAudience()
   #alarms: string[] = []
   #serving: Serving | undefined
   #scene: Scene | undefined
@@ -91,6 +97,7 @@ export class Stage {
     const recorder = new Recorder(this.#block)
     const bidPath = new BidPath({
       monotonicMs: systemClock.monotonicMs,
+      audience: this.#audience.reader,
       recorder,
       pickIndex: new Random(SEED).pickIndex,
       bidIdPrefix: 'story-',
@@ -134,6 +141,7 @@ export class Stage {
   async play(scene: Scene): Promise<Played> {
     this.#scene = scene
     this.#serving = new Serving(new ServedCatalog(this.#catalogOf(scene.documents)), Date.parse(scene.at))
+    this.#audience.replace(membersOf(scene))
     this.#alarms = []
     const before = this.#counts()
     const answer = await this.#send(scene)
@@ -176,4 +184,15 @@ export class Stage {
       call.end(body)
     })
   }
+}
+
+/** @throws Error for an id of a kind that there is none of */
+function* membersOf({ audience }: Scene): Generator<Member> {
+  for (const [segment, users] of Object.entries(audience))
+    for (const user of users) {
+      const [kind = '', ...id] = user.split(' ')
+      const make = idTextMaker(kind)
+      if (make === undefined) throw new Error(`${user} is no kind and id of a user`)
+      yield { segment, idText: make(id.join(' ')), minute: NEVER_ENDS }
+    }
 }

@@ -10,6 +10,8 @@ export interface Given {
   readonly state?: Changes
   /** Changes of the bid request; an item is named by its position: `imp[0].bidfloor`. */
   readonly request?: Changes
+  /** Segment → its users, each as the kind of an id and the id: `buyeruid b-1`, `eid:id.example e-1`. */
+  readonly audience?: Readonly<Record<string, readonly string[]>>
   /** The exchange that asks. */
   readonly exchange?: string
   /** The instant at which it asks. */
@@ -76,7 +78,7 @@ export interface StoryFile {
 /** The word for a field that is not there. */
 export const ABSENT = '(absent)'
 
-const GIVEN_KEYS = ['state', 'request', 'exchange', 'at', 'lagMs', 'headers', 'body', 'method', 'gzip']
+const GIVEN_KEYS = ['state', 'request', 'audience', 'exchange', 'at', 'lagMs', 'headers', 'body', 'method', 'gzip']
 const OUTCOME_KEYS = ['status', 'bids', 'no-bid', 'answer', 'answerHeaders', 'spoilt', 'refusedBy']
 const HALF_KEYS = [...GIVEN_KEYS, ...OUTCOME_KEYS]
 const PAIR_KEYS = ['rule', 'fields', 'honoured', 'violated', ...GIVEN_KEYS]
