@@ -77,11 +77,15 @@ export function cpuSecondsOf(pid: number): number | undefined {
   }
 }
 
-/** Resident memory of a process in bytes, or undefined where /proc does not tell. */
+/**
+ * Resident memory of a process in bytes without the files that it maps, such as Node itself: what a container's limit
+ * is about. Undefined where /proc does not tell.
+ */
 export function residentBytes(pid: number): number | undefined {
   try {
-    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
-    return kib === undefined ? undefined : Number(kib) * 1024
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+    const [all, files] = ['VmRSS', 'RssFile'].map(name => new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1])
+    return all === undefined ? undefined : (Number(all) - Number(files ?? 0)) * 1024
   } catch {
     return undefined
   }

@@ -14,7 +14,7 @@ const PERIOD_MS = 200
 /** The shortest time that the load balancer can be told to wait. */
 const TIMEOUT_MS = 2_000
 
-/** Asks for a service's readiness again and again, on a connection of its own, as a load balancer does. */
+/** Asks for a service's readiness again and again, each time on a new connection, as a load balancer does. */
 export class HealthProbe {
   readonly #latencyUs = new Histogram()
   readonly #done: Promise<void>
@@ -24,7 +24,7 @@ export class HealthProbe {
 
   /** Starts. @param url the tenant's path on the public port */
   constructor(url: string) {
-    this.#done = this.#run(new Client(url, { connections: 1, timeoutMs: TIMEOUT_MS }))
+    this.#done = this.#run(url)
   }
 
   /** Ends. @returns what was seen; latencies of failed checks count as they were, or as the whole timeout */
@@ -34,14 +34,15 @@ export class HealthProbe {
     return { asked: this.#asked, failed: this.#failed, latencyUs: this.#latencyUs }
   }
 
-  async #run(client: Client): Promise<void> {
+  async #run(url: string): Promise<void> {
     while (!this.#isOver) {
+      const client = new Client(url, { connections: 1, timeoutMs: TIMEOUT_MS })
       const answer = await client.send('GET', '/health/ready')
       this.#asked++
       if ('failure' in answer || answer.status !== 200) this.#failed++
       this.#latencyUs.record('failure' in answer ? TIMEOUT_MS * 1e3 : answer.latencyUs)
+      client.close()
       await sleep(PERIOD_MS)
     }
-    client.close()
   }
 }

@@ -20,6 +20,7 @@ export type RunFacts = Readonly<Record<string, unknown>>
 export function htmlReport(report: Report, run: RunFacts): string {
   const { scenario, invalid, examples, table, plots = [], sections = [], measurements = [] } = report
   const plotted = measurements.slice(0, LINES_MAX)
+  const measured = plotted.filter(({ latencyUs }) => latencyUs.count > 0)
   const origin = `${String(run.at ?? '')} · commit ${String(run.commit ?? '').slice(0, 12)}`
   const body = [
     `<h1>${escaped(scenario)} ${verdict(report)}</h1>`,
@@ -29,7 +30,7 @@ export function htmlReport(report: Report, run: RunFacts): string {
     objectives(report),
     '<h2>Figures</h2>',
     htmlTable(table),
-    plotted.length === 0 ? '' : `<h2>Latency by percentile</h2>${percentileChart(plotted)}`,
+    measured.length === 0 ? '' : `<h2>Latency by percentile</h2>${percentileChart(measured)}`,
     plots.length === 0 ? '' : `<h2>Beside latency</h2>${plots.map(plotChart).join('')}`,
     overTime(plotted),
     measurements.length > LINES_MAX ? `<p>Plotted are the first ${LINES_MAX} of ${measurements.length}.</p>` : '',
@@ -91,13 +92,24 @@ export function textTable(head: readonly string[], rows: readonly (readonly stri
   return `<div class="wide">${table}</div>`
 }
 
+/** Numbers stand at the right, texts at the left; a heading without a word is left out. */
 function htmlTable(rows: Report['table']): string {
   const [head = [], ...rest] = rows
   if (head.length === 0) return ''
-  const cells = (row: readonly string[], tag: 'th' | 'td') =>
-    `<tr>${head.map((_, i) => `<${tag}>${escaped(row[i] ?? '')}</${tag}>`).join('')}</tr>`
+  const isText = head.map((_, column) => column === 0 || rest.some(row => !isFigure(row[column] ?? '')))
+  const cells = (row: readonly string[], tag: 'th' | 'td') => {
+    const cell = (text: string, column: number) =>
+      `<${tag}${isText[column] ? ' class="text"' : ''}>${escaped(text)}</${tag}>`
+    return `<tr>${head.map((_, column) => cell(row[column] ?? '', column)).join('')}</tr>`
+  }
+  const heading = head.every(text => text === '') ? '' : `<thead>${cells(head, 'th')}</thead>`
   const body = rest.map(row => cells(row, 'td')).join('')
-  return `<div class="wide"><table><thead>${cells(head, 'th')}</thead><tbody>${body}</tbody></table></div>`
+  return `<div class="wide"><table>${heading}<tbody>${body}</tbody></table></div>`
+}
+
+/** A number with its unit, or with its interval. */
+function isFigure(text: string): boolean {
+  return /^(-?[\d.,]+( ?(%|[a-zA-Zµ]{1,4}))?( \(.*\))?)?$/.test(text)
 }
 
 function list(texts: readonly string[]): string {
@@ -157,18 +169,16 @@ function greatest(values: readonly number[], otherwise: number): number {
   return values.reduce((max, each) => Math.max(max, each), values[0] ?? otherwise)
 }
 
-function plotChart({ title, x, label, lines }: Plot): string {
+function plotChart({ title, x, label, isLog, lines }: Plot): string {
   const points = lines.flatMap(line => line.points)
+  const values = points.map(([, value]) => value)
   const end = greatest(
     points.map(([at]) => at),
     1,
   )
-  const top = greatest(
-    points.map(([, value]) => value),
-    1,
-  )
+  const y = isLog ? logScale(label, least(values, 0.1), greatest(values, 1)) : linearScale(label, greatest(values, 1))
   return svgChart({
-    ...{ title, x: x === undefined ? secondsScale(end) : linearScale(x, end), y: linearScale(label, top) },
+    ...{ title, x: x === undefined ? secondsScale(end) : linearScale(x, end), y },
     lines: lines.map((line, colour) => ({ ...line, colour })),
   })
 }

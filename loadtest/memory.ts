@@ -148,10 +148,11 @@ async function leaked(containers: ContainerStage): Promise<LeakSeen> {
   await began
   await containers.untilReady(NEIGHBOUR)
   const readyMs = Date.now()
+  const endMs = ended()?.atMs
+  if (endMs !== undefined) resident.push([(endMs - startMs) / 1e3, 0], [(readyMs - startMs) / 1e3, 0])
   pid = await containers.pidOf(NEIGHBOUR)
   resident.push([(readyMs - startMs) / 1e3, (residentBytes(pid) ?? 0) / MIB])
   const lines = await containers.logLines(NEIGHBOUR, startMs)
-  const endMs = ended()?.atMs
   return {
     ...{ events, resident, memoryLines: lines.filter(line => line.includes('"memory-')) },
     awayMs: endMs === undefined ? undefined : readyMs - endMs,

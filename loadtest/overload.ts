@@ -42,8 +42,9 @@ const GENERATOR_SHARE_MAX = 0.6
 const GRID_US = 1_000
 /** Requests go out in groups: the grid and a turn of the generator's event loop. */
 const LAG_P99_US_MAX = 10_000
-/** So many are never all busy, or the generator's own queue would be measured. */
+/** So many are never all busy, or the generator's own queue would be measured; most are opened when they are needed. */
 const CONNECTIONS = 2_048
+const CONNECTIONS_AT_START = 256
 const TIMEOUT_MS = 2_000
 
 /** Measures capacity, then plays all multiples of it in one go. */
@@ -71,7 +72,7 @@ export async function runOverload(options: OverloadOptions, stage: Stage): Promi
   const check = { judgeEvery: 50, rates: ratesOf(await readTenantRecords(tenantDirectory)) }
   const limits = {
     connectionsMax: CONNECTIONS,
-    connectionsAtStart: CONNECTIONS,
+    connectionsAtStart: CONNECTIONS_AT_START,
     timeoutMs: TIMEOUT_MS,
     sendLagP99UsMax: LAG_P99_US_MAX,
   }
@@ -135,6 +136,16 @@ function reportOf(options: OverloadOptions, found: Found): Report {
     ],
     plots: [
       {
+        ...{ title: 'Bids in time by what was sent', x: 'sent/s', label: 'bids in time/s' },
+        lines: [
+          { name: 'bids in time', points: rising(steps, step => step.goodputPerS) },
+          {
+            name: `${percent(GOODPUT_SHARE_MIN)} of the peak`,
+            points: rising(steps, () => GOODPUT_SHARE_MIN * peakOf(steps)),
+          },
+        ],
+      },
+      {
         title: 'Requests that got a bid in time',
         label: 'share, %',
         lines: [{ name: 'of what was sent in each tenth of a second', points: sharePoints(goodput) }],
@@ -145,6 +156,15 @@ function reportOf(options: OverloadOptions, found: Found): Report {
       ...steps.map(tableRow),
     ],
   }
+}
+
+function peakOf(steps: readonly FactorStep[]): number {
+  return Math.max(...steps.map(each => each.goodputPerS))
+}
+
+/** What is sent more and more; the rest after it is no part of that. */
+function rising(steps: readonly FactorStep[], value: (step: FactorStep) => number) {
+  return steps.slice(0, FACTORS.length).map(step => [step.offeredPerS, value(step)] as const)
 }
 
 function sharePoints({ slices }: Goodput<Histogram>): readonly (readonly [number, number])[] {
@@ -181,7 +201,7 @@ function recoveryOf({ slices }: Goodput<Histogram>, burstEndS: number, before: F
 }
 
 function objectivesOf({ run, health }: Found, steps: readonly FactorStep[], recoveryS: number): readonly Objective[] {
-  const peak = Math.max(...steps.map(each => each.goodputPerS))
+  const peak = peakOf(steps)
   const judged = steps[FACTORS.indexOf(JUDGED_FACTOR)]
   const share = (judged?.goodputPerS ?? 0) / peak
   const p99Us = judged?.bidLatencyUs.percentile(99) ?? Number.POSITIVE_INFINITY

@@ -18,7 +18,7 @@ white-space:nowrap;text-transform:none;color:var(--soft)}
 .wide{overflow-x:auto;background:var(--card);border:1px solid var(--rule);border-radius:8px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:7px 12px;text-align:right;border-bottom:1px solid var(--rule);vertical-align:top}
-th:first-child,td:first-child,.texts th,.texts td{text-align:left}
+.text,.texts th,.texts td{text-align:left}
 .texts td:nth-child(2){min-width:110px}
 th{color:var(--soft);font-weight:600;font-size:13px;white-space:nowrap}
 tbody tr:last-child td{border-bottom:0}

@@ -28,6 +28,8 @@ export interface Plot {
   readonly title: string
   /** What lies below, with its unit; seconds of the run without it. */
   readonly x?: string
+  /** Values above 0 over several powers of ten. */
+  readonly isLog?: true
   /** What the values are, with their unit. */
   readonly label: string
   readonly lines: readonly {

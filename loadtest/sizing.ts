@@ -91,8 +91,11 @@ function latencyPlot(steps: readonly Step[]): Plot {
     points: steps.map(({ ratePerS, latencyUs }) => [ratePerS, value(latencyUs) / 1e3] as const),
   })
   return {
-    ...{ title: 'Latency by the rate of one bid thread', x: 'requests/s', label: 'ms' },
-    lines: [line('p50', ({ p50 }) => p50), line('p99', ({ p99 }) => p99), line('p99.9', ({ p999 }) => p999)],
+    ...{ title: 'Latency by the rate of one bid thread', x: 'requests/s', label: 'ms', isLog: true },
+    lines: [
+      ...[line('p50', ({ p50 }) => p50), line('p99', ({ p99 }) => p99), line('p99.9', ({ p999 }) => p999)],
+      line('promised p99', () => P99_US_MAX),
+    ],
   }
 }
 
@@ -102,7 +105,11 @@ function tasksPlot(plans: readonly TaskPlan[], { ratePerS }: SizingOptions): Plo
     ...{ title: 'Tasks by wished rate, one of which may be away', x: 'requests/s', label: 'tasks' },
     lines: plans.map(({ vcpus, gib, perTaskPerS }) => ({
       name: `${vcpus} vCPU, ${gib} GiB`,
-      points: rates.map(rate => [rate, tasksFor(rate, perTaskPerS)] as const),
+      // As steps: what was enough until here, and what is from here on.
+      points: rates.flatMap((rate, i) => [
+        [rates[i - 1] ?? 0, tasksFor(rate, perTaskPerS)] as const,
+        [rate, tasksFor(rate, perTaskPerS)] as const,
+      ]),
     })),
   }
 }
@@ -141,8 +148,8 @@ function arithmetic(measured: Measured, wish: SizingOptions, resident: readonly 
   return {
     title: 'The arithmetic',
     notes: [
-      'Capacity is per second of CPU time, the control thread’s included. A task of n vCPUs has n − 1 bid threads, ' +
-        'at least one. Bytes of a user are those promised, not measured here.',
+      'Capacity is per second of CPU time, the control thread’s included. A task of n vCPUs has n − 1 bid ' +
+        'threads, at least one. Bytes of a user are those promised, not measured here.',
     ],
     table: [
       ['', ''],

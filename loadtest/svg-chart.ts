@@ -29,7 +29,7 @@ export const LINES_MAX = 8
 
 const WIDTH = 860
 const HEIGHT = 330
-const PLOT = { left: 76, top: 14, right: WIDTH - 16, bottom: HEIGHT - 46 }
+const PLOT = { left: 76, top: 14, right: WIDTH - 30, bottom: HEIGHT - 46 }
 /** More points than pixels only make the page heavy. */
 const POINTS_MAX = 600
 

@@ -9,6 +9,7 @@ import { BidGate } from './http/bid-gate.ts'
 import { BidPath } from './http/bid-path.ts'
 import { BidRoute } from './http/bid-route.ts'
 import { CallerGate } from './http/caller-gate.ts'
+import { Doors } from './http/doors.ts'
 import { priceReadersOf } from './http/encrypted-price.ts'
 import { sameSignature, signerOf } from './http/notice-keys.ts'
 import { NoticeRoute } from './http/notice-route.ts'
@@ -150,6 +151,8 @@ const app = createPublicServer({
   },
 })
 
+const doors = new Doors(app.server, () => recorder.count(COUNTER.connectionsRefused))
+
 /** Bids on a request of our own with the new catalog; what it counts and logs goes nowhere. */
 function selfBidProblem(next: Serving): string {
   let problem = ''
@@ -247,7 +250,7 @@ async function stop(): Promise<void> {
   clearInterval(tellingHeld)
   watch.stop()
   app.server.closeIdleConnections()
-  await app.close()
+  await Promise.all([app.close(), doors.close()])
   // All that is not held goes back.
   tellHeld(shares.close())
   control.close()
@@ -273,4 +276,6 @@ for (let first = receiveMessageOnPort(control); first !== undefined; first = rec
 control.on('message', hear)
 await app.listen({ host: data.host, port: data.port, ...(data.reusePort ? { reusePort: true } : {}) })
 const address = app.server.address()
-post({ kind: 'listening', port: typeof address === 'object' && address !== null ? address.port : data.port })
+const port = typeof address === 'object' && address !== null ? address.port : data.port
+if (data.reusePort) await doors.open({ host: data.host, port })
+post({ kind: 'listening', port })

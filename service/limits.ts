@@ -30,6 +30,8 @@ export const LIMITS = {
   bidLagMsMax: 300,
   /** Connections of one bid thread: each costs 8 KiB of heap (measured, idle), so a third of the heap at most. */
   connectionsMax: 8_192,
+  /** Sockets of one bid thread that listen: it accepts so many connections a turn, some 0.1 ms of work each. */
+  listenersPerThread: 64,
   /** `{` and `[` inside each other. OpenRTB needs about 8; native markup as a string counts from its own start. */
   jsonDepthMax: 64,
   /** Below this size the depth is bounded by the size: 8 Ki levels parse in about 2 ms. */
