@@ -155,6 +155,7 @@ class Money {
   readonly #outbox: EventOutbox
   readonly #intake: NoticeIntake
   readonly #guards: Guards
+  #isClosed = false
   #unreachableSinceMs: number | undefined
   #isAdopting = false
 
@@ -222,6 +223,16 @@ class Money {
     const now = this.#now()
     this.#budgets.turn(now)
     this.#guards.turn(now.monotonicMs, this.frequency?.tasks ?? 1)
+    this.#tellClosed(this.ledger.opensInMs(now.monotonicMs))
+  }
+
+  #tellClosed(opensInMs: number): void {
+    const { log } = this.#options
+    if (opensInMs > 0 === this.#isClosed) return
+    this.#isClosed = opensInMs > 0
+    const fields = { opens_in_s: Math.ceil(opensInMs / 1_000) }
+    if (this.#isClosed) log.error('ledger-closed', 'the spend ledger is new or has lost its memory', { fields })
+    else log.info('ledger-open', 'the spend ledger leases again')
   }
 
   #now(): { nowMs: number; monotonicMs: number } {
@@ -239,6 +250,7 @@ class Money {
   get gauges(): TaskGauges {
     const { leases, heldNanos, roomNanos, plans, behind, ahead, passRate } = this.#budgets.view
     return {
+      ledgerOpensIn: this.ledger.opensInMs(this.#options.clock.monotonicMs()) / 1_000,
       ledgerReachable: this.view.reachable ? 1 : 0,
       noticesWaiting: this.view.waiting,
       ...{ leases, leaseHeld: heldNanos / NANOS, leaseRoom: roomNanos / NANOS },

@@ -75,6 +75,7 @@ export class TaskLedger {
   readonly #spent = new Map<string, number>()
   /** By account, what other ledgers gave it of their shares. */
   readonly #added = new Map<string, number>()
+  #opensAtMs = 0
   #closesFromMs = Number.NEGATIVE_INFINITY
   /** Bookings, and those on a lease. */
   #booksFromMs = Number.NEGATIVE_INFINITY
@@ -121,6 +122,14 @@ export class TaskLedger {
     return nowMs >= this.#closesFromMs
   }
 
+  /**
+   * Milliseconds until the ledger leases again, by what it said last; 0 for one that does. It does not while it is new,
+   * or has lost its memory and is told by tasks what they know.
+   */
+  opensInMs(nowMs: number): number {
+    return Math.max(0, this.#opensAtMs - nowMs)
+  }
+
   /** Adds an operation, which is sent until it is answered. A settlement may be withdrawn. */
   add(operation: Operation, done: WhenDone): void {
     this.#waiting.push({ operation, done, again: false })
@@ -154,8 +163,9 @@ export class TaskLedger {
   /** Takes the answer to the operation that `next` gave; too late for one that was withdrawn, it says nothing. */
   answered(operation: LeaseChange, answer: Done | Refused, nowMs: number): void {
     if (!this.#waiting.some(each => each.operation === operation)) return
+    this.#opensAtMs = answer.kind === 'rebuilding' ? nowMs + answer.opensInMs : 0
     if (answer.kind === 'done') this.#take(new Map([[operation, answer]]), nowMs)
-    else if (answer.kind === 'rebuilding') this.#quiet(nowMs + answer.opensInMs)
+    else if (answer.kind === 'rebuilding') this.#quiet(this.#opensAtMs)
     else this.#refused(answer, nowMs)
   }
 

@@ -67,6 +67,13 @@ export const EVENTS = {
     remedy: "Check the cache of SPEND_URL, the network and the tenant's cache user.",
   },
   'ledger-reachable': { meaning: 'The spend ledger answers again; the journal is sent to it.' },
+  'ledger-closed': {
+    meaning:
+      'The spend ledger is new, or has lost its memory: no budget is leased until tasks have told what they know.',
+    remedy:
+      'For a new tenant: npm run spend -- begin --never-spent. Otherwise wait, with all tasks and journals running.',
+  },
+  'ledger-open': { meaning: 'The spend ledger leases again.' },
   journal: {
     meaning: 'Where notices are kept while the ledger is away, or that they are not.',
     remedy: 'Set JOURNAL_DIR to a folder on a durable disk.',

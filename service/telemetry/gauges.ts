@@ -37,6 +37,11 @@ export const TASK_GAUGES = {
   },
   memoryLevel: { name: 'memory_level', unit: 'none', meaning: '0 ok, 1 warn, 2 critical.' },
   liveThreads: { name: 'live_threads', unit: 'count', meaning: 'Bid threads that serve.' },
+  ledgerOpensIn: {
+    name: 'ledger_opens_in',
+    unit: 'seconds',
+    meaning: 'Until the spend ledger leases; above 0 it is new, or has lost its memory.',
+  },
   ledgerReachable: { name: 'ledger_reachable', unit: 'none', meaning: '1 while the spend ledger answers, else 0.' },
   leases: { name: 'leases', unit: 'count', meaning: 'Leases of budgets that this task has.' },
   leaseHeld: {

@@ -70,6 +70,7 @@ export const LOG_FIELDS = {
   not_after: { type: 'text', meaning: 'When a certificate ends.' },
   notices: { type: 'number', meaning: 'Notices in a journal.' },
   of_code: { type: 'text', meaning: 'Code of the lines that were left out.' },
+  opens_in_s: { type: 'number', meaning: 'Seconds until the spend ledger leases.' },
   origin: { type: 'text', meaning: 'Where Node caught an error that nobody else did.' },
   parse_ms: { type: 'number', meaning: 'Milliseconds of parsing.' },
   phases: { type: 'list', meaning: 'What each phase of the end took, and how it ended.' },

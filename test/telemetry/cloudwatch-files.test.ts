@@ -243,3 +243,15 @@ describe('the dashboard', () => {
       expect(shown).toContain(`"${name}"`)
   })
 })
+
+test('the runbook says of each alarm what to do, and of no other', () => {
+  const runbook = readFileSync(new URL('../../RUNBOOK.md', import.meta.url), 'utf8')
+  const [, rows = ''] = /## Alarms\n([\s\S]*?)\n## /.exec(runbook) ?? []
+  const told = [...rows.matchAll(/^\| (`[^|]*) \|/gm)].flatMap(([, cell = '']) =>
+    [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
+  )
+  const alarms = ['tenant.json', 'tier.json'].flatMap(name => [
+    ...JSON.stringify(read(name)).matchAll(/"bidcell-\$\{\w+\}-([a-z-]+)"/g),
+  ])
+  expect(told.sort()).toEqual(alarms.map(([, name]) => name).sort())
+})
