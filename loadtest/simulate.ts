@@ -26,6 +26,9 @@ const DAYS = {
     plan: { kind: 'custom', weights: Array.from({ length: 24 }, (_, h) => (h >= 8 && h < 20 ? 1 : 0)) },
   },
   'even, no traffic from 10 to 12 h': { plan: { kind: 'even' }, outageHours: [10, 12] },
+  'even, 80 % of all traffic': { plan: { kind: 'even' }, budgetShare: 0.8 },
+  'the same, traffic of a week known to 10 %': { plan: { kind: 'even' }, budgetShare: 0.8, forecastNoise: 0.1 },
+  'campaign and four line items, even': { plan: { kind: 'even' }, lineItems: 4, campaignPart: 1 },
 } as const
 
 interface Options {

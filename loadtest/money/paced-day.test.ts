@@ -16,6 +16,23 @@ describe('spend follows its plan where inventory suffices', () => {
     expect(deviation(points)).toBeLessThan(0.03)
   })
 
+  test('also where the campaign has a plan for the same money, and one for half of it', () => {
+    for (const [budgetShare, campaignPart] of [
+      [0.25, 1],
+      [0.5, 0.5],
+    ] as const) {
+      const points = runPacedDay({ ...EVEN, lineItems: 4, budgetShare, campaignPart })
+      expect(points.at(-1)?.spent).toBeGreaterThan(0.985)
+      expect(deviation(points)).toBeLessThan(0.03)
+    }
+  })
+
+  test('a plan that asks more of the evening than its traffic has is kept where traffic is known', () => {
+    const evening = { ...EVEN, budgetShare: 0.8 }
+    expect(runPacedDay(evening).at(-1)?.spent).toBeLessThan(0.95)
+    expect(runPacedDay({ ...evening, forecastNoise: 0.1 }).at(-1)?.spent).toBeGreaterThan(0.98)
+  })
+
   test('as fast as possible, it is spent by noon and never more than the budget', () => {
     const points = runPacedDay({ ...EVEN, plan: { kind: 'asap' } })
     expect(points[points.length / 2]?.spent).toBeGreaterThan(0.99)

@@ -2,6 +2,7 @@
 import type { Random } from '../../service/foundation/random.ts'
 import { accountsOf } from '../../service/spend/accounts.ts'
 import { lineItemIdAt } from '../../service/spend/catalog-budgets.ts'
+import type { Forecast } from '../../service/spend/forecast.ts'
 import type { BookOperation } from '../../service/spend/ledger.ts'
 import { Shares } from '../../service/spend/shares.ts'
 import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from '../../service/spend/slice.ts'
@@ -28,6 +29,9 @@ export interface TaskOptions {
   /** Of a task that ended: what its disk still has. */
   readonly journal: ReadonlyMap<string, BookOperation>
   readonly nowMs: number
+  readonly forecast?: Forecast | undefined
+  /** Of all tasks; undefined: nobody tells. */
+  readonly agreed?: Map<string, number> | undefined
 }
 
 const THREADS = [1, 2] as const
@@ -42,6 +46,8 @@ export class SimulatedTask {
   cutOffUntilMs = 0
   readonly #random: Random
   readonly #budgets: TaskBudgets
+  /** What tasks know of each other's rates, where they tell. */
+  readonly #agreed: Map<string, number> | undefined
   readonly #threads = new Map<number, Shares>(THREADS.map(thread => [thread, new Shares()]))
   readonly #slices: Int32Array
   readonly #rates: Uint32Array
@@ -51,8 +57,9 @@ export class SimulatedTask {
   #connection = 0
   #names = 0
 
-  constructor({ name, catalog, rules, random, broken, journal, nowMs }: TaskOptions) {
+  constructor({ name, catalog, rules, random, broken, journal, nowMs, forecast, agreed }: TaskOptions) {
     this.name = name
+    this.#agreed = agreed
     this.#random = random
     this.#catalog = catalog
     this.#holdsHalf = broken === 'holds-half'
@@ -75,6 +82,7 @@ export class SimulatedTask {
       threads: THREADS,
       newLease: newName,
       dayAt: utcDay,
+      forecast: () => forecast,
       tell: (thread, { shares, recalled }) => {
         for (const share of shares) this.#threads.get(thread)?.give(share)
         this.#threads.get(thread)?.recall(recalled)
@@ -127,6 +135,14 @@ export class SimulatedTask {
     if (nowMs >= this.cutOffUntilMs) this.#send(cache, nowMs, loss)
     // What was granted now is handed out before the next bids.
     this.#budgets.turn(now)
+  }
+
+  /** Tells its rates, and takes those of others. */
+  agree(): void {
+    const { plans } = this.#budgets
+    if (this.#agreed === undefined) return
+    plans.agree(this.#agreed)
+    for (const [owner, rate] of plans.rates) this.#agreed.set(owner, rate)
   }
 
   /** A bid thread ends with what it had not reported. */

@@ -21,13 +21,20 @@ const SLAB_BYTES = 1024 * 1024
 /** The campaign of all simulated line items. */
 export const CAMPAIGN = 'x'
 
-/** Compiles line items; every campaign has this budget; the time zone is UTC. */
-export function simulatedCatalog(lineItems: readonly SimulatedLineItem[], campaignBudget?: Budget): Catalog {
+/** Compiles line items; every campaign has this budget and plan; the time zone is UTC. */
+export function simulatedCatalog(
+  lineItems: readonly SimulatedLineItem[],
+  campaignBudget?: Budget,
+  campaignPacing?: Pacing,
+): Catalog {
   const builder = new CatalogBuilder(() => '')
   const common = { name: 'simulated', status: 'active', advertiserId: 'a' } as const
   builder.add({ kind: 'settings', document: { ...common, timeZone: 'UTC', currency: 'USD' } })
   builder.add({ kind: 'advertisers', document: { id: 'a', name: 'a', domain: 'a.example', categories: [] } })
-  const budget = campaignBudget === undefined ? {} : { budget: campaignBudget }
+  const budget = {
+    ...(campaignBudget === undefined ? {} : { budget: campaignBudget }),
+    ...(campaignPacing === undefined ? {} : { pacing: campaignPacing }),
+  }
   for (const id of new Set([CAMPAIGN, ...lineItems.flatMap(({ campaign }) => campaign ?? [])]))
     builder.add({ kind: 'campaigns', document: { ...common, id, ...budget } })
   const size = { width: 300, height: 250, bannerType: 4, secure: true } as const

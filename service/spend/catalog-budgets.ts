@@ -11,6 +11,8 @@ import type { PacerOptions, PacingPlan } from './pacing.ts'
 export interface PacedBudget {
   /** The same for the same plan, limit and time. */
   readonly key: string
+  /** Whose plan it is: the same on every day. */
+  readonly owner: string
   readonly account: string
   readonly options: PacerOptions
 }
@@ -112,5 +114,5 @@ function paced(flight: FlightPlan, total: AccountLimit, daily: AccountLimit, day
   const { account, limitNanos } = isDaily ? daily : total
   const { startMs, endMs } = isDaily ? day : flight
   const options = { plan, limitNanos, startMs, endMs }
-  return [{ key: JSON.stringify([account, options]), account, options }]
+  return [{ key: JSON.stringify([account, options]), owner: total.account, account, options }]
 }

@@ -27,6 +27,7 @@ function run(pacer: Pacer, seconds: number, at: { ms: number; spent: number }, p
   for (let i = 0; i < seconds; i++) {
     at.ms += 1_000
     at.spent += Math.round(potential * 1_000 * pacer.passRate)
+    pacer.note(pacer.passRate)
     pacer.look(at.ms, at.spent)
   }
 }

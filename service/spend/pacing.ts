@@ -2,6 +2,7 @@
  * Pacing: at which rate to take part so that a budget is spent along a plan. Every task steers by the same two things,
  * the plan and the total that the ledger tells, so that any number of them agrees without a word between them.
  */
+import { type Forecast, hourAt, planLevel, type Slot } from './forecast.ts'
 
 /** How a budget is to be spent over its time. */
 export type PacingPlan =
@@ -47,9 +48,19 @@ const DOUBLING_MS = 20_000
 /** A clock that jumps further between two looks says nothing about rates. */
 const LOOK_MS_MAX = 30_000
 
-/** Steers one pass-through rate of one task. Changes only by `look`. */
+const HOUR_MS = 3_600_000
+/** Hours are looked at for so long ahead: what comes after that has time. */
+const AHEAD_MS_MAX = 7 * 24 * HOUR_MS
+/** Of what an hour is expected to take this part is relied on. */
+const SURE_PART = 0.95
+/** What a line item spends of a whole opportunity changes slowly, where traffic is reckoned with. */
+const LONG_MS = 30 * 60_000
+/** How often the hours to come are looked at. */
+const LEVEL_MS = 10_000
+
+/** Steers one pass-through rate of one task. */
 export class Pacer {
-  readonly #options: PacerOptions
+  #options: PacerOptions
   #passRate: number
   #lookedMs = Number.NaN
   #behind = 0
@@ -59,6 +70,14 @@ export class Pacer {
   #rateThen = 0
   /** What full participation would spend, nanos per ms; 0 while it is not known. */
   #potential = 0
+  /** The same over a longer time, which the forecast allows: its traffic is in the second of them. */
+  #spendingLong = 0
+  #takenLong = 0
+  /** The highest rate at which anything of it took part since the last look. */
+  #tookPart = 0
+  /** What planLevel last said, and when. */
+  #level = 0
+  #leveledMs = Number.NaN
 
   constructor(options: PacerOptions) {
     this.#options = options
@@ -75,28 +94,56 @@ export class Pacer {
     return this.#behind
   }
 
+  /** Goes on with another budget or another day: what it has learned of its traffic stays. */
+  follow(options: PacerOptions): void {
+    this.#options = options
+    this.#lookedMs = Number.NaN
+    this.#leveledMs = Number.NaN
+  }
+
+  /**
+   * Comes half the way to the rate that the tasks agree on. Each explains the spend of all by its own rate, so that a
+   * lower rate than that of others would stay lower for ever.
+   */
+  agree(rate: number): void {
+    const agreed = (this.#passRate + rate) / 2
+    if (agreed <= 0 || this.#passRate <= 0) return
+    this.#potential *= this.#passRate / agreed
+    this.#passRate = agreed
+  }
+
+  /** A line item of it takes part at this rate, whatever sets it: by that its spend is explained. */
+  note(rate: number): void {
+    this.#tookPart = Math.max(this.#tookPart, rate)
+  }
+
   /**
    * Steers by what all tasks have spent; about once a second.
-   * @param nowMs wall clock @param spentNanos as the ledger last told
+   * @param nowMs wall clock @param spentNanos as the ledger last told @param forecast undefined: hours are all alike
    */
-  look(nowMs: number, spentNanos: number): void {
+  look(nowMs: number, spentNanos: number, forecast?: Forecast): void {
     const elapsedMs = nowMs - this.#lookedMs
     this.#lookedMs = nowMs
     const isSteady = elapsedMs > 0 && elapsedMs <= LOOK_MS_MAX
-    if (isSteady) this.#learn(elapsedMs, spentNanos)
+    if (isSteady) this.#learn(elapsedMs, spentNanos, forecast?.at(nowMs) ?? 0)
     this.#spentNanos = spentNanos
     if (this.#options.plan.kind === 'asap') return
     this.#behind = this.#planned(nowMs) - spentNanos / this.#options.limitNanos
     if (!isSteady) return
-    const wanted = this.#wanted(nowMs)
+    const wanted = this.#wanted(nowMs, forecast)
     if (this.#potential > 0) this.#passRate = Math.min(1, wanted / this.#potential)
     else if (wanted > 0) this.#passRate = Math.min(1, this.#passRate * 2 ** (elapsedMs / DOUBLING_MS))
   }
 
-  #learn(elapsedMs: number, spentNanos: number): void {
+  #learn(elapsedMs: number, spentNanos: number, traffic: number): void {
     const weight = 1 - Math.exp(-elapsedMs / SMOOTHING_MS)
-    this.#spending += (Math.max(0, spentNanos - this.#spentNanos) / elapsedMs - this.#spending) * weight
-    this.#rateThen += (this.#passRate - this.#rateThen) * weight
+    const spending = Math.max(0, spentNanos - this.#spentNanos) / elapsedMs
+    const long = 1 - Math.exp(-elapsedMs / LONG_MS)
+    this.#spendingLong += (spending - this.#spendingLong) * long
+    this.#takenLong += (this.#tookPart * traffic - this.#takenLong) * long
+    this.#spending += (spending - this.#spending) * weight
+    this.#rateThen += (this.#tookPart - this.#rateThen) * weight
+    this.#tookPart = 0
     if (this.#rateThen < TELLING_RATE || this.#spending <= 0) return
     const potential = this.#spending / this.#rateThen
     if (this.#potential === 0) this.#potential = potential
@@ -105,14 +152,37 @@ export class Pacer {
   }
 
   /** Nanos per ms: what is left of the budget over what is left of the plan, so that an outage gives no burst. */
-  #wanted(nowMs: number): number {
-    const { limitNanos, startMs, endMs } = this.#options
+  #wanted(nowMs: number, forecast: Forecast | undefined): number {
+    const { startMs, endMs } = this.#options
     const aheadMs = Math.min(SMOOTHING_MS, endMs - nowMs)
-    const planned = this.#planned(nowMs)
-    const toCome = 1 - planned
-    if (aheadMs <= 0 || toCome <= 0 || nowMs < startMs) return 0
-    const soon = (this.#planned(nowMs + aheadMs) - planned) / toCome
-    return (Math.max(0, limitNanos - this.#spentNanos) * soon) / aheadMs
+    const leftNanos = this.#options.limitNanos - this.#spentNanos
+    if (aheadMs <= 0 || nowMs < startMs || leftNanos <= 0) return 0
+    if (!(Math.abs(nowMs - this.#leveledMs) < LEVEL_MS)) {
+      this.#leveledMs = nowMs
+      this.#level = planLevel(this.#slots(nowMs, forecast), leftNanos)
+    }
+    const soon = this.#planned(nowMs + aheadMs) - this.#planned(nowMs)
+    return soon <= 0 ? 0 : (this.#level * soon) / aheadMs
+  }
+
+  /** The time to come, by hours where it is known what these can spend. Cost: O(hours). */
+  #slots(nowMs: number, forecast: Forecast | undefined): Slot[] {
+    const { endMs } = this.#options
+    const slots: Slot[] = []
+    let fromMs = nowMs
+    if (forecast !== undefined && this.#takenLong > 0 && this.#spendingLong > 0) {
+      const perOpportunity = (SURE_PART * this.#spendingLong) / this.#takenLong
+      while (fromMs < Math.min(endMs, nowMs + AHEAD_MS_MAX)) {
+        const hour = hourAt(fromMs)
+        const untilMs = Math.min(endMs, (hour + 1) * HOUR_MS)
+        const expected = forecast.ofHour(hour) ?? Number.POSITIVE_INFINITY
+        const planned = this.#planned(untilMs) - this.#planned(fromMs)
+        slots.push({ planned, nanosMax: perOpportunity * expected * (untilMs - fromMs) })
+        fromMs = untilMs
+      }
+    }
+    slots.push({ planned: 1 - this.#planned(fromMs), nanosMax: Number.POSITIVE_INFINITY })
+    return slots
   }
 
   #planned(atMs: number): number {

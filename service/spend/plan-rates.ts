@@ -1,5 +1,6 @@
-/** The rates at which plans let line items take part: one pacer for each account that is spent along a plan. */
+/** The rates at which plans let line items take part: one pacer for each line item and campaign that has one. */
 import type { BudgetedLineItem, PacedBudget } from './catalog-budgets.ts'
+import type { Forecast } from './forecast.ts'
 import { Pacer } from './pacing.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
@@ -12,11 +13,14 @@ export interface Now {
 /** Every method changes it. */
 export class PlanRates {
   readonly #ledger: TaskLedger
-  /** By account. */
-  readonly #pacers = new Map<string, { readonly key: string; readonly pacer: Pacer }>()
+  /** By owner. */
+  readonly #pacers = new Map<string, { key: string; readonly pacer: Pacer }>()
+  readonly #forecast: () => Forecast | undefined
 
-  constructor(ledger: TaskLedger) {
+  /** @param forecast what traffic is to be expected; undefined: hours are all alike */
+  constructor(ledger: TaskLedger, forecast: () => Forecast | undefined = () => undefined) {
     this.#ledger = ledger
+    this.#forecast = forecast
   }
 
   /** Of plans that are followed. Cost: O(those). */
@@ -25,32 +29,49 @@ export class PlanRates {
   }
 
   /**
-   * The part of all opportunities that a line item takes part in by its own plan and its campaign's. To be asked about
-   * once a second; a ledger that tells nothing leaves rates as they are.
+   * The part of all opportunities that a line item takes part in: the lower rate of its own plan and its campaign's.
+   * Multiplied, two plans for the same money would begin at a hundredth, and correct each error twice. To be asked
+   * about once a second; a ledger that tells nothing leaves rates as they are.
    */
   rateOf({ paced }: BudgetedLineItem, { nowMs, monotonicMs }: Now): number {
     const ledger = this.#ledger
     const isTold = !ledger.isSilent(monotonicMs)
-    let rate = 1
-    for (const each of paced) {
+    const pacers = paced.map(each => {
       const pacer = this.#pacerOf(each)
-      if (isTold && ledger.knows(each.account))
-        pacer.look(nowMs, ledger.spentNanos(each.account) - ledger.addedNanos(each.account))
-      rate *= pacer.passRate
-    }
+      const spentNanos = ledger.spentNanos(each.account) - ledger.addedNanos(each.account)
+      if (isTold && ledger.knows(each.account)) pacer.look(nowMs, spentNanos, this.#forecast())
+      return pacer
+    })
+    const rate = Math.min(1, ...pacers.map(({ passRate }) => passRate))
+    for (const pacer of pacers) pacer.note(rate)
     return rate
   }
 
-  /** Other accounts have no plans to follow any more. Cost: O(accounts). */
-  keep(accounts: ReadonlySet<string>): void {
-    for (const account of this.#pacers.keys()) if (!accounts.has(account)) this.#pacers.delete(account)
+  /** Rates by owner: what tasks tell each other. Cost: O(owners). */
+  get rates(): ReadonlyMap<string, number> {
+    return new Map([...this.#pacers].map(([owner, { pacer }]) => [owner, pacer.passRate]))
   }
 
-  #pacerOf({ key, account, options }: PacedBudget): Pacer {
-    const known = this.#pacers.get(account)
+  /** Takes what tasks agree on, by owner. Cost: O(owners). */
+  agree(rates: ReadonlyMap<string, number>): void {
+    for (const [owner, rate] of rates) this.#pacers.get(owner)?.pacer.agree(rate)
+  }
+
+  /** Other owners have no plans to follow any more. Cost: O(owners). */
+  keep(owners: ReadonlySet<string>): void {
+    for (const owner of this.#pacers.keys()) if (!owners.has(owner)) this.#pacers.delete(owner)
+  }
+
+  #pacerOf({ key, owner, options }: PacedBudget): Pacer {
+    const known = this.#pacers.get(owner)
     if (known?.key === key) return known.pacer
-    const pacer = new Pacer(options)
-    this.#pacers.set(account, { key, pacer })
-    return pacer
+    if (known === undefined) {
+      const pacer = new Pacer(options)
+      this.#pacers.set(owner, { key, pacer })
+      return pacer
+    }
+    known.key = key
+    known.pacer.follow(options)
+    return known.pacer
   }
 }

@@ -9,6 +9,7 @@ import type { Day } from '../state/calendar.ts'
 import type { Catalog } from '../state/catalog.ts'
 import { type BudgetsView, budgetsView, type KnownBudget, knownBudget } from './budgets-view.ts'
 import { type BudgetedLineItem, budgetedOrdinals, budgetKeyAt, budgetsOf } from './catalog-budgets.ts'
+import type { Forecast } from './forecast.ts'
 import type { Lease } from './lease.ts'
 import { type Now, PlanRates } from './plan-rates.ts'
 import type { Share, SharesReport } from './shares.ts'
@@ -40,6 +41,8 @@ export interface TaskBudgetsOptions {
   readonly tell: (thread: number, message: SharesMessage) => void
   /** The tenant's day at an instant. */
   readonly dayAt: (nowMs: number, timeZone: string) => Day
+  /** What traffic plans reckon with; without it hours are all alike. */
+  readonly forecast?: () => Forecast | undefined
 }
 
 interface OpenSlice {
@@ -56,7 +59,6 @@ interface OpenSlice {
 interface NumberedLease {
   readonly lease: Lease
   readonly open: OpenSlice
-  /** Instants of the lease are not told twice. */
   isRecalled: boolean
 }
 
@@ -87,7 +89,7 @@ export class TaskBudgets {
   readonly #open = new Map<number, OpenSlice>()
   readonly #leases = new Map<number, NumberedLease>()
   readonly #numberOf = new Map<Lease, number>()
-  readonly #plans: PlanRates
+  readonly plans: PlanRates
   #names = 0
   #leaseNames = 0
   /** The catalog that serves, then its overlay. Empty when nothing serves. */
@@ -100,7 +102,7 @@ export class TaskBudgets {
 
   constructor(options: TaskBudgetsOptions) {
     this.#options = options
-    this.#plans = new PlanRates(options.ledger)
+    this.plans = new PlanRates(options.ledger, options.forecast)
   }
 
   /** Leases that are out, for the ledger's witness. Cost: O(open slices). */
@@ -115,7 +117,7 @@ export class TaskBudgets {
   /** What metrics show. Cost: O(leases + plans). */
   get view(): BudgetsView {
     const leases = [...this.#leases.values()].map(({ lease }) => lease)
-    return budgetsView(leases, this.#plans.pacers)
+    return budgetsView(leases, this.plans.pacers)
   }
 
   /** What this task knows of the served budgets that bids have asked for. Cost: O(their leases). */
@@ -173,9 +175,11 @@ export class TaskBudgets {
    * share counts as held.
    */
   report(thread: number, { held, returned, wanted, isLast }: SharesReport, now: Now): void {
+    const numbers = new Set<number>()
     for (let i = 0; i < held.length; i += 3) {
       const found = this.#leases.get(held[i] as number)
       if (found === undefined) continue
+      numbers.add(found.open.number)
       const nanos = Math.min(held[i + 2] as number, found.lease.sharedWith(thread))
       found.open.slice.hold(found.lease, thread, held[i + 1] as number, nanos)
     }
@@ -187,7 +191,6 @@ export class TaskBudgets {
       this.#takeBack(thread)
       return
     }
-    const numbers = new Set<number>(this.#slicesHeld(held))
     for (let i = 0; i < wanted.length; i += 2) {
       numbers.add(wanted[i] as number)
       this.#want(wanted[i] as number, wanted[i + 1] as number, now)
@@ -233,15 +236,6 @@ export class TaskBudgets {
   readonly #ended = new Set<number>()
   /** Slices that some thread wanted and that had nothing to give. */
   readonly #waiting = new Set<number>()
-
-  #slicesHeld(held: Float64Array): readonly number[] {
-    const found: number[] = []
-    for (let i = 0; i < held.length; i += 3) {
-      const number = this.#leases.get(held[i] as number)?.open.number
-      if (number !== undefined) found.push(number)
-    }
-    return found
-  }
 
   #want(number: number, nanos: number, now: Now): void {
     this.#waiting.add(number)
@@ -338,12 +332,12 @@ export class TaskBudgets {
     else open.slice.endAt(terms.endsMs)
   }
 
-  /** Another day, or a clock that was set. Yesterday's accounts have no plans to follow any more. */
+  /** Another day, or a clock that was set. What bids no more has no plan to follow. */
   #newDay(now: Now): void {
     for (const open of this.#open.values()) this.#renew(open, now)
     this.#options.ledger.forgetDaysBefore((this.#day?.number ?? 0) - DAYS_KNOWN)
-    const accounts = [...this.#open.values()].flatMap(({ lineItem }) => lineItem.paced.map(({ account }) => account))
-    this.#plans.keep(new Set(accounts))
+    const owners = [...this.#open.values()].flatMap(({ lineItem }) => lineItem.paced.map(({ owner }) => owner))
+    this.plans.keep(new Set(owners))
   }
 
   #look(now: Now): void {
@@ -389,7 +383,7 @@ export class TaskBudgets {
     const { number, lineItem } = open
     const place = this.#placeOf(number)
     if (place === undefined || lineItem.paced.length === 0) return
-    open.planRate = this.#plans.rateOf(lineItem, now)
+    open.planRate = this.plans.rateOf(lineItem, now)
     const rates = new Uint32Array(place.layer.shares.rates)
     rates[place.ordinal] = rateAt(lineItem.passRatePpm, open.planRate)
   }
