@@ -177,10 +177,12 @@ function selfBidProblem(next: Serving): string {
 function take({ base, overlay }: PlacedState): void {
   let problem: string
   const before = serving
+  tellBids()
   try {
     const below = servedBase(base)
     const next = new Serving(below, systemClock.nowMs(), overlay && servedOverlay(overlay, below))
     problem = selfBidProblem(next)
+    next.takeBids()
     next.stop(stops)
     if (problem === '') serving = next
   } catch (error) {
@@ -220,6 +222,13 @@ function capsOf(catalog: Catalog): ThreadCaps | undefined {
 function tellHeld(report: SharesReport | undefined): void {
   if (report !== undefined) post({ kind: 'held', report })
   if (counted.count > 0) post({ kind: 'counted', events: counted.takeAll() })
+  tellBids()
+}
+
+/** Before another catalog is taken, too: the ids are read from this one's slab. */
+function tellBids(): void {
+  const bids = serving?.takeBids() ?? []
+  if (bids.length > 0) post({ kind: 'bids', bids })
 }
 
 function takeShares({ shares: given, recalled }: SharesMessage): void {

@@ -3,26 +3,19 @@ import { Worker } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
 import type { Certificate } from './http/public-server.ts'
+import type { BidsTold } from './http/served-catalog.ts'
 import type { MemoryPlan } from './memory-plan.ts'
 import type { Notice } from './openrtb/notice.ts'
-import type { SharesReport } from './spend/shares.ts'
 import type { BudgetLayer, SharesMessage } from './spend/task-budgets.ts'
 import { ArenaPool } from './state/arena.ts'
 import type { AudienceTurn } from './state/audience-reader.ts'
 import type { AudienceMemory } from './state/audience-table.ts'
-import type { Catalog } from './state/catalog.ts'
+import { type Catalog, openCatalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats, StuckWatch } from './telemetry/heartbeats.ts'
-import type { TraceMessage } from './telemetry/request-tracer.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
-import type {
-  BidThreadData,
-  CapMemory,
-  FromBidThread,
-  NoticeSettings,
-  PlacedState,
-  ToBidThread,
-} from './thread-messages.ts'
+import type { BidThreadData, FromBidThread, NoticeSettings, PlacedState, ToBidThread } from './thread-messages.ts'
+import type { ThreadsBudgets, ThreadsCaps, ThreadsTraces } from './thread-ports.ts'
 
 /** What the control thread decides about its bid threads, once. */
 export interface BidThreadsOptions {
@@ -56,6 +49,8 @@ export interface BidThreadsOptions {
   readonly caps: ThreadsCaps | undefined
   /** The tenant's users, see turnAudience. */
   readonly audience: AudienceMemory
+  /** What line items have bid since a thread last said so. */
+  readonly onBids: (bids: BidsTold) => void
   readonly onLog: (thread: number, message: ThreadLogMessage) => void
   /** The event loop of a thread turns no more; the thread is being ended. */
   readonly onStuck: (thread: number) => void
@@ -65,32 +60,6 @@ export interface BidThreadsOptions {
 
 /** What one bid thread may take: generations of its heap in MiB, and connections. */
 export type BidThreadSize = Pick<MemoryPlan, 'bidThreadOldMib' | 'bidThreadYoungMib' | 'connectionsMax'>
-
-/** Budgets, as the threads hold them. */
-export interface ThreadsBudgets {
-  /** Memory of the guard on all spend, see SpendBrake. */
-  readonly guard: SharedArrayBuffer
-  sharesOf(catalog: Catalog): BudgetLayer
-  /** What is served now: the catalog, then its overlay. */
-  serve(layers: readonly BudgetLayer[]): void
-  /** What a thread has held, gives back and wants. */
-  report(thread: number, report: SharesReport): void
-  /** Nothing more will be heard of it. */
-  threadLost(thread: number): void
-}
-
-/** Where traces of requests go. */
-interface ThreadsTraces {
-  readonly ratio: number
-  readonly take: (thread: number, message: TraceMessage) => void
-}
-
-/** Frequency caps, as the threads hold to them. */
-export interface ThreadsCaps {
-  readonly memory: CapMemory
-  /** What a thread has counted, see CapLog. */
-  counted(events: Uint32Array): void
-}
 
 /** How a thread took a state. */
 type Acknowledge = (problem: string) => void
@@ -141,6 +110,14 @@ export class BidThreads {
   /** What is served. */
   get serving(): PlacedState | undefined {
     return this.#announced
+  }
+
+  /** What is served, to be read until the next is announced: the catalog, then its overlay. */
+  get catalogs(): readonly Catalog[] {
+    const { base, overlay } = this.#announced ?? {}
+    const below = base && openCatalog(base.header, this.#arena.slabs[base.slot])
+    const above = overlay && openCatalog(overlay.header, this.#overlayArena.slabs[overlay.slot])
+    return [below, above].filter(catalog => catalog !== undefined)
   }
 
   /** Starts all threads; they listen when this resolves, and answer no-bid until there is a catalog. */
@@ -347,6 +324,7 @@ export class BidThreads {
     if (message.kind === 'log') this.#options.onLog(thread, message)
     else if (message.kind === 'trace') this.#options.traces?.take(thread, message)
     if (message.kind === 'held') this.#options.budgets?.report(thread, message.report)
+    if (message.kind === 'bids') this.#options.onBids(message.bids)
     if (message.kind === 'counted') this.#options.caps?.counted(message.events)
     if (message.kind === 'turned') this.#waiting.get(thread)?.shift()?.('')
     if (message.kind !== 'serving') return

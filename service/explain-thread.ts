@@ -6,10 +6,9 @@ import { assert } from './foundation/assert.ts'
 import { Random } from './foundation/random.ts'
 import { LIMITS } from './limits.ts'
 import { explainRequest } from './openrtb/explain-request.ts'
-import { FileSource } from './remote-cache/file-source.ts'
+import { openSource } from './remote-cache/open-source.ts'
 import { readDocuments } from './remote-cache/read-documents.ts'
-import { RedisSource } from './remote-cache/redis-source.ts'
-import { type Announcement, type OpenSource, SourceError } from './remote-cache/source.ts'
+import { type Announcement, SourceError } from './remote-cache/source.ts'
 import type { TenantDocuments } from './state/documents.ts'
 import type { ExplainAnswer, ExplainQuestion, ExplainThreadData } from './thread-messages.ts'
 
@@ -21,9 +20,7 @@ const NICE_MAX = 19
 if (process.platform === 'linux') setPriority(NICE_MAX)
 const MIB = 1_024 * 1_024
 
-const source: OpenSource = stateUrl.startsWith('file:')
-  ? new FileSource(stateUrl)
-  : new RedisSource({ url: stateUrl, tenantId, timeoutMs, pickIndex: new Random(process.pid).pickIndex })
+const source = openSource({ url: stateUrl, tenantId, timeoutMs, pickIndex: new Random(process.pid).pickIndex })
 
 interface Held {
   readonly key: string

@@ -1,7 +1,6 @@
 /** Wires frequency caps on the control thread: the counts, what notices say of them, and what other tasks count. */
 import { randomInt } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import type { ThreadsCaps } from './bid-threads.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './foundation/clock.ts'
 import { LIMITS } from './limits.ts'
@@ -16,6 +15,7 @@ import { CapTable, createCapMemory } from './spend/cap-table.ts'
 import type { Recorder, TaskGauges } from './telemetry/recorder.ts'
 import { COUNTER } from './telemetry/signals.ts'
 import type { CapMemory } from './thread-messages.ts'
+import type { ThreadsCaps } from './thread-ports.ts'
 
 const DONE = ''
 /** So many turns later than what bid threads count: a fast notice must not be told before its bid. */

@@ -1,20 +1,36 @@
 /** Wires what tells people about bids: the explainer, with what this task knows of budgets and stops. */
 
+import type { ServerResponse } from 'node:http'
 import type { LotExplanation } from './decision/explain.ts'
 import { Explainer } from './explainer.ts'
 import type { Clock } from './foundation/clock.ts'
-import type { ExplainCall, InsightReply } from './http/insight-routes.ts'
+import type { ConsoleFiles } from './http/console-files.ts'
+import type { ExplainCall, InsightDeps, InsightReply } from './http/insight-routes.ts'
+import { type LineItemQuery, lineItemRows } from './http/line-item-rows.ts'
+import { LiveStreams } from './http/live-streams.ts'
 import type { Announcement } from './remote-cache/source.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
+import type { Catalog } from './state/catalog.ts'
 import type { StopList } from './stop-list.ts'
+import type { LineItemCounts } from './telemetry/line-item-counts.ts'
+import { LiveSeconds } from './telemetry/live-seconds.ts'
+import type { Snapshot } from './telemetry/recorder.ts'
+import { COUNTER } from './telemetry/signals.ts'
 import type { ExplainThreadData } from './thread-messages.ts'
 
 /** What telling needs of the task; each is asked anew for every question. */
 export interface InsightOptions {
+  readonly consoleFiles: ConsoleFiles
   readonly thread: Omit<ExplainThreadData, 'heapMib'>
   readonly clock: Clock
   /** What is served, undefined before the first version. */
   readonly held: () => Announcement | undefined
+  /** The same, to be read at once. */
+  readonly catalogs: () => readonly Catalog[]
+  readonly counts: LineItemCounts
+  readonly snapshot: () => Snapshot
+  /** Who and where the task is, and what it says of itself. */
+  readonly about: () => Readonly<Record<string, unknown>>
   readonly freeBytes: () => number
   readonly stops: () => StopList
   /** Undefined where no notices can come: then nothing with a budget bids. */
@@ -22,6 +38,7 @@ export interface InsightOptions {
 }
 
 const NANOS = 1e9
+const SECOND_MS = 1_000
 const NOT_LOOKED_AT = [
   'frequency caps',
   'published audiences',
@@ -30,13 +47,46 @@ const NOT_LOOKED_AT = [
 ]
 
 /** Answers the admin port. */
-export class Insight {
+export class Insight implements InsightDeps {
   readonly #options: InsightOptions
   readonly #explainer: Explainer
+  readonly #seconds = new LiveSeconds()
+  readonly #streams = new LiveStreams()
+  readonly #looking: NodeJS.Timeout
 
   constructor(options: InsightOptions) {
     this.#options = options
     this.#explainer = new Explainer(options)
+    this.#looking = setInterval(() => this.#look(), SECOND_MS).unref()
+  }
+
+  get consoleFiles(): ConsoleFiles {
+    return this.#options.consoleFiles
+  }
+
+  /** Begins to tell what happens, the last minutes first. @returns false when enough look already */
+  openLive(res: ServerResponse): boolean {
+    return this.#streams.add(res, { seconds: this.#seconds.all, now: this.#now(this.#options.snapshot()) })
+  }
+
+  #look(): void {
+    const snapshot = this.#options.snapshot()
+    const second = this.#seconds.look(snapshot)
+    if (second !== undefined && this.#streams.isWatched) this.#streams.tell({ second, now: this.#now(snapshot) })
+  }
+
+  #now({ gauges, threads, counters }: Snapshot): object {
+    const { about, stops } = this.#options
+    const total = { bidRequests: counters[COUNTER.bidRequests], bids: counters[COUNTER.bids] }
+    return { ...about(), gauges, threads, total: { ...total, spend: counters[COUNTER.spend] }, stops: stops() }
+  }
+
+  /** Line items that are served. Cost: O(line items) */
+  lineItems(query: LineItemQuery): { readonly total: number; readonly rows: readonly object[] } {
+    const { catalogs, counts, money, stops } = this.#options
+    const { total, rows } = lineItemRows(catalogs(), query, id => counts.of(id))
+    const budgets = new Map((money?.knownBudgets() ?? []).map(budget => [budget.lineItemId, budget]))
+    return { total, rows: rows.map(row => ({ ...row, ...liveOf(row, budgets.get(row.id), stops()) })) }
   }
 
   /** Why a bid request would be answered as it would be now, with the state that serves. Spends nothing. */
@@ -66,19 +116,29 @@ export class Insight {
     const stops = this.#options.stops()
     const budgetOf = new Map(budgets.map(budget => [budget.lineItemId, budget]))
     const live: Record<string, object> = {}
-    for (const { id, campaignId } of lots.flatMap(({ winners, others }) => [...winners, ...others])) {
-      const budget = budgetOf.get(id)
-      const stopped = stops.lineItems.includes(id) || stops.campaigns.includes(campaignId)
-      if (budget === undefined && !stopped) continue
-      live[id] = {
-        ...(budget && { leaseLeft: budget.leftNanos / NANOS, passRate: budget.passRatePpm / 1e6 }),
-        ...(stopped ? { stopped } : {}),
-      }
+    for (const lineItem of lots.flatMap(({ winners, others }) => [...winners, ...others])) {
+      const known = liveOf(lineItem, budgetOf.get(lineItem.id), stops)
+      if (Object.keys(known).length > 0) live[lineItem.id] = known
     }
     return live
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#looking)
+    this.#streams.end()
     await this.#explainer.stop()
+  }
+}
+
+/** What this task knows now of one line item beside its documents. */
+function liveOf(
+  { id, campaignId }: { readonly id: string; readonly campaignId: string },
+  budget: KnownBudget | undefined,
+  stops: StopList,
+): object {
+  const stopped = stops.lineItems.includes(id) || stops.campaigns.includes(campaignId)
+  return {
+    ...(budget && { leaseLeft: budget.leftNanos / NANOS, passRate: budget.passRatePpm / 1e6 }),
+    ...(stopped ? { stopped } : {}),
   }
 }

@@ -255,6 +255,8 @@ export const LIMITS = {
   explainIdleMs: 120_000,
   /** Line items beside the winners of which one answer tells everything. */
   explainOthersMax: 100,
+  /** Line items in one answer of /line-items. */
+  lineItemRowsMax: 1_000,
 
   /** Line items of equal rank between which chance decides. */
   tiedCandidatesMax: 32,

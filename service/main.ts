@@ -15,6 +15,7 @@ import { systemClock } from './foundation/clock.ts'
 import { AdminGate } from './http/admin-gate.ts'
 import { createAdminServer } from './http/admin-server.ts'
 import { BidGate, createBidGateMemory } from './http/bid-gate.ts'
+import { readConsoleFiles } from './http/console-files.ts'
 import { Insight } from './insight.ts'
 import { LIMITS } from './limits.ts'
 import { memoryRung } from './memory-ladder.ts'
@@ -22,9 +23,8 @@ import { memoryPlan } from './memory-plan.ts'
 import { openMoney } from './money.ts'
 import { NextState } from './next-state.ts'
 import { FileSource } from './remote-cache/file-source.ts'
-import { RedisSource } from './remote-cache/redis-source.ts'
+import { openSource } from './remote-cache/open-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
-import type { OpenSource } from './remote-cache/source.ts'
 import { CopyKeeper } from './remote-cache/state-copy.ts'
 import { type Phase, runPhases } from './shutdown.ts'
 import { memoryProblem } from './state/admission.ts'
@@ -33,6 +33,7 @@ import { changedStops, NO_STOPS, type Stop, type StopList } from './stop-list.ts
 import { readEcsTask } from './telemetry/ecs-task.ts'
 import { type Exporters, startExporters } from './telemetry/exporters.ts'
 import { BASELINE_PERIOD_MS, LatencyBaseline } from './telemetry/latency-baseline.ts'
+import { LineItemCounts } from './telemetry/line-item-counts.ts'
 import { withoutCredentials } from './telemetry/log-text.ts'
 import { identityFromEnv, installCrashLines, Logger, logConfigProblems } from './telemetry/logger.ts'
 import { readMemoryLimit } from './telemetry/memory-limit.ts'
@@ -91,18 +92,6 @@ function bidThreadCount({ bidThreads }: Config): number {
   return bidThreads ?? Math.max(1, availableParallelism() - 1)
 }
 
-function openSource({ stateUrl, tenantId, cacheTimeoutMs }: Config): OpenSource {
-  if (stateUrl.startsWith('file:')) return new FileSource(stateUrl)
-  const pickIndex = (count: number) => randomInt(count)
-  return new RedisSource({
-    url: stateUrl,
-    tenantId,
-    compiledBy: compilerIdentity(),
-    timeoutMs: cacheTimeoutMs,
-    pickIndex,
-  })
-}
-
 const task = await readEcsTask(env.ECS_CONTAINER_METADATA_URI_V4)
 log.learn({ task_id: task?.taskId })
 log.info('started', 'Bidcell begins', { fields: { node: process.version, state: withoutCredentials(config.stateUrl) } })
@@ -117,6 +106,7 @@ startThreadWatch(recorder)
 
 const gateMemory = createBidGateMemory()
 const gate = new BidGate(gateMemory)
+const counts = new LineItemCounts()
 
 /** Without keys no notice can come, so there is nothing to book. */
 const money =
@@ -125,6 +115,7 @@ const money =
     : await openMoney({
         ...{ config, clock: systemClock, log, recorder, threads: threadCount },
         share: (thread, message) => threads.share(thread, message),
+        counts,
         memoryBytes: limit.bytes,
       }).catch(leaveWithout('SPEND_URL or JOURNAL_DIR'))
 
@@ -156,6 +147,7 @@ const threads: BidThreads = new BidThreads({
   overlaySlabBytes: Math.min(LIMITS.overlaySlabBytesMax, Math.floor(limit.bytes / 8)),
   recorderBlocks: recorderBlocks.slice(1),
   traces: otel && { ratio: otel.traceRatio, take: (thread, message) => exporters?.trace(thread, message) },
+  onBids: bids => counts.addBids(bids),
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
   onStuck: thread => log.error('thread-stuck', 'a bid thread is ended', { fields: { thread: `bid-${thread}` } }),
   onLost: (thread, error) => {
@@ -164,7 +156,10 @@ const threads: BidThreads = new BidThreads({
   },
 })
 
-const source = openSource(config)
+const source = openSource({
+  ...{ url: config.stateUrl, tenantId: config.tenantId, timeoutMs: config.cacheTimeoutMs },
+  ...{ compiledBy: compilerIdentity(), pickIndex: count => randomInt(count) },
+})
 const nextState = new NextState(threads)
 const copyDirectory = config.stateCopyDir === undefined ? undefined : resolve(config.stateCopyDir, config.tenantId)
 const copyKeeper =
@@ -280,10 +275,23 @@ function stopByHand(stop: Stop, isStopped: boolean, actor: string): StopList {
   return stops
 }
 
+function stateNow() {
+  const { stateVersion, stateAge, lineItems, arenaBytes, ready } = gauges()
+  const version = refresher.view.held?.version
+  const ageS = stateAge === undefined ? undefined : Number(stateAge.toFixed(2))
+  const held = { version, announcement: stateVersion, ageS, lineItems, arenaBytes }
+  return { ready: ready === 1, ...held, memory: memory.view, spend: money?.view }
+}
+
 const insight = new Insight({
+  consoleFiles: await readConsoleFiles(),
   thread: { stateUrl: config.stateUrl, tenantId: config.tenantId, timeoutMs: config.cacheTimeoutMs },
   clock: systemClock,
   held: () => refresher.view.held,
+  catalogs: () => threads.catalogs,
+  counts,
+  snapshot: snapshotNow,
+  about: () => ({ identity: log.identity, ...stateNow() }),
   freeBytes: () => (memory.state.level === 'critical' ? 0 : limit.bytes - process.memoryUsage.rss()),
   stops: () => stops,
   money,
@@ -293,17 +301,11 @@ const admin = createAdminServer({
   gate: new AdminGate(config.adminTokens),
   onAccess: ({ resource, actor, isAllowed }) =>
     log.audit({ actor, action: 'admin-access', resource, decision: isAllowed ? 'allowed' : 'refused' }),
-  insight: { explain: call => insight.explain(call) },
+  insight,
   stops: () => stops,
   stop: stopByHand,
   metrics: () => prometheusText(snapshotNow(), log.identity),
-  state: () => {
-    const { stateVersion, stateAge, lineItems, arenaBytes, ready } = gauges()
-    const version = refresher.view.held?.version
-    const ageS = stateAge === undefined ? undefined : Number(stateAge.toFixed(2))
-    const held = { version, announcement: stateVersion, ageS, lineItems, arenaBytes }
-    return { ready: ready === 1, ...held, memory: memory.view, spend: money?.view }
-  },
+  state: stateNow,
 })
 
 function adminPort(): number {

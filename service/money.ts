@@ -2,7 +2,6 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import { mkdir, statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ThreadsBudgets } from './bid-threads.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './foundation/clock.ts'
 import { openFrequency, type TaskFrequency } from './frequency.ts'
@@ -17,16 +16,18 @@ import { JournalFolders } from './remote-cache/journal-folders.ts'
 import { LedgerDriver } from './remote-cache/ledger-driver.ts'
 import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
-import { accountsOf, tallyOf } from './spend/accounts.ts'
+import { accountName, accountsOf, tallyOf } from './spend/accounts.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
 import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
 import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
 import { dayAt } from './state/calendar.ts'
+import type { LineItemCounts } from './telemetry/line-item-counts.ts'
 import type { Logger } from './telemetry/logger.ts'
 import type { Recorder, TaskGauges } from './telemetry/recorder.ts'
 import { bookingCounter, COUNTER, HISTOGRAM } from './telemetry/signals.ts'
+import type { ThreadsBudgets } from './thread-ports.ts'
 
 /** What the money side needs of the control thread. */
 export interface MoneyOptions {
@@ -38,6 +39,8 @@ export interface MoneyOptions {
   readonly threads: number
   /** Gives a thread what it may hold. */
   readonly share: (thread: number, message: SharesMessage) => void
+  /** Told of each bill and each win, once. */
+  readonly counts: LineItemCounts
   /** The task's memory limit. */
   readonly memoryBytes: number
 }
@@ -191,7 +194,10 @@ class Money {
     this.#intake = new NoticeIntake({
       task: parts.task,
       book: operation => this.#book(operation),
-      append: event => this.#outbox.add(event),
+      append: event => {
+        if (event.kind === 'win') options.counts.add(String(event.about.lineItem), 'wins', 1)
+        return this.#outbox.add(event)
+      },
       journal: parts.journals?.own,
       onJournaled: () => recorder.count(COUNTER.noticesJournaled),
       onEmptied: journal => void parts.journals?.remove(journal).catch(error => this.#tellJournal(error)),
@@ -333,13 +339,19 @@ class Money {
         const late = answer?.nanos ?? 0
         this.frequency?.booked(operation.key, late < 0)
         recorder.count(bookingCounter(late < 0 ? 'repeated' : late > 0 ? 'late' : 'booked'))
-        if (late >= 0) {
-          recorder.add(COUNTER.spend, operation.amountNanos / NANOS)
-          this.#guards.booked(operation.amountNanos)
-        }
+        if (late >= 0) this.#countBill(operation)
         resolve()
       })
     })
+  }
+
+  #countBill({ accounts: [account = ''], amountNanos }: BookOperation): void {
+    const { counts, recorder } = this.#options
+    recorder.add(COUNTER.spend, amountNanos / NANOS)
+    this.#guards.booked(amountNanos)
+    const id = accountName(account)?.id ?? ''
+    counts.add(id, 'billed', 1)
+    counts.add(id, 'spendNanos', amountNanos)
   }
 
   #tellReached(reached: boolean, error: unknown): void {

@@ -2,6 +2,7 @@
 import type { PriceKeys } from './http/encrypted-price.ts'
 import type { NoticeKey } from './http/notice-keys.ts'
 import type { Certificate } from './http/public-server.ts'
+import type { BidsTold } from './http/served-catalog.ts'
 import type { Explanation } from './openrtb/explain-request.ts'
 import type { Notice } from './openrtb/notice.ts'
 import type { Announcement } from './remote-cache/source.ts'
@@ -105,6 +106,7 @@ export type FromBidThread =
   | { readonly kind: 'notice'; readonly id: number; readonly notice: Notice }
   | { readonly kind: 'held'; readonly report: SharesReport }
   | { readonly kind: 'counted'; readonly events: Uint32Array }
+  | { readonly kind: 'bids'; readonly bids: BidsTold }
   | ThreadLogMessage
   | TraceMessage
 

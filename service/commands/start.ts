@@ -57,6 +57,7 @@ Bidcell serves tenant ${tenantId}. Send it a bid request:
 
   curl -s ${base}/${tenantId}/openrtb2/adx -H 'Content-Type: application/json' -d '${request}'
 
+  console    http://127.0.0.1:${adminPort}/console
   readiness  ${base}/${tenantId}/health/ready
   metrics    http://127.0.0.1:${adminPort}/metrics
   state      http://127.0.0.1:${adminPort}/state

@@ -209,9 +209,13 @@ export class BidPath {
   }
 
   /** Counts the bids at hand, and tells the engine of them. @returns whether there are any */
-  #takeMade({ engine }: Serving): boolean {
+  #takeMade(serving: Serving): boolean {
     const bids = this.#made.length
-    for (let i = 0; i < bids; i++) engine.take(this.#made[i] as Bid)
+    for (let i = 0; i < bids; i++) {
+      const bid = this.#made[i] as Bid
+      serving.engine.take(bid)
+      serving.served(bid.catalog).countBid(bid.lineItem)
+    }
     this.#deps.recorder.add(COUNTER.bids, bids)
     this.#made.length = 0
     return bids > 0

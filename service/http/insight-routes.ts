@@ -1,6 +1,10 @@
 /** The admin port's questions about bids: why, and why not. */
+import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { LIMITS } from '../limits.ts'
+import { CONSOLE_POLICY, type ConsoleFiles } from './console-files.ts'
+import type { LineItemQuery } from './line-item-rows.ts'
+import { LIVE_STREAMS_MAX } from './live-streams.ts'
 
 /** What somebody wants to have explained. */
 export interface ExplainCall {
@@ -20,7 +24,12 @@ export interface InsightReply {
 
 /** Who answers; must not reject. */
 export interface InsightDeps {
+  readonly consoleFiles: ConsoleFiles
   readonly explain: (call: ExplainCall) => Promise<InsightReply>
+  /** Line items that are served, with what they did in this task. */
+  readonly lineItems: (query: LineItemQuery) => InsightReply['body']
+  /** Tells once a second what happens. @returns false when there are enough who look already */
+  readonly openLive: (res: ServerResponse) => boolean
 }
 
 const ID = { type: 'string', minLength: 1, maxLength: 64 }
@@ -40,7 +49,39 @@ const EXPLAIN_REMEDY =
   '"at":"2026-11-21T12:00:00Z"}; only request is needed'
 
 /** Adds the routes. Mutates the app. */
-export function addInsightRoutes(app: FastifyInstance, { explain }: InsightDeps): void {
+export function addInsightRoutes(app: FastifyInstance, deps: InsightDeps): void {
+  addConsole(app, deps)
+  addExplain(app, deps)
+  const querystring = {
+    type: 'object',
+    properties: {
+      search: { type: 'string', maxLength: 64, default: '' },
+      sort: { enum: ['rank', 'bids', 'wins', 'billed', 'spendNanos'], default: 'rank' },
+      limit: { type: 'integer', minimum: 1, maximum: LIMITS.lineItemRowsMax, default: 50 },
+    },
+    additionalProperties: false,
+  }
+  app.get<{ Querystring: LineItemQuery }>('/line-items', { schema: { querystring } }, (request, reply) =>
+    reply.send(deps.lineItems(request.query)),
+  )
+}
+
+function addConsole(app: FastifyInstance, deps: InsightDeps): void {
+  for (const [path, { type, body }] of deps.consoleFiles)
+    app.get(path, (_request, reply) =>
+      reply
+        .headers({ 'Content-Security-Policy': CONSOLE_POLICY, 'X-Content-Type-Options': 'nosniff' })
+        .headers({ 'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer' })
+        .type(type)
+        .send(body),
+    )
+  app.get('/console/live', async (_request, reply) => {
+    if (deps.openLive(reply.raw)) reply.hijack()
+    else await reply.code(503).send({ error: `${LIVE_STREAMS_MAX} consoles look at this task; close one` })
+  })
+}
+
+function addExplain(app: FastifyInstance, deps: InsightDeps): void {
   app.post<{ Body: ExplainCall }>(
     '/explain',
     {
@@ -49,7 +90,7 @@ export function addInsightRoutes(app: FastifyInstance, { explain }: InsightDeps)
       errorHandler: (_error, _request, reply) => void reply.code(400).send({ error: EXPLAIN_REMEDY }),
     },
     async (request, reply) => {
-      const { status, body } = await explain(request.body)
+      const { status, body } = await deps.explain(request.body)
       return await reply.code(status).send(body)
     },
   )

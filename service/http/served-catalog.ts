@@ -26,6 +26,9 @@ interface Kept {
   said: Said | undefined
 }
 
+/** How many bids line items have made, by their ids. */
+export type BidsTold = readonly (readonly [lineItemId: string, bids: number])[]
+
 /** What goes with a catalog. */
 export interface ServedWith {
   /** Where the catalog is an overlay: the one below it. */
@@ -56,6 +59,9 @@ export class ServedCatalog {
   /** Per line item 1 where it is stopped by hand; undefined where none is. */
   #stopped: Uint8Array | undefined
 
+  /** Bids per line item since they were last told, and which have any. */
+  readonly #bids: Uint32Array
+  #bidding: number[] = []
   /** Made when a win notice first asks for markup. */
   #creativeIds: IdIndex | undefined
   readonly #notices: NoticeUrls | undefined
@@ -72,6 +78,7 @@ export class ServedCatalog {
       want: (lineItem, nanos) => this.budgets.want(lineItem, nanos),
     }
     this.engine = new Engine(catalog, allowance, this.caps, below)
+    this.#bids = new Uint32Array(catalog.header.lineItems)
     this.#lineItemIds = Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength)
   }
 
@@ -87,6 +94,22 @@ export class ServedCatalog {
     const ordinals = new Set(campaigns.map(id => campaignIds.find(id)))
     for (let i = 0; i < stopped.length; i++) if (ordinals.has(columns.lineItemCampaign[i] as number)) stopped[i] = 1
     this.#stopped = stopped
+  }
+
+  /** Counts a bid of the line item with this ordinal. */
+  countBid(lineItem: number): void {
+    const before = this.#bids[lineItem] as number
+    if (before === 0) this.#bidding.push(lineItem)
+    this.#bids[lineItem] = before + 1
+  }
+
+  /** Bids since the last call, by line item id. Cost: O(line items that bid) */
+  takeBids(): BidsTold {
+    const bidding = this.#bidding
+    const told = bidding.map(lineItem => [this.lineItemIdOf(lineItem), this.#bids[lineItem] as number] as const)
+    for (const lineItem of bidding) this.#bids[lineItem] = 0
+    this.#bidding = []
+    return told
   }
 
   /** JSON members of a creative's bid. @param native what the place asks for, when it takes native creatives */

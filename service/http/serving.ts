@@ -8,7 +8,7 @@ import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/exchange-document.ts'
 import { NO_STOPS, type StopList } from '../stop-list.ts'
 import { CallerRule } from './caller-rule.ts'
-import type { ServedCatalog } from './served-catalog.ts'
+import type { BidsTold, ServedCatalog } from './served-catalog.ts'
 
 /** A catalog, what deltas have changed in it, and the hour. Used by one thread. */
 export class Serving {
@@ -67,6 +67,11 @@ export class Serving {
   identify(identities: Identities, monotonicMs: number): void {
     this.base.caps.begin(identities, monotonicMs, this.#tenantCaps)
     this.overlay?.caps.begin(identities, monotonicMs, this.#tenantCaps)
+  }
+
+  /** Bids since the last call. */
+  takeBids(): BidsTold {
+    return [...this.base.takeBids(), ...(this.overlay?.takeBids() ?? [])]
   }
 
   /** The one whose ordinals a bid has. */

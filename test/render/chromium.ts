@@ -8,14 +8,15 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 const MAC = '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'
 
 /**
- * Starts Chromium without a window. Every host name leads to one port of loopback, whatever it is.
+ * Starts Chromium without a window.
+ * @param loopbackPort where every host name leads to, whatever it is; without it they lead where they do
  * @throws Error that says what to install, when there is no Chromium and it cannot be installed
  */
-export async function openChromium(loopbackPort: number): Promise<Browser> {
+export async function openChromium(loopbackPort?: number): Promise<Browser> {
   return await chromium.launch({
     executablePath: installed() ?? install(),
     args: [
-      `--host-resolver-rules=MAP * 127.0.0.1:${loopbackPort}`,
+      ...(loopbackPort === undefined ? [] : [`--host-resolver-rules=MAP * 127.0.0.1:${loopbackPort}`]),
       '--no-proxy-server',
       '--autoplay-policy=no-user-gesture-required',
       '--mute-audio',

@@ -20,9 +20,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // The recorder, its signals and the metrics' content type are leaves: they count, and know nothing of what is served.
   http: ['stop-list.ts', 'openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
   'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
+  // Runs in a browser: only types of what it is told.
+  console: ['http', 'openrtb', 'decision', 'telemetry'],
   // Closed lists of reasons, kinds and outcomes are the labels of signals.
   telemetry: ['openrtb', 'decision', 'limits.ts', 'foundation'],
   'thread-messages.ts': ['stop-list.ts', 'http', 'openrtb', 'remote-cache', 'spend', 'state', 'telemetry'],
+  'thread-ports.ts': ['thread-messages.ts', 'spend', 'state', 'telemetry'],
   'compiled-chunks.ts': ['remote-cache', 'openrtb', 'state', 'foundation'],
 }
 const WIRING: readonly string[] = [

@@ -40,6 +40,7 @@ const threads = new BidThreads({
   budgets: undefined,
   caps: undefined,
   recorderBlocks: blocks,
+  onBids: () => {},
   onLog: (_, message) => logged.push(JSON.stringify(message)),
   onStuck: thread => lost.push(`${thread} is stuck`),
   onLost: (thread, error) => lost.push(`${thread}: ${error.message}`),
