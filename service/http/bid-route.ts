@@ -256,6 +256,7 @@ export class BidRoute {
       return
     }
     const isTraced = tracer?.begins() === true
+    recorder.beginRequest()
     const wholeMs = performance.now()
     recorder.time(HISTOGRAM.bodyTime, (wholeMs - startedMs) * 1e6)
     const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs()) + loopLagMs()
@@ -264,7 +265,8 @@ export class BidRoute {
     const answeredMs = recorder.mark()
     if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
     else this.#send(res, answer.status, answer.body)
-    recorder.time(HISTOGRAM.requestTime, (recorder.since(HISTOGRAM.sendTime, answeredMs) - startedMs) * 1e6)
+    recorder.since(HISTOGRAM.sendTime, answeredMs)
+    recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
     if (isTraced)
       tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: req.rawHeaders })
   }

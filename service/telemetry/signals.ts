@@ -236,17 +236,17 @@ export const HISTOGRAMS = {
   readTime: {
     name: 'read_time',
     unit: 'seconds',
-    meaning: 'Stage of a request: parsing its JSON, reading its OpenRTB.',
+    meaning: 'Stage of one request in 13: parsing its JSON, reading its OpenRTB.',
   },
   decideTime: {
     name: 'decide_time',
     unit: 'seconds',
-    meaning: 'Stage of a request: one decision, of one impression against the catalog.',
+    meaning: 'Stage of one request in 13: one decision, of one impression against the catalog.',
   },
   sendTime: {
     name: 'send_time',
     unit: 'seconds',
-    meaning: 'Stage of a request: compressing its answer where that is wanted, and handing it to the socket.',
+    meaning: 'Stage of one request in 13: compressing its answer where that is wanted, and handing it to the socket.',
   },
   noticeTime: {
     name: 'notice_time',
