@@ -90,9 +90,9 @@ function judgeProtocol(video: Json, bid: Json, root: XmlElement, report: Report)
   const isWrapper = elementsNamed(root, 'Wrapper').length > 0
   const code = PROTOCOLS[version]?.[isWrapper ? 'wrapper' : 'inline']
   if (code === undefined) return
-  const single = numberFrom(video.protocol)
+  const single = numberFrom(video.protocol) ?? 0
   const protocols = numbersFrom(video.protocols)
-  const offered = protocols.length > 0 || single === undefined ? protocols : [single]
+  const offered = protocols.length > 0 || single <= 0 ? protocols : [single]
   if (offered.length > 0 && !offered.includes(code)) report('protocol', { version, code })
   const declared = numberFrom(bid.protocol)
   if (declared !== undefined && declared !== code) report('protocol', { version, declared })

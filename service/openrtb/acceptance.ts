@@ -6,7 +6,7 @@ import { type Catalog, FORMAT } from '../state/catalog.ts'
 import { mimeBit } from '../state/vocabulary.ts'
 import { brokenSeat, brokenWord, coversDomain, missesFramework, type Said } from './acceptance-words.ts'
 import { hasShape } from './banner-shape.ts'
-import { isObject, isOne, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import { floorCurrencyOf, isObject, isOne, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 
 /** A bid as it will be written. */
 export interface OutgoingBid {
@@ -73,7 +73,7 @@ function brokenFormatRule(bid: OutgoingBid, words: CreativeWords): string | unde
 function isBelowFloor(bid: OutgoingBid, owner: Json, rates: ReadonlyMap<string, number>): boolean {
   const floor = numberOf(owner.bidfloor, 0)
   if (floor <= 0) return false
-  const currency = textOf(owner.bidfloorcur) || 'USD'
+  const currency = floorCurrencyOf(owner.bidfloorcur)
   if (currency === bid.currency) return bid.price < floor
   const paid = bid.price * (rates.get(bid.currency) ?? Number.NaN)
   return !(paid >= floor * (rates.get(currency) ?? Number.NaN) * (1 - FLOAT_ERROR))

@@ -31,6 +31,11 @@ export function textOf(value: unknown): string {
   return typeof value === 'string' && value.length <= LIMITS.idCharsMax ? value : ''
 }
 
+/** The currency of a floor: US dollars where none is named (OpenRTB 2.6, imp.bidfloorcur), whatever its length. */
+export function floorCurrencyOf(value: unknown): string {
+  return typeof value === 'string' && value !== '' ? value : 'USD'
+}
+
 /** The finite number, or the other one. */
 export function numberOf(value: unknown, absent: number): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : absent

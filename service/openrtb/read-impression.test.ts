@@ -49,6 +49,14 @@ describe('media types', () => {
   })
 })
 
+describe('a floor in a currency that nobody knows', () => {
+  test('is paid by nobody, however long its name is', () => {
+    for (const bidfloorcur of ['XXX', 'x'.repeat(600)])
+      expect(reasonOf({ ...BANNER, bidfloor: 1, bidfloorcur }).kind).not.toBe('opportunity')
+    expect(reasonOf({ ...BANNER, bidfloor: 1, bidfloorcur: '' }).kind).toBe('opportunity')
+  })
+})
+
 describe('floors by length', () => {
   test('are not hidden by what is none', () => {
     const durfloors = [null, 'x', [], { mindur: 16, bidfloor: 40 }]

@@ -8,7 +8,18 @@ import type { DimensionName } from '../state/dimensions.ts'
 import { isRoadblock } from '../state/roadblocks.ts'
 import { hasShape } from './banner-shape.ts'
 import { impressionValues } from './impression-readers.ts'
-import { isObject, isOne, type Json, listOf, maskOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
+import {
+  floorCurrencyOf,
+  isObject,
+  isOne,
+  type Json,
+  listOf,
+  maskOf,
+  numberOf,
+  objectOf,
+  textOf,
+  textsOf,
+} from './json.ts'
 import { mimesMask } from './mimes.ts'
 import { readNative } from './read-native.ts'
 import { bidPrice } from './write-response.ts'
@@ -31,8 +42,6 @@ export interface FloorTerms {
   readonly seats: readonly string[]
 }
 
-/** Floors without a currency are in US dollars (OpenRTB 2.6, imp.bidfloorcur). */
-const FLOOR_CURRENCY = 'USD'
 const ALL_BITS = -1
 const SIDE_MAX = 16_383
 const DURATION_MAX_S = 86_400
@@ -210,7 +219,7 @@ function lengthFloorsOf(owner: Json, currency: unknown, terms: FloorTerms): Leng
   // What is no object holds for no length, and must not hide a floor that does.
   const listed = listOf(owner.durfloors).filter(isObject)
   if (perSecond <= 0 && listed.length === 0) return undefined
-  const rate = terms.rates.get(textOf(currency) || FLOOR_CURRENCY)
+  const rate = terms.rates.get(floorCurrencyOf(currency))
   const bidRate = terms.rates.get(terms.currency) ?? 1
   return {
     perSecondNanos:
@@ -231,7 +240,7 @@ function lengthFloorsOf(owner: Json, currency: unknown, terms: FloorTerms): Leng
 function floorOf(floor: unknown, currency: unknown, terms: FloorTerms): Nanos | undefined {
   const cpm = numberOf(floor, 0)
   if (cpm <= 0) return 0 as Nanos
-  const rate = terms.rates.get(textOf(currency) || FLOOR_CURRENCY)
+  const rate = terms.rates.get(floorCurrencyOf(currency))
   if (rate === undefined) return undefined
   const nanos = nanosFromCpm(cpm * rate, 'up')
   const bidRate = terms.rates.get(terms.currency) ?? 1
