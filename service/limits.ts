@@ -328,6 +328,11 @@ assert(
   LIMITS.connectionsMax * 8 * KIB * 3 <= (LIMITS.bidThreadOldMib + 1) * MIB,
   'connections must leave most of the heap to the rest',
 )
+assert(
+  LIMITS.chunkBytesMax >= 4 * LIMITS.audienceShardUsersAim * 12,
+  'a shard of users must have room for many distinct sets of segments',
+)
+assert(Number.isInteger(Math.log2(LIMITS.audienceShardsMax)), 'bits of a hash say the shard of a user')
 assert(LIMITS.chunkBytesMax >= 4 * LIMITS.recordBytesMax, 'a chunk must hold several of the largest records')
 assert(LIMITS.recordBytesMax >= 2 * LIMITS.markupCharsMax, 'a record must hold the longest markup, escaped')
 assert(LIMITS.logBufferBytesMax >= 16 * LIMITS.logLineBytesMax, 'the buffer must hold several of the longest lines')

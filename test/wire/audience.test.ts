@@ -6,10 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type ServiceProcess, startService } from '../../loadtest/service-process.ts'
 import { type RedisServer, startRedis } from '../redis-server.ts'
 import { sampleTenant } from '../sample-catalog.ts'
 import { exchangeBytes, rawPost } from './raw-connection.ts'
+import { runService, type ServiceRun } from './service-run.ts'
 
 const TENANT = 'acme-outdoor'
 const SEGMENT = 'own/vip'
@@ -28,7 +28,7 @@ const forVips = {
 
 let server: RedisServer
 let redis: Redis
-let service: ServiceProcess
+let service: ServiceRun
 let directory: string
 
 beforeAll(async () => {
@@ -39,10 +39,12 @@ beforeAll(async () => {
   const file = join(directory, 'changes.ndjson')
   await writeFile(file, JSON.stringify({ put: 'lineItems', record: forVips }))
   expect(await run('publish', '--changes', file)).toMatchObject({ code: 0 })
-  service = await startService({ env: { TENANT_ID: TENANT, STATE_URL: server.url, DRAIN_S: '2', BID_THREADS: '2' } })
+  service = await runService({ TENANT_ID: TENANT, STATE_URL: server.url, DRAIN_S: '2', BID_THREADS: '2' })
+  await service.entry('ready')
 })
 afterAll(async () => {
-  expect(await service.stop()).toBe(0)
+  service.kill('SIGTERM')
+  expect(await service.ended).toBe(0)
   redis.disconnect()
   await server.stop()
   await rm(directory, { recursive: true, force: true })
@@ -70,9 +72,13 @@ async function publishUsers(name: string, text: string, ...args: string[]) {
 async function isVip(about: object): Promise<boolean> {
   const imp = [{ id: '1', banner: size }]
   const body = JSON.stringify({ id: 'r', imp, site: { domain: 'news.example' }, ...about })
-  const port = Number(new URL(service.url).port)
-  const answer = await exchangeBytes(port, rawPost({ path: `/${TENANT}/openrtb2/adx`, body }))
+  const answer = await exchangeBytes(service.port, rawPost({ path: `/${TENANT}/openrtb2/adx`, body }))
   return answer?.status === 200 && JSON.parse(String(answer.body)).seatbid[0].bid[0].price > 500
+}
+
+async function liveThreads(): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${service.adminPort}/metrics`)).text()
+  return Number(/^bidcell_live_threads\{[^}]*\} (\d+)/m.exec(text)?.[1])
 }
 
 /** Waits until several requests, which go to any bid thread, all say the same. */
@@ -81,7 +87,7 @@ async function untilAll(about: object, wanted: boolean): Promise<void> {
   for (;;) {
     const found = await Promise.all(Array.from({ length: 6 }, () => isVip(about)))
     if (found.every(each => each === wanted)) return
-    if (performance.now() > untilMs) throw new Error(`still ${found}:\n${service.logLines.slice(-8).join('\n')}`)
+    if (performance.now() > untilMs) throw new Error(`still ${found}:\n${service.lines.slice(-8).join('\n')}`)
     await sleep(20)
   }
 }
@@ -144,6 +150,15 @@ describe('an audience', () => {
     expect(await isVip({ device: { ifa: 'abcd-4' } })).toBe(false)
   })
 
+  test('is known to a bid thread that replaces another', async () => {
+    service.inject({ thread: 1, kind: 'throw' })
+    await service.entry('thread-lost')
+    await expect.poll(liveThreads, { timeout: 20_000 }).toBe(2)
+    // Counted as live from its start; it listens a moment later.
+    await sleep(1_000)
+    for (let i = 0; i < 5; i++) await untilAll({ user: { buyeruid: 'n-9' } }, true)
+  })
+
   test('with bad lines is refused with the line, the value and the remedy, unless that is allowed', async () => {
     const bad = ['{"id":"good"}', '{"id":7}', 'nonsense', '{"id":"a","kind":"cookie"}', '{"id":"a","expires":"soon"}']
     const refused = await publishUsers('bad.ndjson', [...bad, `{"id":"${'x'.repeat(5_000)}"}`].join('\n'))
@@ -163,13 +178,9 @@ describe('an audience', () => {
   })
 
   test.each([
-    [['x.csv'], /--segment must be an id/],
-    [['x.csv', '--segment', 's', '--add', '--replace'], /one of --add, --remove and --replace/],
-    [['x.txt', '--segment', 's'], /x\.txt must end in \.csv or \.ndjson/],
     [['x.csv', '--segment', 's', '--expires-in', '3w'], /--expires-in must be a whole number and m, h or d/],
     [['x.csv', '--segment', 's', '--id-kind', 'cookie'], /--id-kind must be buyeruid, ifa/],
     [['x.csv', '--segment', 's'], /cannot read x\.csv/],
-    [['--segment', 's'], /give a file, or --clear/],
   ])('is not published where arguments are wrong: %j', async (args, message) => {
     const { code, printed } = await run('publish-audience', ...args)
     expect(printed).toMatch(message)
