@@ -223,7 +223,7 @@ export const LIMITS = {
   eventsKeptMax: 200_000,
   /**
    * Notices in a task's journal: an hour at 40 a second while the cache is away. Kept in memory, too, some 1 KB each
-   * (measured), so 150 MB.
+   * (measured), so 150 MB; a small task takes as many as a third of its control heap has room for.
    */
   journalNoticesMax: 150_000,
 

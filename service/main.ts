@@ -2,7 +2,6 @@
 import { randomInt } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { TaskAudience } from './audience.ts'
@@ -26,7 +25,7 @@ import { FileSource } from './remote-cache/file-source.ts'
 import { openSource } from './remote-cache/open-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
 import { CopyKeeper } from './remote-cache/state-copy.ts'
-import { type Phase, runPhases } from './shutdown.ts'
+import { lookedAway, runPhases, stopPhases } from './shutdown.ts'
 import { memoryProblem } from './state/admission.ts'
 import { stateEventTeller } from './state-events.ts'
 import { changedStops, NO_STOPS, type Stop, type StopList } from './stop-list.ts'
@@ -46,7 +45,6 @@ import { logFromThread } from './telemetry/thread-log.ts'
 import { bidHeapsOf, startThreadWatch } from './telemetry/thread-watch.ts'
 
 const EXIT_CONFIG = 78
-const DRAIN_LOOK_MS = 100
 const MIB = 1_024 * 1_024
 const env = process.env
 const startedAtMs = systemClock.nowMs()
@@ -117,6 +115,7 @@ const money =
         share: (thread, message) => threads.share(thread, message),
         counts,
         memoryBytes: limit.bytes,
+        journalNoticesMax: plan.journalNoticesMax,
       }).catch(leaveWithout('SPEND_URL or JOURNAL_DIR'))
 
 const audience = new TaskAudience({
@@ -341,52 +340,31 @@ exporters = await startExporters({
 refresher.start()
 audience.start()
 
-/** Waits until no bid request has come for a while: the load balancer has looked away. The phase's limit ends it. */
-async function quietTraffic(quietMs: number): Promise<void> {
-  const requests = () => snapshotWith({}).counters[COUNTER.bidRequests] as number
-  let seen = requests()
-  for (let quietSinceMs = systemClock.monotonicMs(); systemClock.monotonicMs() - quietSinceMs < quietMs; ) {
-    await sleep(DRAIN_LOOK_MS)
-    const now = requests()
-    if (now !== seen) quietSinceMs = systemClock.monotonicMs()
-    seen = now
-  }
-}
+const bidRequests = (): number => snapshotWith({}).counters[COUNTER.bidRequests] as number
 
-/**
- * The longest wait is for the load balancer; what follows it takes at most the rest of DRAIN_S. A tenant may have no
- * request in five seconds, so that there is a least time, too, in which the load balancer's checks fail twice.
- */
-function stopPhases(drainMs: number): readonly Phase[] {
-  const quietMs = Math.min(LIMITS.quietTrafficMs, drainMs / 4)
-  const noticedMs = Math.min(LIMITS.drainNoticedMs, drainMs / 3)
-  const lookedAway = async () => void (await Promise.all([quietTraffic(quietMs), sleep(noticedMs)]))
-  return [
-    { name: 'drain', limitMs: drainMs * 0.6, run: lookedAway },
-    { name: 'close', limitMs: drainMs * 0.1, run: () => threads.stop() },
-    { name: 'ledger', limitMs: drainMs * 0.1, run: () => money?.drain() ?? Promise.resolve() },
-    {
-      name: 'release',
-      limitMs: drainMs * 0.1,
-      run: async () => {
-        copyKeeper?.stop()
-        source.close()
-        const ends = [threads.kill(), refresher.stop(), audience.stop(), admin.close(), money?.stop(), insight.stop()]
-        await Promise.all(ends)
-      },
-    },
-    { name: 'report', limitMs: drainMs * 0.1, run: async () => await exporters?.stop() },
-  ]
+async function release(): Promise<void> {
+  copyKeeper?.stop()
+  source.close()
+  const ends = [threads.kill(), refresher.stop(), audience.stop(), admin.close(), money?.stop(), insight.stop()]
+  await Promise.all(ends)
 }
 
 async function stop(signal: string): Promise<void> {
   isReady = false
   log.info('draining', 'bids go on while the load balancer looks away', { fields: { signal } })
   threads.drain()
-  const reports = await runPhases(stopPhases(config.drainS * 1_000), systemClock.monotonicMs)
+  const { monotonicMs } = systemClock
+  const phases = stopPhases(config.drainS * 1_000, {
+    drain: times => lookedAway(bidRequests, times, monotonicMs),
+    close: () => threads.stop(),
+    ledger: async () => await money?.drain(),
+    release,
+    report: async () => await exporters?.stop(),
+  })
+  const reports = await runPhases(phases, monotonicMs)
   stopMemoryWatch()
-  const phases = reports.map(({ name, ms, outcome }) => `${name} ${outcome} ${ms} ms`)
-  log.info('stopped', 'the process ends', { fields: { phases } })
+  const ends = reports.map(({ name, ms, outcome }) => `${name} ${outcome} ${ms} ms`)
+  log.info('stopped', 'the process ends', { fields: { phases: ends } })
   await log.flush(LIMITS.metricsTimeoutMs)
   process.exit(0)
 }

@@ -30,6 +30,8 @@ export interface MemoryPlan {
   readonly arenaMib: number
   /** Connections that the heap of a bid thread has room for. */
   readonly connectionsMax: number
+  /** Notices that the heap of the control thread has room for while the ledger is away. */
+  readonly journalNoticesMax: number
 }
 
 const KIB = 1024
@@ -48,6 +50,7 @@ const CONTROL_OLD_MIB_MAX = 1_024
 /** Tasks below this have half the semi-spaces. */
 const SMALL_TASK_MIB = 1_024
 const CONNECTION_KIB = 8
+const NOTICE_KIB = 1
 
 /** Divides a task's memory. The same input gives the same plan. */
 export function memoryPlan({ limitMib, bidThreads }: MemoryPlanInput): MemoryPlan {
@@ -67,6 +70,7 @@ export function memoryPlan({ limitMib, bidThreads }: MemoryPlanInput): MemoryPla
     arenaMib: plannedMib - PROCESS_MIB - heapsMib - bidThreadBuffersMib - capTableMib,
     // A third of the heap, as LIMITS.connectionsMax is a third of the largest one.
     connectionsMax: Math.min(LIMITS.connectionsMax, Math.floor((bidThreadOldMib * KIB) / (3 * CONNECTION_KIB))),
+    journalNoticesMax: Math.min(LIMITS.journalNoticesMax, Math.floor((controlOldMib * KIB) / (3 * NOTICE_KIB))),
   }
 }
 

@@ -1,18 +1,18 @@
 /** Wires what keeps money right on the control thread: the ledger and who sends to it, notices and the event stream. */
 import { randomBytes, randomInt } from 'node:crypto'
-import { mkdir, statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config.ts'
 import type { Clock } from './foundation/clock.ts'
 import { openFrequency, type TaskFrequency } from './frequency.ts'
 import { Guards } from './guards.ts'
+import { openJournals } from './journal-disk.ts'
 import { LIMITS } from './limits.ts'
 import { EXCHANGE_NOTICES, type Notice } from './openrtb/notice.ts'
 import { EventOutbox } from './remote-cache/event-outbox.ts'
 import { type EventStream, FileEventStream, RedisEventStream } from './remote-cache/event-stream.ts'
 import { FileLedger } from './remote-cache/file-ledger.ts'
 import { directoryOfUrl } from './remote-cache/file-source.ts'
-import { JournalFolders } from './remote-cache/journal-folders.ts'
+import type { JournalFolders } from './remote-cache/journal-folders.ts'
 import { LedgerDriver } from './remote-cache/ledger-driver.ts'
 import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
@@ -43,6 +43,8 @@ export interface MoneyOptions {
   readonly counts: LineItemCounts
   /** The task's memory limit. */
   readonly memoryBytes: number
+  /** Notices that its journal takes, which are in memory, too. */
+  readonly journalNoticesMax: number
 }
 
 /** Times by which leases are made; see ARCHITECTURE.md, Money. */
@@ -116,32 +118,6 @@ function openCache(url: string, { config, clock }: MoneyOptions, taskLedger: Tas
     onConnected: () => taskLedger.reconnected(clock.monotonicMs()),
   })
   return { ledger, stream: new RedisEventStream(connection), closeLedger: async () => ledger.close() }
-}
-
-/** File systems that are gone with the task, by their numbers in statfs(2). */
-const NOT_DURABLE: ReadonlyMap<number, string> = new Map([
-  [0x01021994, 'tmpfs'],
-  [0x858458f6, 'ramfs'],
-  [0x794c7630, 'overlay'],
-])
-
-async function openJournals(
-  { config, log }: MoneyOptions,
-  task: string,
-  isAlone: boolean,
-): Promise<JournalFolders | undefined> {
-  const { journalDir: root, tenantId } = config
-  if (root === undefined) {
-    // A ledger in files is on this disk itself.
-    if (!isAlone) log.warn('journal', 'there is no JOURNAL_DIR: while the ledger is away, notices get 503')
-    return undefined
-  }
-  await mkdir(root, { recursive: true })
-  const kind = NOT_DURABLE.get((await statfs(root)).type)
-  const fields = { folder: root }
-  if (kind === undefined) log.info('journal', 'notices are kept while the ledger is away', { fields })
-  else log.warn('journal', `the disk of JOURNAL_DIR is ${kind}: what it holds is lost with the task`, { fields })
-  return await JournalFolders.open({ root, tenantId, task })
 }
 
 /** The money side of one task. */

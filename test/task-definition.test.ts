@@ -8,8 +8,6 @@ import { isOffered, taskProblems, usualCpuUnits } from '../service/commands/task
 import { readConfig, SETTINGS } from '../service/config.ts'
 import { LIMITS } from '../service/limits.ts'
 import { memoryPlan } from '../service/memory-plan.ts'
-import { TASK_GAUGES, THREAD_GAUGES } from '../service/telemetry/gauges.ts'
-import { COUNTER_SLOTS, cloudName, HISTOGRAMS, type Signal } from '../service/telemetry/signals.ts'
 import { runService } from './wire/service-run.ts'
 
 interface ComposeService {
@@ -246,19 +244,6 @@ test('a task that is started as the command says has the heaps of the plan, in a
   }
 })
 
-test('alarms of the runbook are on metrics that there are', () => {
-  const signals: readonly Signal[] = [TASK_GAUGES, THREAD_GAUGES, HISTOGRAMS].flatMap(table => Object.values(table))
-  const ours = [
-    ...signals.map(signal => cloudName(signal)),
-    ...COUNTER_SLOTS.map(slot => cloudName(slot.signal, slot.labelValue)),
-  ]
-  const ofLoadBalancer = ['TargetResponseTime', 'UnHealthyHostCount']
-  const [, rows = ''] = read('RUNBOOK.md').split('| alarm | condition | first look |')
-  const named = [...(rows.split('\n\n')[0] ?? '').matchAll(/`([A-Z]\w*[a-z]\w*)`/g)].map(([, name]) => name ?? '')
-  expect(named.length).toBeGreaterThan(10)
-  expect(named.filter(name => ![...ours, ...ofLoadBalancer].includes(name))).toEqual([])
-})
-
 describe.each(TENANTS)('the compose service of %s', tenant => {
   const service = compose.services[tenant]!
 
@@ -282,7 +267,7 @@ describe.each(TENANTS)('the compose service of %s', tenant => {
     const proxy = read('docker/proxy/haproxy.cfg')
     expect(proxy).toContain(`use_backend ${tenant} if { path_beg /${tenant}/ }`)
     expect(proxy).toContain(`option httpchk GET /${tenant}/health/ready`)
-    expect(proxy).toContain(`server task ${tenant}:${SETTINGS.port.default}\n`)
+    expect(proxy).toContain(`server-template task 3 ${tenant}:${SETTINGS.port.default}\n`)
   })
 })
 

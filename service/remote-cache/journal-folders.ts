@@ -32,11 +32,17 @@ export class JournalFolders {
    * @param place a task's name is distinct for every start, and begins with its tenant's id and a hyphen
    * @throws Error of the file system
    */
-  static async open(place: { root: string; tenantId: string; task: string }): Promise<JournalFolders> {
+  static async open(place: {
+    readonly root: string
+    readonly tenantId: string
+    readonly task: string
+    /** See NoticeJournal.open; of the task's own. */
+    readonly noticesMax?: number
+  }): Promise<JournalFolders> {
     const folder = join(place.root, place.task)
     await mkdir(folder, { recursive: true })
     await signFolder(folder)
-    return new JournalFolders(place, await NoticeJournal.open(folder), folder)
+    return new JournalFolders(place, await NoticeJournal.open(folder, place.noticesMax), folder)
   }
 
   /** Says that the owner of all folders in hand lives; to be called every LIMITS.journalOwnerBeatMs. Never rejects. */

@@ -96,7 +96,7 @@ export class NoticeIntake {
     const { journal } = this.#options
     const part = comesAgain ? 1 : 0.5
     if (this.#underWay.size < LIMITS.noticesUnderWayMax * part) return false
-    return journal === undefined || journal.count >= LIMITS.journalNoticesMax * part
+    return journal === undefined || journal.isFull(part)
   }
 
   /** @param done resolves when the ledger and the stream have the notice */

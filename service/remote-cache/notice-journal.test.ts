@@ -86,3 +86,13 @@ test('SIGKILL at any moment loses no notice that was acknowledged', async () => 
   expect(keysIn(journal)).toEqual(expect.arrayContaining(acknowledged))
   await journal.close()
 })
+
+test('takes as many notices as it has room for, and more once some are done', async () => {
+  const journal = await NoticeJournal.open(join(folder, 'full'), 2)
+  const kept = await Promise.all(['a', 'b', 'c'].map(key => journal.keep(notice(key))))
+  expect(kept).toEqual([true, true, false])
+  expect([journal.isFull(0.5), journal.isFull(1)]).toEqual([true, true])
+  await journal.drop('a')
+  expect(await journal.keep(notice('c'))).toBe(true)
+  await journal.close()
+})

@@ -30,14 +30,20 @@ export class NoticeJournal {
   /** Of bookings that are not on the disk yet: a second notice waits for the first one's line. */
   readonly #arriving = new Map<string, Promise<void>>()
   readonly #lines: ShrinkingLines
+  readonly #noticesMax: number
 
-  private constructor(kept: Map<string, KeptNotice>, lines: ShrinkingLines) {
+  private constructor(kept: Map<string, KeptNotice>, lines: ShrinkingLines, noticesMax: number) {
     this.#kept = kept
     this.#lines = lines
+    this.#noticesMax = noticesMax
   }
 
-  /** Opens a folder's journal, which is made when there is none. @throws Error of the file system. Cost: O(bytes). */
-  static async open(folder: string): Promise<NoticeJournal> {
+  /**
+   * Opens a folder's journal, which is made when there is none. Cost: O(bytes).
+   * @param noticesMax that it takes; what is there already is kept, however much it is
+   * @throws Error of the file system
+   */
+  static async open(folder: string, noticesMax: number = LIMITS.journalNoticesMax): Promise<NoticeJournal> {
     await mkdir(folder, { recursive: true })
     const path = join(folder, FILE)
     const kept = new Map<string, KeptNotice>()
@@ -45,7 +51,7 @@ export class NoticeJournal {
       if ('keep' in line) kept.set(line.keep.key, line.keep)
       else kept.delete(line.done)
     }
-    return new NoticeJournal(kept, await ShrinkingLines.open(path, () => linesOf(kept)))
+    return new NoticeJournal(kept, await ShrinkingLines.open(path, () => linesOf(kept)), noticesMax)
   }
 
   /** Notices that are not done, in the order in which they came. Cost: O(those). */
@@ -55,6 +61,11 @@ export class NoticeJournal {
 
   get count(): number {
     return this.#kept.size
+  }
+
+  /** Whether a part of its places, 0 to 1, is taken. */
+  isFull(part: number): boolean {
+    return this.#kept.size >= this.#noticesMax * part
   }
 
   /** Whether this notice is here, and it is on the disk. */
@@ -72,7 +83,7 @@ export class NoticeJournal {
     const arriving = this.#arriving.get(key)
     if (arriving !== undefined) await arriving
     if (this.#kept.has(key)) return true
-    if (this.#kept.size >= LIMITS.journalNoticesMax) return false
+    if (this.isFull(1)) return false
     this.#kept.set(key, notice)
     const written = this.#lines.append({ keep: notice } satisfies Line)
     this.#arriving.set(key, written)

@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const WIRING: readonly string[] = [
   'main.ts',
   'money.ts',
+  'journal-disk.ts',
   'frequency.ts',
   'audience.ts',
   'guards.ts',

@@ -16,6 +16,8 @@ const PATH = `/${TENANT}/openrtb2/adx`
 const BODY = '{"id":"r1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"news.example"}}'
 const MIB = 1_024 * 1_024
 
+/** A busy machine sheds some, with 204. */
+const oddStatuses = ({ statuses }: LoadSeen) => [...statuses.keys()].filter(status => status !== 200 && status !== 204)
 const bidStatus = async (run: ServiceRun) =>
   (await exchangeBytes(run.port, rawPost({ path: PATH, body: BODY })))?.status
 const healthStatus = async (run: ServiceRun, kind: 'ready' | 'live') =>
@@ -153,7 +155,7 @@ describe('a service whose cache comes and goes', () => {
     }
     const seen = await load.stop()
     expect(seen.failed).toBe(0)
-    expect([...seen.statuses.keys()]).toEqual([200])
+    expect(oddStatuses(seen)).toEqual([])
     expect(seen.statuses.get(200)).toBeGreaterThan(500)
     expect((rss.at(-1) as number) - (rss[1] as number), rss.join()).toBeLessThan(30 * MIB)
   })
@@ -178,7 +180,7 @@ describe('a service whose cache comes and goes', () => {
     expect(seen).toBeDefined()
     expect(seen?.failed).toBe(0)
     expect(seen?.closes).toBeGreaterThan(8)
-    expect([...(seen?.statuses.keys() ?? [])]).toEqual([200])
+    expect(seen && oddStatuses(seen)).toEqual([])
     expect(await run.ended).toBe(0)
     const { phases } = await run.entry('stopped')
     expect(String(phases)).toMatch(
