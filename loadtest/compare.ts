@@ -104,6 +104,10 @@ function reportOf(options: CompareOptions, pairs: readonly Pair[], random: Rando
     invalid: [...new Set(runs.flatMap(run => run.invalid))],
     figures: { ratios, capacities: pairs.map(pair => pair.capacities.map(Math.round)) },
     examples: [],
+    intervals: {
+      ...{ title: 'The first beside the second, with 95 % intervals', label: 'ratio; at 1 they are alike', neutral: 1 },
+      rows: Object.entries(ratios).map(([name, { estimate, low, high }]) => ({ name, low, estimate, high })),
+    },
     measurements: pooled.map((latencyUs, side) => ({ name: options.urls[side as 0 | 1], latencyUs })),
     table: [
       ['', 'requests/s', 'p50 ms', 'p99 ms', 'p99.9 ms'],

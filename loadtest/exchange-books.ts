@@ -103,6 +103,18 @@ export class ExchangeBooks {
   }
 }
 
+/** Books of several runs of one tenant, as sums: money only, since caps look across runs. */
+export function addedBooks(
+  books: readonly BooksVerdict[],
+): Pick<BooksVerdict, 'sales' | 'billed' | 'billedAmount' | 'acknowledgedAmount'> {
+  const sum = (value: (each: BooksVerdict) => number) => books.reduce((all, each) => all + value(each), 0)
+  return {
+    ...{ sales: sum(each => each.sales), billed: sum(each => each.billed) },
+    billedAmount: sum(each => each.billedAmount),
+    acknowledgedAmount: sum(each => each.acknowledgedAmount),
+  }
+}
+
 /** Sum of what `npm run spend -- report --json --by exchange` printed, in the tenant's currency. */
 export function bookedIn(printed: string): number {
   const records = printed

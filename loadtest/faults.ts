@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type RedisServer, startRedis } from '../test/redis-server.ts'
-import { bookedIn, bookedProblem } from './exchange-books.ts'
+import { bookedProblem } from './exchange-books.ts'
 import type { RunFindings } from './generator-process.ts'
 import { ms, type Objective, type Report } from './report.ts'
 import type { SeriesPoint } from './series.ts'
@@ -51,19 +51,13 @@ interface Cast {
 /** Plays all phases in one run. */
 export async function runFaults(options: FaultsOptions, stage: Stage): Promise<Report> {
   const { tenantDirectory, ratePerS, phaseS, seed } = options
-  const [data, journal] = [await stage.directory('cache'), await stage.directory('journal')]
+  const data = await stage.directory('cache')
   // The data outlives the process, as that of a managed cache does; what is written survives its SIGKILL unsynced.
   const args = ['--dir', data, '--appendonly', 'yes', '--appendfsync', 'everysec']
   const cast = { cache: await startRedis({ args }) } as Cast
   stage.atEnd(() => cast.cache.stop())
   const { port } = cast.cache
-  const url = cast.cache.url
-  await stage.command('publish.ts', [tenantDirectory], { url, tenantId: TENANT })
-  await stage.command('spend.ts', ['begin', '--never-spent'], { url, tenantId: TENANT })
-  const env = {
-    ...{ TENANT_ID: TENANT, STATE_URL: url, JOURNAL_DIR: journal, PUBLIC_URL: 'https://ads.example' },
-    NOTICE_KEYS: `k1:${'0123456789abcdef'.repeat(4)}`,
-  }
+  const env = await stage.spendingTenant(TENANT, tenantDirectory, cast.cache.url)
   cast.service = await stage.serviceWith(env, { cpus: '0', precedence: 'urgent' })
   const servicePort = new URL(cast.service.url).port
   const acts: Partial<Record<Phase, () => Promise<void> | void>> = {
@@ -87,7 +81,7 @@ export async function runFaults(options: FaultsOptions, stage: Stage): Promise<R
   const started = generator.openLoop({ ...task, durationS: phaseS * PHASE_NAMES.length, exchange: { seed } })
   const times = playPhases(acts, phaseS, stage)
   const [run] = await Promise.all([started, times])
-  const booked = await untilBooked(run, () => readBooked(stage, cast.cache.url))
+  const booked = await untilBooked(run, () => stage.booked(TENANT, cast.cache.url))
   return reportOf(options, { run, booked })
 }
 
@@ -102,12 +96,6 @@ async function playPhases(
     stage.say(`${phaseS} s: ${PHASES[phase]}`)
     await acts[phase]?.()
   }
-}
-
-/** What the ledger holds, in the tenant's currency. */
-async function readBooked(stage: Stage, url: string): Promise<number> {
-  const printed = await stage.command('spend.ts', ['report', '--json', '--by', 'exchange'], { url, tenantId: TENANT })
-  return bookedIn(printed)
 }
 
 async function untilBooked({ exchange }: RunFindings, read: () => Promise<number>): Promise<number> {

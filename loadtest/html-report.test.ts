@@ -5,9 +5,10 @@ import { describe, expect, test } from 'vitest'
 import { Random } from '../service/foundation/random.ts'
 import { Histogram } from './histogram.ts'
 import { htmlReport } from './html-report.ts'
+import { intervalChart } from './interval-chart.ts'
 import { type Report, writeReport } from './report.ts'
 import { SecondSeries } from './series.ts'
-import { linearScale, logScale } from './svg-chart.ts'
+import { linearScale, linearTicks, logScale } from './svg-chart.ts'
 
 const SEED = 5
 
@@ -127,5 +128,35 @@ describe('scales', () => {
         expect(scale.ticks.length).toBeLessThanOrEqual(11)
         expect(scale.ticks.length).toBeGreaterThanOrEqual(2)
       }
+  })
+})
+
+describe('estimates with intervals', () => {
+  const at = (name: string, low: number, high: number) => ({ name, low, estimate: (low + high) / 2, high })
+  const drawn = (limit?: number) =>
+    intervalChart({
+      ...{ title: 'Moves', label: 'ms', neutral: 0, rows: [at('a <b>', -0.5, 0.5), at('c', 0.5, 2)] },
+      ...(limit === undefined ? {} : { limit }),
+    })
+
+  test('tell which is within what is promised', () => {
+    const classes = [...drawn(1).matchAll(/class="(within|beyond)"/g)].map(([, name]) => name)
+    expect(classes).toEqual(['within', 'beyond'])
+    expect(drawn()).not.toContain('beyond')
+    expect(drawn()).not.toContain('class="limit"')
+  })
+
+  test('stand where their values are, names escaped, no coordinate missing', () => {
+    const svg = drawn(1)
+    const [first = 0, second = 0] = [...svg.matchAll(/<circle cx="([\d.]+)"/g)].map(([, x]) => Number(x))
+    expect(first).toBeLessThan(second)
+    expect(svg).not.toContain('<b>')
+    expect(svg).not.toContain('NaN')
+  })
+
+  test('have round ticks around all values, 0 among them', () => {
+    expect(linearTicks(-0.5, 2)).toEqual([-0.5, 0, 0.5, 1, 1.5, 2])
+    expect(linearTicks(0, 0)).toHaveLength(2)
+    expect(linearTicks(-13, 41)).toEqual([-20, 0, 20, 40, 60])
   })
 })

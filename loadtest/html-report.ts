@@ -1,5 +1,6 @@
 /** A run as one page without any other file: verdicts, plots, tables, and how to repeat it. */
 import type { Histogram } from './histogram.ts'
+import { intervalChart } from './interval-chart.ts'
 import type { Measurement, Plot, Report } from './report.ts'
 import { PAGE_STYLE } from './report-style.ts'
 import {
@@ -18,7 +19,7 @@ export type RunFacts = Readonly<Record<string, unknown>>
 
 /** Writes the page. Cost: O(measurements × (seconds + percentiles)). */
 export function htmlReport(report: Report, run: RunFacts): string {
-  const { scenario, invalid, examples, table, plots = [], sections = [], measurements = [] } = report
+  const { scenario, invalid, examples, table, intervals, plots = [], sections = [], measurements = [] } = report
   const plotted = measurements.slice(0, LINES_MAX)
   const measured = plotted.filter(({ latencyUs }) => latencyUs.count > 0)
   const origin = `${String(run.at ?? '')} · commit ${String(run.commit ?? '').slice(0, 12)}`
@@ -30,6 +31,7 @@ export function htmlReport(report: Report, run: RunFacts): string {
     objectives(report),
     '<h2>Figures</h2>',
     htmlTable(table),
+    intervals === undefined || intervals.rows.length === 0 ? '' : intervalChart(intervals),
     measured.length === 0 ? '' : `<h2>Latency by percentile</h2>${percentileChart(measured)}`,
     plots.length === 0 ? '' : `<h2>Beside latency</h2>${plots.map(plotChart).join('')}`,
     overTime(plotted),

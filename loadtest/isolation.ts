@@ -15,6 +15,7 @@ import {
   armFigures,
   armSeries,
   armTable,
+  moveIntervals,
   moveObjective,
   noFailureObjective,
   shuffled,
@@ -202,6 +203,7 @@ function reportOf(options: IsolationOptions, found: Found): Report {
       foreignLogLines,
     },
     table: armTable(arms),
+    intervals: moveIntervals(arms, arms.find(({ arm }) => arm === 'control')?.latency.p99 ?? 0),
   }
 }
 

@@ -1,7 +1,7 @@
 /** What the memory scenario found, as a report. */
 import { Random } from '../service/foundation/random.ts'
 import type { ContainerEvent } from './container-stage.ts'
-import { bookedProblem } from './exchange-books.ts'
+import { addedBooks, bookedProblem } from './exchange-books.ts'
 import type { ExchangeReport } from './generator.ts'
 import type { RunFindings } from './generator-process.ts'
 import {
@@ -10,6 +10,7 @@ import {
   armFigures,
   armSeries,
   armTable,
+  moveIntervals,
   moveObjective,
   noFailureObjective,
 } from './paired-arms.ts'
@@ -112,6 +113,7 @@ export function memoryReport(options: MemoryOptions, found: MemoryFound): Report
       },
     ],
     table: armTable(arms),
+    intervals: moveIntervals(arms, arms.find(({ arm }) => arm === 'control')?.latency.p99 ?? 0),
     sections: [leakSection(leaks), moneySection(found)],
   }
 }
@@ -178,14 +180,7 @@ function bidShare(rounds: MemoryFound['rounds'], arm: MemoryArm): number {
 }
 
 function booksOf({ exchanges }: MemoryFound) {
-  const sum = (value: (books: ExchangeReport['books']) => number) =>
-    exchanges.reduce((all, { books }) => all + value(books), 0)
-  return {
-    sales: sum(({ sales }) => sales),
-    billed: sum(({ billed }) => billed),
-    billedAmount: sum(({ billedAmount }) => billedAmount),
-    acknowledgedAmount: sum(({ acknowledgedAmount }) => acknowledgedAmount),
-  }
+  return addedBooks(exchanges.map(({ books }) => books))
 }
 
 function leakSection(leaks: readonly LeakSeen[]): Section {

@@ -4,7 +4,7 @@ import { type Difference, percentileDifference } from './bootstrap.ts'
 import type { RunFindings } from './generator-process.ts'
 import { Histogram, type LatencySummary, summaryOf } from './histogram.ts'
 import { failuresOf } from './latency.ts'
-import { ms, type Objective } from './report.ts'
+import { type Intervals, ms, type Objective } from './report.ts'
 import type { SeriesPoint } from './series.ts'
 
 /** One window: what the victim's exchange found while an arm was played. */
@@ -53,9 +53,24 @@ export function armFigures<A extends string>(arm: A, control: A, rounds: ArmRoun
   return { arm, windows: windows.length, pooled, latency: summaryOf(pooled), failures, causes, move }
 }
 
+/** How far an arm may move p99, in µs. @param controlP99Us of the control arm */
+function moveLimitUs(controlP99Us: number): number {
+  return Math.max(P99_MOVE_US_MAX, controlP99Us * P99_MOVE_SHARE_MAX)
+}
+
+/** The moves of all arms that have one, to be drawn. @param controlP99Us of the control arm */
+export function moveIntervals<A extends string>(arms: readonly ArmFigures<A>[], controlP99Us: number): Intervals {
+  const rows = arms.flatMap(({ arm, move }) => {
+    if (move === undefined) return []
+    return [{ name: arm, low: move.low / 1e3, estimate: move.estimate / 1e3, high: move.high / 1e3 }]
+  })
+  const title = 'How far p99 moved beside the control arm, with 95 % intervals'
+  return { title, label: 'ms; dashed: what is promised', neutral: 0, limit: moveLimitUs(controlP99Us) / 1e3, rows }
+}
+
 /** That an arm moved p99 no further than is promised. @param controlP99Us of the control arm */
 export function moveObjective(what: string, move: Difference | undefined, controlP99Us: number): Objective {
-  const limit = Math.max(P99_MOVE_US_MAX, controlP99Us * P99_MOVE_SHARE_MAX)
+  const limit = moveLimitUs(controlP99Us)
   const isInDoubt = move !== undefined && move.low <= limit && move.high > limit
   const observed = move === undefined ? NOT_SHOWN : `${moveText(move)} ms${isInDoubt ? `, ${NOT_SHOWN}` : ''}`
   const held = move !== undefined && move.high <= limit

@@ -35,6 +35,10 @@ color:var(--soft)}
 polyline{fill:none;stroke:currentColor;stroke-width:2;stroke-linejoin:round}
 .dot{fill:currentColor}
 .grid line{stroke:var(--rule)}
+.wide+figure{margin-top:14px}
+.intervals .neutral{stroke:var(--soft)}.intervals .limit{stroke:var(--missed);stroke-dasharray:5 4}
+.within{color:var(--held)}.beyond{color:var(--missed)}
+.within line,.beyond line{stroke:currentColor;stroke-width:3}.within circle,.beyond circle{fill:currentColor}
 svg text{fill:var(--soft);font-size:12px}
 .s0{color:var(--c0)}.s1{color:var(--c1)}.s2{color:var(--c2)}.s3{color:var(--c3)}
 .s4{color:var(--c4)}.s5{color:var(--c5)}.s6{color:var(--c6)}.s7{color:var(--c7)}

@@ -38,6 +38,23 @@ export interface Plot {
   }[]
 }
 
+/** Estimates with their 95 % intervals. */
+export interface Intervals {
+  readonly title: string
+  /** What the values are, with their unit. */
+  readonly label: string
+  /** The value that says: no difference. */
+  readonly neutral: number
+  /** An interval whose upper end is above it misses what is promised. */
+  readonly limit?: number
+  readonly rows: readonly {
+    readonly name: string
+    readonly low: number
+    readonly estimate: number
+    readonly high: number
+  }[]
+}
+
 /** A table with a heading of its own, for what does not fit the main one. */
 export interface Section {
   readonly title: string
@@ -63,6 +80,7 @@ export interface Report {
   /** In the order of the legend; the first eight are plotted. */
   readonly measurements?: readonly Measurement[]
   readonly plots?: readonly Plot[]
+  readonly intervals?: Intervals
   readonly sections?: readonly Section[]
 }
 

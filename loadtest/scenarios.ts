@@ -50,7 +50,7 @@ const COLDSTART_LINE_ITEMS = 100_000
 const COLDSTART_RATE_PER_S = 300
 const FAULTS_RATE_PER_S = 200
 const FAULTS_PHASE_S = 8
-const SOAK_RATE_PER_S = 500
+const SOAK_RATE_PER_S = 300
 const SOAK_S = 3_600
 const MEMORY_RATE_PER_S = 200
 const MEMORY_WINDOW_S = 10
@@ -111,7 +111,8 @@ export const SCENARIOS = {
     shows: 'drift of memory and latency, over an hour if nothing else is asked',
     run: async (options, stage) => {
       const { rate: ratePerS = SOAK_RATE_PER_S, duration: durationS = SOAK_S, seed } = options
-      return runSoak({ tenantDirectory: await documents(options, stage), ratePerS, durationS, seed }, stage)
+      const tenantDirectory = await documents({ ...options, tenantDir: options.tenantDir ?? SECOND_TENANT }, stage)
+      return runSoak({ tenantDirectory, ratePerS, durationS, seed }, stage)
     },
   },
   sizing: {

@@ -1,5 +1,11 @@
-/** Whether memory or latency drift while a service runs for long: windows of load, and a straight line through them. */
-import { residentBytes } from './cpu.ts'
+/**
+ * Whether memory or latency drift while a service runs for long with everything on: budgets, caps, notices. Windows of
+ * load by an exchange that buys, and a straight line through them.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startRedis } from '../test/redis-server.ts'
+import { pin, residentBytes } from './cpu.ts'
+import { addedBooks, bookedProblem } from './exchange-books.ts'
 import type { RunFindings } from './generator-process.ts'
 import { Histogram, summaryOf } from './histogram.ts'
 import { failuresOf } from './latency.ts'
@@ -23,8 +29,11 @@ interface Window {
 }
 
 const TENANT = 'soak'
+/** Of an hour; a short soak has fewer, since each ends with its last notices. */
 const WINDOWS = 60
-const WINDOW_S_MIN = 2
+const WINDOW_S_MIN = 12
+/** Notices that were taken are booked by then. */
+const BOOKED_WITHIN_MS = 10_000
 /** Heaps and caches find their size first. */
 const WARM_SHARE = 0.25
 /** Over the judged part: less than this share of the mean, or than what a heap wanders by itself. */
@@ -38,7 +47,11 @@ const MIB = 1024 * 1024
 /** Loads one service all the time; every window is one point of the line. */
 export async function runSoak(options: SoakOptions, stage: Stage): Promise<Report> {
   const { tenantDirectory, ratePerS, durationS, seed } = options
-  const service = await stage.service(TENANT, tenantDirectory, { cpus: '0', precedence: 'urgent' })
+  const cache = await startRedis()
+  stage.atEnd(() => cache.stop())
+  pin(cache.pid, '1')
+  const env = await stage.spendingTenant(TENANT, tenantDirectory, cache.url)
+  const service = await stage.serviceWith(env, { cpus: '0', precedence: 'urgent' })
   const generator = stage.generator({ cpus: '1', precedence: 'urgent' })
   await generator.load({ kind: 'tenant', directory: tenantDirectory, count: 5_000, seed, malformedShare: 0.002 })
   const check = { judgeEvery: 100, rates: ratesOf(await readTenantRecords(tenantDirectory)) }
@@ -47,13 +60,25 @@ export async function runSoak(options: SoakOptions, stage: Stage): Promise<Repor
   for (let atS = 0; atS < durationS; atS += windowS) {
     const plan = { arrivals: 'poisson', ratePerS, durationS: windowS, seed: seed + windows.length } as const
     const limits = { connectionsMax: 128, timeoutMs: TIMEOUT_MS, sendLagP99UsMax: 10_000 }
-    const run = await generator.openLoop({ ...plan, ...limits, url: service.url, check })
+    const run = await generator.openLoop({ ...plan, ...limits, url: service.url, check, exchange: { seed } })
     const residentMib = (residentBytes(service.pid) ?? 0) / MIB
     windows.push({ atS: atS + windowS, run, residentMib })
     const { p99 } = summaryOf(run.latencyUs)
     stage.say(`${Math.round(atS + windowS)} of ${durationS} s: p99 ${ms(p99)} ms, ${residentMib.toFixed(0)} MiB`)
   }
-  return reportOf(options, windows)
+  return reportOf(options, windows, await bookedOf(windows, () => stage.booked(TENANT, cache.url)))
+}
+
+/** What the ledger holds, once it is what it should be, or after a while. */
+async function bookedOf(windows: readonly Window[], read: () => Promise<number>): Promise<number> {
+  for (const endMs = performance.now() + BOOKED_WITHIN_MS; ; await sleep(500)) {
+    const booked = await read()
+    if (bookedProblem(booked, booksOf(windows)) === undefined || performance.now() > endMs) return booked
+  }
+}
+
+function booksOf(windows: readonly Window[]) {
+  return addedBooks(windows.flatMap(({ run }) => run.exchange?.books ?? []))
 }
 
 /** A straight line by least squares. */
@@ -74,7 +99,7 @@ export function lineThrough(points: readonly (readonly [x: number, y: number])[]
   return { mean, drift: slope * ((points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0)) }
 }
 
-function reportOf(options: SoakOptions, windows: readonly Window[]): Report {
+function reportOf(options: SoakOptions, windows: readonly Window[], booked: number): Report {
   const judged = windows.slice(Math.floor(windows.length * WARM_SHARE))
   const memory = lineThrough(judged.map(({ atS, residentMib }) => [atS, residentMib]))
   const latency = lineThrough(judged.map(({ atS, run }) => [atS, run.latencyUs.percentile(99)]))
@@ -84,7 +109,7 @@ function reportOf(options: SoakOptions, windows: readonly Window[]): Report {
   return {
     scenario: 'soak',
     settings: { ...options },
-    objectives: objectivesOf(windows, memory, latency),
+    objectives: objectivesOf(windows, { memory, latency, booked }),
     // Now and then another process comes in between; where that is common the line is not the service's.
     invalid: late.length > windows.length / 4 ? [`${late.length} windows: ${late.at(-1)?.run.invalid.join()}`] : [],
     examples: windows.flatMap(({ run }) => run.findings.examples),
@@ -97,7 +122,18 @@ function reportOf(options: SoakOptions, windows: readonly Window[]): Report {
       {
         title: 'Resident memory',
         label: 'MiB',
-        lines: [{ name: 'the service', points: windows.map(({ atS, residentMib }) => [atS, residentMib]) }],
+        lines: [
+          { name: 'the service', points: windows.map(({ atS, residentMib }) => [atS, residentMib]) },
+          { name: 'the line that is judged', points: drawn(memory, judged) },
+        ],
+      },
+      {
+        title: 'p99 of each window',
+        label: 'ms',
+        lines: [
+          { name: 'the service', points: windows.map(({ atS, run }) => [atS, run.latencyUs.percentile(99) / 1e3]) },
+          { name: 'the line that is judged', points: drawn(latency, judged).map(([at, us]) => [at, us / 1e3]) },
+        ],
       },
     ],
     table: [
@@ -110,15 +146,31 @@ function reportOf(options: SoakOptions, windows: readonly Window[]): Report {
   }
 }
 
+/** Both ends of a line, in seconds of the run. */
+function drawn({ mean, drift }: Line, judged: readonly Window[]): readonly (readonly [number, number])[] {
+  const [first, last] = [judged[0]?.atS ?? 0, judged.at(-1)?.atS ?? 0]
+  return [
+    [first, mean - drift / 2],
+    [last, mean + drift / 2],
+  ]
+}
+
 function seriesOf(windows: readonly Window[]): readonly SeriesPoint[] {
   const points = windows.flatMap(({ run }) => run.series).filter(({ sent }) => sent > 0)
   return points.map((point, second) => ({ ...point, second }))
 }
 
-function objectivesOf(windows: readonly Window[], memory: Line, latency: Line): readonly Objective[] {
+interface Drift {
+  readonly memory: Line
+  readonly latency: Line
+  readonly booked: number
+}
+
+function objectivesOf(windows: readonly Window[], { memory, latency, booked }: Drift): readonly Objective[] {
   const memoryMax = Math.max(MEMORY_DRIFT_MIB_MIN, memory.mean * MEMORY_DRIFT_SHARE_MAX)
   const latencyMax = Math.max(P99_DRIFT_US_MIN, latency.mean * P99_DRIFT_SHARE_MAX)
   const failures = windows.reduce((sum, { run }) => sum + failuresOf(run), 0)
+  const problem = bookedProblem(booked, booksOf(windows))
   const broken = windows.flatMap(({ run }) => Object.values(run.findings.brokenRules)).reduce((sum, n) => sum + n, 0)
   return [
     {
@@ -132,6 +184,12 @@ function objectivesOf(windows: readonly Window[], memory: Line, latency: Line): 
       promised: `≤ ${ms(latencyMax)} ms`,
       observed: `${ms(latency.drift)} ms at ${ms(latency.mean)} ms`,
       held: latency.drift <= latencyMax,
+    },
+    {
+      name: 'every bill is booked once',
+      promised: 'what was acknowledged, at most what was billed',
+      observed: problem ?? `booked ${booked.toFixed(6)} for ${booksOf(windows).billed} bills`,
+      held: problem === undefined,
     },
     { name: 'failed requests', promised: '0', observed: String(failures), held: failures === 0 },
     { name: 'broken acceptance rules', promised: '0', observed: String(broken), held: broken === 0 },

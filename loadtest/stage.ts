@@ -9,6 +9,7 @@ import { accessRules, type CacheRole } from '../service/remote-cache/access.ts'
 import { type RedisServer, startRedis } from '../test/redis-server.ts'
 import { type Placement, pin, placed } from './cpu.ts'
 import { profileFlags, profileSection } from './cpu-profile.ts'
+import { bookedIn } from './exchange-books.ts'
 import { GeneratorProcess } from './generator-process.ts'
 import type { Section } from './report.ts'
 import { type ServiceOptions, type ServiceProcess, startService } from './service-process.ts'
@@ -123,6 +124,24 @@ export class Stage {
   command(script: string, args: readonly string[], on: { readonly url: string; readonly tenantId: string }) {
     const file = fileURLToPath(new URL(`../service/commands/${script}`, import.meta.url))
     return completed([file, ...args, '--to', on.url, '--tenant', on.tenantId])
+  }
+
+  /**
+   * Publishes documents into a cache without users and opens a ledger there.
+   * @returns settings of a service that spends: budgets, notices, a journal
+   */
+  async spendingTenant(tenantId: string, documents: string, url: string): Promise<Readonly<Record<string, string>>> {
+    await this.command('publish.ts', [documents], { url, tenantId })
+    await this.command('spend.ts', ['begin', '--never-spent'], { url, tenantId })
+    return {
+      ...{ TENANT_ID: tenantId, STATE_URL: url, JOURNAL_DIR: await this.directory('journal') },
+      ...{ PUBLIC_URL: 'https://ads.example', NOTICE_KEYS: `k1:${'0123456789abcdef'.repeat(4)}` },
+    }
+  }
+
+  /** What the ledger of a spendingTenant holds, in its currency. */
+  async booked(tenantId: string, url: string): Promise<number> {
+    return bookedIn(await this.command('spend.ts', ['report', '--json', '--by', 'exchange'], { url, tenantId }))
   }
 
   /** A generator; it needs its workload. @param caFile certificate of an authority that it trusts */

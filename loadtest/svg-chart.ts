@@ -101,6 +101,14 @@ export function linearScale(label: string, valueMax: number): Scale {
   return { label, at: value => value / top, ticks }
 }
 
+/** Round numbers from at most one value to at least the other, some five of them; 0 is one where it lies between. */
+export function linearTicks(valueMin: number, valueMax: number): readonly number[] {
+  const step = roundStep(Math.max(valueMax - valueMin, 1e-9) / 5)
+  const first = Math.floor(valueMin / step + 1e-9)
+  const last = Math.max(first + 1, Math.ceil(valueMax / step - 1e-9))
+  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step)
+}
+
 /** Time in whole seconds: it ends with the run, and its ticks are whole. */
 export function secondsScale(seconds: number): Scale {
   const last = Math.max(1, seconds)
