@@ -9,6 +9,8 @@ export interface AnswerCheckOptions {
   /** Every so many answers are judged by the acceptance rules, after the run. */
   readonly judgeEvery: number
   readonly rates?: AcceptanceOptions['rates']
+  /** By exchange: whether markup comes with the bid, as agreed. */
+  readonly markups?: Readonly<Record<string, AcceptanceOptions['markup']>>
 }
 
 /** What was found in the answers. */
@@ -69,13 +71,14 @@ export class AnswerCheck {
   findings(): AnswerFindings {
     const broken: Record<string, number> = {}
     for (const { response, index } of this.#kept) {
-      const { body, malformed, source } = this.#workload[index] as WorkloadRequest
+      const { body, malformed, source, exchange } = this.#workload[index] as WorkloadRequest
       const answer = {
         status: response.status,
         headers: headersOf(response.head),
         bodyText: response.body.toString('utf8'),
       }
-      const options = { mayRefuse: malformed, ...(this.#options.rates ? { rates: this.#options.rates } : {}) }
+      const { rates, markups } = this.#options
+      const options = { mayRefuse: malformed, markup: markups?.[exchange], ...(rates ? { rates } : {}) }
       for (const { rule, found } of brokenRules(parsed(body), answer, options)) {
         broken[rule] = (broken[rule] ?? 0) + 1
         this.#example(`${rule}: ${found} (${source})`)

@@ -41,7 +41,8 @@ function shownCommand({ run }: EvidenceStep, seed: number): string {
 /** Runs one step; its output goes to a file, and its last line to whoever waits. @returns its exit code */
 async function played(args: readonly string[], logFile: string): Promise<number | null> {
   const log = createWriteStream(logFile)
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = { ...process.env, NO_COLOR: '1' }
+  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] })
   running = child
   const timer = setTimeout(() => child.kill('SIGTERM'), STEP_S_MAX * 1e3)
   for (const stream of [child.stdout, child.stderr]) stream.pipe(log, { end: false })

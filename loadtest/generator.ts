@@ -91,7 +91,8 @@ function pathOf(url: string, exchange: string): string {
 async function openLoop(task: OpenLoopTask): Promise<GeneratorReply> {
   const { host } = loopbackTarget(task.url)
   const requests = workload.map(({ exchange, body }) => postRequest({ host, path: pathOf(task.url, exchange) }, body))
-  const check = new AnswerCheck(workload, task.check)
+  const markups = Object.fromEntries((records?.exchanges ?? []).map(({ id, markup }) => [id, markup]))
+  const check = new AnswerCheck(workload, { ...task.check, markups })
   const log = task.goodputWithinMs === undefined ? undefined : new GoodputLog(task, task.goodputWithinMs)
   const exchange = records && task.exchange && new MockExchange({ url: task.url, records, ...task.exchange })
   let toldMs = 0
