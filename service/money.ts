@@ -1,22 +1,23 @@
 /** Wires what keeps money right on the control thread: the ledger and who sends to it, notices and the event stream. */
 import { randomBytes, randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { arrivedNotice } from './arrived-notice.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './foundation/clock.ts'
 import { openFrequency, type TaskFrequency } from './frequency.ts'
 import { Guards } from './guards.ts'
 import { openJournals } from './journal-disk.ts'
 import { LIMITS } from './limits.ts'
-import { EXCHANGE_NOTICES, type Notice } from './openrtb/notice.ts'
+import type { Notice } from './openrtb/notice.ts'
 import { EventOutbox } from './remote-cache/event-outbox.ts'
 import { type EventStream, FileEventStream, RedisEventStream } from './remote-cache/event-stream.ts'
 import { FileLedger } from './remote-cache/file-ledger.ts'
 import { directoryOfUrl } from './remote-cache/file-source.ts'
 import type { JournalFolders } from './remote-cache/journal-folders.ts'
 import { LedgerDriver } from './remote-cache/ledger-driver.ts'
-import { type ArrivedNotice, NoticeIntake } from './remote-cache/notice-intake.ts'
+import { NoticeIntake } from './remote-cache/notice-intake.ts'
 import { RedisLedger } from './remote-cache/redis-ledger.ts'
-import { accountName, accountsOf, tallyOf } from './spend/accounts.ts'
+import { accountName } from './spend/accounts.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
 import type { BookOperation, Ledger } from './spend/ledger.ts'
 import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
@@ -345,40 +346,4 @@ class Money {
     const fields = { away_ms: Math.round(nowMs - sinceMs), ...this.view }
     log.info('ledger-reachable', 'the spend ledger answers again', { fields })
   }
-}
-
-/** What is to be done about a notice: all that bill one bid have one key in the ledger. */
-function arrivedNotice({ kind, token, atMs, price, lossReason, minToWin }: Notice): ArrivedNotice {
-  const { bidId, exchangeId, campaignId, lineItemId, creativeId, day } = token
-  const known: readonly (readonly [string, string | number | undefined])[] = [
-    ...[['nanos', price?.nanos] as const, ['reading', price?.reading] as const],
-    ...[['lossReason', lossReason] as const, ['minToWin', minToWin] as const],
-  ]
-  const told = known.filter(([, value]) => value !== undefined) as [string, string | number][]
-  const comesAgain = EXCHANGE_NOTICES.some(each => each === kind)
-  const ids = {
-    bid: bidId,
-    exchange: exchangeId,
-    campaign: campaignId,
-    lineItem: lineItemId,
-    creative: creativeId,
-    day,
-  }
-  const isAudit = price?.reading === 'audit'
-  // Somebody may look at a bid's markup before it is shown and billed: that is another event.
-  const key = `${bidId}:${kind}${isAudit ? ':audit' : ''}`
-  const event = { key, kind, atMs, about: { ...ids, ...Object.fromEntries(told) } }
-  if (price === undefined || isAudit) return { booking: undefined, event, comesAgain }
-  const booking: BookOperation = {
-    kind: 'book',
-    key: bidId,
-    lease: token.lease,
-    bucket: token.bucket,
-    accounts: accountsOf(campaignId, lineItemId, day),
-    tallies: [tallyOf(exchangeId, day)],
-    isFlagged: price.reading !== 'exact',
-    amountNanos: price.nanos,
-    rememberMs: Math.max(0, token.expiresS * 1_000 - atMs) + LIMITS.noticeAnswerMs,
-  }
-  return { booking, event, comesAgain }
 }

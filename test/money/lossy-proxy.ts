@@ -8,6 +8,7 @@ export class LossyProxy {
   readonly #sockets = new Set<Socket>()
   readonly #random: Random
   #targetPort: number
+  #isCut = false
   /** The chance that a reply is cut off instead of passed on. */
   cutChance = 0
   cuts = 0
@@ -34,12 +35,31 @@ export class LossyProxy {
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /** Nothing passes any more: connections are cut, and new ones end at once. */
+  cut(): void {
+    this.#isCut = true
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  /** Connections pass again. */
+  heal(): void {
+    this.#isCut = false
+  }
+
+  get isCut(): boolean {
+    return this.#isCut
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     await new Promise(resolve => this.#server.close(resolve))
   }
 
   #join(client: Socket): void {
+    if (this.#isCut) {
+      client.destroy()
+      return
+    }
     const target = connect(this.#targetPort, '127.0.0.1')
     const cut = (): void => {
       client.destroy()

@@ -32,6 +32,7 @@ const WIRING: readonly string[] = [
   'main.ts',
   'money.ts',
   'journal-disk.ts',
+  'arrived-notice.ts',
   'frequency.ts',
   'audience.ts',
   'guards.ts',
