@@ -110,8 +110,9 @@ describe('a billing notice', () => {
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([204]))
     expect(await spentNanos(redis, `c/${sent.cid}`)).toBe(1_500_000)
     const accounts = await redis.keys(`t:{${TENANT}}:spend:account:*`)
-    expect(accounts.length).toBe(5)
-    for (const account of accounts) expect((await redis.hgetall(account)).booked).toBe('1500000')
+    const booked = await Promise.all(accounts.map(account => redis.hget(account, 'booked')))
+    // Others may be there where the machine is so slow that leases are granted meanwhile.
+    expect(booked.filter(nanos => nanos !== null)).toEqual(Array(5).fill('1500000'))
     const [audit, ...told] = (await events(redis)).filter(({ kind }) => kind === 'billing')
     expect(audit).toMatchObject({ key: `${sent.id}:billing:audit`, reading: 'audit' })
     expect(told[0]).toMatchObject({ key: `${sent.id}:billing`, bid: sent.id, campaign: sent.cid, nanos: '1500000' })
