@@ -34,7 +34,13 @@ import { type Exporters, startExporters } from './telemetry/exporters.ts'
 import { BASELINE_PERIOD_MS, LatencyBaseline } from './telemetry/latency-baseline.ts'
 import { LineItemCounts } from './telemetry/line-item-counts.ts'
 import { withoutCredentials } from './telemetry/log-text.ts'
-import { identityFromEnv, installCrashLines, Logger, logConfigProblems } from './telemetry/logger.ts'
+import {
+  identityFromEnv,
+  installCrashLines,
+  installWarningLines,
+  Logger,
+  logConfigProblems,
+} from './telemetry/logger.ts'
 import { readMemoryLimit } from './telemetry/memory-limit.ts'
 import { levelNumber, type MemoryState, MemoryWatch } from './telemetry/memory-watch.ts'
 import { otelSettings } from './telemetry/otel-settings.ts'
@@ -64,6 +70,7 @@ if ('problems' in read) {
 }
 const config: Config = read
 installCrashLines(log)
+installWarningLines(log)
 
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
 

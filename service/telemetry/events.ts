@@ -128,6 +128,10 @@ export const EVENTS = {
     remedy: 'Report it: this is a defect.',
   },
   'internal-error': { meaning: 'A broken assertion; the process goes on.', remedy: 'Report it: this is a defect.' },
+  'runtime-warning': {
+    meaning: 'Node warns of something, such as listeners that grow in number.',
+    remedy: 'Report it: this is a defect.',
+  },
   crash: { meaning: 'An error that nobody caught; the process ends with 1.', remedy: 'Report it: this is a defect.' },
   repeated: { meaning: 'Further lines of one code were left out in the last period; the line says how many.' },
   'lines-dropped': {

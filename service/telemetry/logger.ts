@@ -222,3 +222,12 @@ export function installCrashLines(logger: Logger): void {
     }
   })
 }
+
+/** Turns what Node warns of into lines; by itself it writes texts to stderr. That something is young is no news. */
+export function installWarningLines(logger: Logger): void {
+  process.removeAllListeners('warning')
+  process.on('warning', ({ name, message }) => {
+    const level = name === 'ExperimentalWarning' ? 'debug' : 'warn'
+    logger[level]('runtime-warning', 'Node warns', { fields: { detail: `${name}: ${message}` } })
+  })
+}

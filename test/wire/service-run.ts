@@ -32,12 +32,15 @@ const MAIN = fileURLToPath(new URL('../../service/main.ts', import.meta.url))
 const FAULTS = fileURLToPath(new URL('./injected-fault.ts', import.meta.url))
 const ENTRY_LIMIT_MS = 20_000
 
-/** Starts service/main.ts with exactly these settings, and with free ports unless they say which. */
-export async function runService(env: Readonly<Record<string, string>>): Promise<ServiceRun> {
+/**
+ * Starts the service with exactly these settings, and with free ports unless they say which.
+ * @param main of another version
+ */
+export async function runService(env: Readonly<Record<string, string>>, main = MAIN): Promise<ServiceRun> {
   const [port, adminPort] = await Promise.all([freePort(), freePort()])
   const ports = { PORT: String(port), ADMIN_PORT: String(adminPort), HOST: '127.0.0.1', METRICS_SINK: 'none' }
   const all = { PATH: process.env.PATH ?? '', ...ports, TIER_ID: 'standard', REGION: 'local', ...env }
-  const child = spawn(process.execPath, ['--import', FAULTS, MAIN], {
+  const child = spawn(process.execPath, ['--import', FAULTS, main], {
     env: all,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
