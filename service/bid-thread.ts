@@ -15,7 +15,7 @@ import { sameSignature, signerOf } from './http/notice-keys.ts'
 import { NoticeRoute } from './http/notice-route.ts'
 import { NoticeSender } from './http/notice-sender.ts'
 import { createPublicServer, renewCertificate } from './http/public-server.ts'
-import { ServedCatalog } from './http/served-catalog.ts'
+import { type BidsTold, ServedCatalog } from './http/served-catalog.ts'
 import { Serving } from './http/serving.ts'
 import { wonMarkup } from './http/won-markup.ts'
 import { LIMITS } from './limits.ts'
@@ -34,6 +34,7 @@ import { type Catalog, openCatalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
 import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
+import { RequestSampler } from './telemetry/request-sampler.ts'
 import { RequestTracer } from './telemetry/request-tracer.ts'
 import { COUNTER, logLossCounter } from './telemetry/signals.ts'
 import { ThreadLog } from './telemetry/thread-log.ts'
@@ -119,12 +120,19 @@ const tracer =
       })
     : undefined
 
+const sampler = new RequestSampler({
+  ...{ recorder, unit: () => random.unit(), nowMs: systemClock.nowMs },
+  post: sample => post({ kind: 'sample', sample }),
+  takeBidders: () => tellBids().map(([lineItemId]) => lineItemId),
+})
+
 const gate = new BidGate(data.gate)
 const route = new BidRoute({
   tenantId: data.tenantId,
   bidPath,
   recorder,
   tracer,
+  sampler,
   serving: () => serving,
   gate,
   nowMs: systemClock.nowMs,
@@ -226,9 +234,10 @@ function tellHeld(report: SharesReport | undefined): void {
 }
 
 /** Before another catalog is taken, too: the ids are read from this one's slab. */
-function tellBids(): void {
+function tellBids(): BidsTold {
   const bids = serving?.takeBids() ?? []
   if (bids.length > 0) post({ kind: 'bids', bids })
+  return bids
 }
 
 function takeShares({ shares: given, recalled }: SharesMessage): void {
@@ -250,6 +259,7 @@ function takeStops(list: StopList): void {
 function beat(): void {
   heartbeats.beat(data.thread, systemClock.monotonicMs())
   noticeSender.sweep()
+  sampler.turn()
   serving?.turnClock(systemClock.nowMs())
   if (gate.isGrowthStopped) serving?.forgetMarkup()
 }

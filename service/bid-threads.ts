@@ -13,6 +13,7 @@ import type { AudienceMemory } from './state/audience-table.ts'
 import { type Catalog, openCatalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats, StuckWatch } from './telemetry/heartbeats.ts'
+import type { RequestSample } from './telemetry/request-sampler.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 import type { BidThreadData, FromBidThread, NoticeSettings, PlacedState, ToBidThread } from './thread-messages.ts'
 import type { ThreadsBudgets, ThreadsCaps, ThreadsTraces } from './thread-ports.ts'
@@ -51,6 +52,8 @@ export interface BidThreadsOptions {
   readonly audience: AudienceMemory
   /** What line items have bid since a thread last said so. */
   readonly onBids: (bids: BidsTold) => void
+  /** A request that chance took to be looked at as a whole. */
+  readonly onSample: (sample: RequestSample) => void
   readonly onLog: (thread: number, message: ThreadLogMessage) => void
   /** The event loop of a thread turns no more; the thread is being ended. */
   readonly onStuck: (thread: number) => void
@@ -325,6 +328,7 @@ export class BidThreads {
     else if (message.kind === 'trace') this.#options.traces?.take(thread, message)
     if (message.kind === 'held') this.#options.budgets?.report(thread, message.report)
     if (message.kind === 'bids') this.#options.onBids(message.bids)
+    if (message.kind === 'sample') this.#options.onSample(message.sample)
     if (message.kind === 'counted') this.#options.caps?.counted(message.events)
     if (message.kind === 'turned') this.#waiting.get(thread)?.shift()?.('')
     if (message.kind !== 'serving') return

@@ -5,16 +5,18 @@ import type { LotExplanation } from './decision/explain.ts'
 import { Explainer } from './explainer.ts'
 import type { Clock } from './foundation/clock.ts'
 import type { ConsoleFiles } from './http/console-files.ts'
-import type { ExplainCall, InsightDeps, InsightReply } from './http/insight-routes.ts'
+import type { ExplainCall, InsightDeps, InsightReply, RecentCall } from './http/insight-routes.ts'
 import { type LineItemQuery, lineItemRows } from './http/line-item-rows.ts'
 import { LiveStreams } from './http/live-streams.ts'
 import type { Announcement } from './remote-cache/source.ts'
+import { SampledRequests } from './sampled-requests.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
 import type { Catalog } from './state/catalog.ts'
 import type { StopList } from './stop-list.ts'
 import type { LineItemCounts } from './telemetry/line-item-counts.ts'
 import { LiveSeconds } from './telemetry/live-seconds.ts'
 import type { Snapshot } from './telemetry/recorder.ts'
+import type { RequestSample } from './telemetry/request-sampler.ts'
 import { COUNTER } from './telemetry/signals.ts'
 import type { ExplainThreadData } from './thread-messages.ts'
 
@@ -51,12 +53,14 @@ export class Insight implements InsightDeps {
   readonly #options: InsightOptions
   readonly #explainer: Explainer
   readonly #seconds = new LiveSeconds()
+  readonly #samples: SampledRequests
   readonly #streams = new LiveStreams()
   readonly #looking: NodeJS.Timeout
 
   constructor(options: InsightOptions) {
     this.#options = options
     this.#explainer = new Explainer(options)
+    this.#samples = new SampledRequests(options.catalogs)
     this.#looking = setInterval(() => this.#look(), SECOND_MS).unref()
   }
 
@@ -81,12 +85,27 @@ export class Insight implements InsightDeps {
     return { ...about(), gauges, threads, total: { ...total, spend: counters[COUNTER.spend] }, stops: stops() }
   }
 
+  /** Takes a request that chance took to be looked at as a whole. */
+  take(sample: RequestSample): void {
+    this.#samples.take(sample)
+  }
+
+  recent(query: RecentCall): { readonly samples: number; readonly requests: readonly object[] } {
+    return { samples: this.#samples.samples, requests: this.#samples.recent(query) }
+  }
+
+  deals(): { readonly samples: number; readonly deals: readonly object[] } {
+    return { samples: this.#samples.samples, deals: this.#samples.deals() }
+  }
+
   /** Line items that are served. Cost: O(line items) */
-  lineItems(query: LineItemQuery): { readonly total: number; readonly rows: readonly object[] } {
-    const { catalogs, counts, money, stops } = this.#options
+  lineItems(query: LineItemQuery): InsightReply['body'] {
+    const { catalogs, clock, counts, money, stops } = this.#options
     const { total, rows } = lineItemRows(catalogs(), query, id => counts.of(id))
     const budgets = new Map((money?.knownBudgets() ?? []).map(budget => [budget.lineItemId, budget]))
-    return { total, rows: rows.map(row => ({ ...row, ...liveOf(row, budgets.get(row.id), stops()) })) }
+    const funnels = this.#samples.funnels(clock.nowMs())
+    const told = rows.map(row => ({ ...row, ...funnels.get(row.id), ...liveOf(row, budgets.get(row.id), stops()) }))
+    return { total, samples: this.#samples.samples, rows: told }
   }
 
   /** Why a bid request would be answered as it would be now, with the state that serves. Spends nothing. */

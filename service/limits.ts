@@ -255,6 +255,14 @@ export const LIMITS = {
   explainIdleMs: 120_000,
   /** Line items beside the winners of which one answer tells everything. */
   explainOthersMax: 100,
+  /** Requests that a bid thread tells whole in a second, to be judged completely; larger ones are left out. */
+  samplesPerSecondMax: 2,
+  sampleCharsMax: 64 * KIB,
+  /** Sampled requests that are kept to be looked at, some 10 KB each, and line items told with each. */
+  samplesKept: 200,
+  sampleLineItemsMax: 200,
+  /** Deals that are watched: a tenant has some hundreds. */
+  dealsWatchedMax: 1_000,
   /** Line items in one answer of /line-items. */
   lineItemRowsMax: 1_000,
 

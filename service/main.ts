@@ -154,6 +154,7 @@ const threads: BidThreads = new BidThreads({
   recorderBlocks: recorderBlocks.slice(1),
   traces: otel && { ratio: otel.traceRatio, take: (thread, message) => exporters?.trace(thread, message) },
   onBids: bids => counts.addBids(bids),
+  onSample: sample => insight.take(sample),
   onLog: (thread, message) => logFromThread(log, `bid-${thread}`, message),
   onStuck: thread => log.error('thread-stuck', 'a bid thread is ended', { fields: { thread: `bid-${thread}` } }),
   onLost: (thread, error) => {
@@ -292,15 +293,12 @@ function stateNow() {
 const insight = new Insight({
   consoleFiles: await readConsoleFiles(),
   thread: { stateUrl: config.stateUrl, tenantId: config.tenantId, timeoutMs: config.cacheTimeoutMs },
-  clock: systemClock,
+  ...{ clock: systemClock, counts, money, snapshot: snapshotNow },
   held: () => refresher.view.held,
   catalogs: () => threads.catalogs,
-  counts,
-  snapshot: snapshotNow,
   about: () => ({ identity: log.identity, ...stateNow() }),
   freeBytes: () => (memory.state.level === 'critical' ? 0 : limit.bytes - process.memoryUsage.rss()),
   stops: () => stops,
-  money,
 })
 
 const admin = createAdminServer({

@@ -15,6 +15,7 @@ import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
 import type { DocumentKindName } from './state/documents.ts'
 import type { KnownKind, ReadPart } from './state/validate.ts'
 import type { StopList } from './stop-list.ts'
+import type { RequestSample } from './telemetry/request-sampler.ts'
 import type { TraceMessage } from './telemetry/request-tracer.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 
@@ -107,6 +108,7 @@ export type FromBidThread =
   | { readonly kind: 'held'; readonly report: SharesReport }
   | { readonly kind: 'counted'; readonly events: Uint32Array }
   | { readonly kind: 'bids'; readonly bids: BidsTold }
+  | { readonly kind: 'sample'; readonly sample: RequestSample }
   | ThreadLogMessage
   | TraceMessage
 

@@ -77,6 +77,8 @@ const PACED = STAGES.indexOf('paced-out')
 const BUDGET = STAGES.indexOf('no-budget')
 const PASSED = STAGES.length
 
+/** Of a pass-through rate above 0: it takes part. */
+const ALWAYS: PickIndex = () => 0
 const RATE_WHOLE_PPM = 1_000_000
 const WANTED_MAX = 4
 
@@ -212,6 +214,20 @@ export class Engine {
     }
     this.#furthest = furthest
     return 0
+  }
+
+  /**
+   * Tells of every line item that targets the opportunity the position in STAGES of the check that stops it, or
+   * STAGES.length. For whoever looks at single requests. Cost: O(line items that target it)
+   */
+  judge(opportunity: Opportunity, nowMs: number, visit: (ordinal: number, stage: number) => void): void {
+    this.#floorMinNanos = lowestFloor(opportunity)
+    this.#matcher.begin(opportunity)
+    for (let ordinal = this.#matcher.next(); ordinal >= 0; ordinal = this.#matcher.next()) {
+      // In their order for each: nobody is to be found soon.
+      this.#reachedPacing = this.#reachedBudget = false
+      visit(ordinal, this.#check(ordinal, opportunity, nowMs, ALWAYS))
+    }
   }
 
   /**

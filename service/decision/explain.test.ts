@@ -56,6 +56,7 @@ describe(`an explanation (seed ${SEED})`, () => {
       const covers = (lineItem: number) => !spent.has(idAt(lineItemIdStart, lineItemIds, lineItem))
       const passRatePpm = catalog.columns.lineItemPassRatePpm
       const engine = new Engine(catalog, { passRatePpm, covers, want: () => {} })
+      const free = new Engine(catalog)
       for (let ask = 0; ask < 20; ask++) {
         const facts = randomFacts(random)
         const opportunity = randomOpportunity(random)
@@ -64,12 +65,28 @@ describe(`an explanation (seed ${SEED})`, () => {
           ...{ onPage: new Set(), cappedLineItems: new Set(), cappedCreatives: new Set() },
         }
         engine.prepare(facts)
+        free.prepare(facts)
         const decision = engine.decide(opportunity, NOW_MS, random.pickIndex)
         const explained = explainLot(tables, asked, ALL)
         const context = `SEED=${SEED} round=${round} ask=${ask}`
         expectConsistent(explained, context)
         total.explained++
         total.manyFindings += explained.others.filter(({ findings }) => findings.length > 1).length
+        const judged = new Map<string, number>()
+        free.judge(opportunity, NOW_MS, (ordinal, stage) =>
+          judged.set(idAt(lineItemIdStart, lineItemIds, ordinal), stage),
+        )
+        const all = explainLot(tables, { ...asked, spent: new Set() }, ALL)
+        const eligible = [...all.winners, ...all.others.filter(({ outcome }) => outcome === 'outranked')]
+        expect(
+          [...judged]
+            .filter(([, stage]) => stage === STAGES.length)
+            .map(([id]) => id)
+            .sort(),
+          context,
+        ).toEqual(eligible.map(({ id }) => id).sort())
+        const stopped = all.others.filter(each => each.reason !== undefined && judged.has(each.id))
+        for (const each of stopped) expect(STAGES[judged.get(each.id) ?? -1], context).toBe(each.reason)
         if (decision.kind === 'no-bid') {
           expect(explained.reason, context).toBe(decision.reason)
           total.reasons.add(decision.reason)

@@ -78,9 +78,9 @@ export function createAdminServer(deps: AdminServerDeps): FastifyInstance {
     reply.code(400).send({ error: request.url === '/stops' ? STOP_REMEDY : 'bad request' }),
   )
   app.setNotFoundHandler((_request, reply) =>
-    reply
-      .code(404)
-      .send({ error: 'not found; there are /console, /metrics, /state, /stops, /line-items and /explain' }),
+    reply.code(404).send({
+      error: 'not found; there are /console, /metrics, /state, /stops, /line-items, /deals, /recent and /explain',
+    }),
   )
   return app
 }

@@ -7,6 +7,7 @@ import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
+import type { RequestSampler } from '../telemetry/request-sampler.ts'
 import type { RequestTracer } from '../telemetry/request-tracer.ts'
 import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, type ShedCause, shedCounter } from '../telemetry/signals.ts'
 import type { BidGate } from './bid-gate.ts'
@@ -25,6 +26,8 @@ export interface BidRouteDeps {
   readonly recorder: Recorder
   /** Without it no request is traced. */
   readonly tracer?: RequestTracer | undefined
+  /** Without it no request is looked at as a whole. */
+  readonly sampler?: RequestSampler
   /** The catalog that serves, undefined before the first. A request is decided with one of them. */
   readonly serving: () => Serving | undefined
   readonly gate: BidGate
@@ -243,7 +246,7 @@ export class BidRoute {
 
   /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
   #answer({ req, res, exchangeId, headers, startedMs }: Call, body: Buffer): void {
-    const { bidPath, recorder, tracer, nowMs, loopLagMs } = this.#deps
+    const { bidPath, recorder, sampler, tracer, nowMs, loopLagMs } = this.#deps
     const serving = this.#deps.serving()
     const exchange = serving?.exchange(exchangeId)
     if (serving === undefined || exchange === undefined) {
@@ -257,6 +260,7 @@ export class BidRoute {
     }
     const isTraced = tracer?.begins() === true
     recorder.beginRequest()
+    const isSampled = sampler?.begins() === true
     const wholeMs = performance.now()
     recorder.time(HISTOGRAM.bodyTime, (wholeMs - startedMs) * 1e6)
     const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs()) + loopLagMs()
@@ -267,6 +271,7 @@ export class BidRoute {
     else this.#send(res, answer.status, answer.body)
     recorder.since(HISTOGRAM.sendTime, answeredMs)
     recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
+    if (isSampled) sampler?.end({ exchange: exchangeId, request: body.toString(), answer: answer.body })
     if (isTraced)
       tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: req.rawHeaders })
   }

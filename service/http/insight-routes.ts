@@ -1,6 +1,7 @@
 /** The admin port's questions about bids: why, and why not. */
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import { CONSOLE_POLICY, type ConsoleFiles } from './console-files.ts'
 import type { LineItemQuery } from './line-item-rows.ts'
@@ -16,6 +17,14 @@ export interface ExplainCall {
   readonly at?: string
 }
 
+/** Which sampled requests: those in which a line item was wanted or bid, that offer a deal, that a reason stopped. */
+export interface RecentCall {
+  readonly lineItem?: string
+  readonly deal?: string
+  readonly reason?: string
+  readonly limit: number
+}
+
 /** An answer: plain data for JSON. */
 export interface InsightReply {
   readonly status: number
@@ -28,6 +37,10 @@ export interface InsightDeps {
   readonly explain: (call: ExplainCall) => Promise<InsightReply>
   /** Line items that are served, with what they did in this task. */
   readonly lineItems: (query: LineItemQuery) => InsightReply['body']
+  /** Sampled requests, newest first, with their decisions; without what tells of a person. */
+  readonly recent: (query: RecentCall) => InsightReply['body']
+  /** Deals that sampled requests offered, and why they were not bid in. */
+  readonly deals: () => InsightReply['body']
   /** Tells once a second what happens. @returns false when there are enough who look already */
   readonly openLive: (res: ServerResponse) => boolean
 }
@@ -61,6 +74,18 @@ export function addInsightRoutes(app: FastifyInstance, deps: InsightDeps): void 
     },
     additionalProperties: false,
   }
+  const recent = {
+    type: 'object',
+    properties: {
+      ...{ lineItem: ID, deal: { ...ID, maxLength: 128 }, reason: { enum: NO_BID_REASON_NAMES } },
+      limit: { type: 'integer', minimum: 1, maximum: LIMITS.samplesKept, default: 20 },
+    },
+    additionalProperties: false,
+  }
+  app.get<{ Querystring: RecentCall }>('/recent', { schema: { querystring: recent } }, (request, reply) =>
+    reply.send(deps.recent(request.query)),
+  )
+  app.get('/deals', (_request, reply) => reply.send(deps.deals()))
   app.get<{ Querystring: LineItemQuery }>('/line-items', { schema: { querystring } }, (request, reply) =>
     reply.send(deps.lineItems(request.query)),
   )

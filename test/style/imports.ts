@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'memory-ladder.ts': ['limits.ts', 'foundation'],
   'memory-plan.ts': ['limits.ts', 'foundation'],
   'stop-list.ts': [],
+  'estimates.ts': [],
   state: ['limits.ts', 'foundation'],
   decision: ['state', 'limits.ts', 'foundation'],
   openrtb: ['decision', 'state', 'limits.ts', 'foundation'],
@@ -46,6 +47,7 @@ const WIRING: readonly string[] = [
   'explain-thread.ts',
   'explainer.ts',
   'insight.ts',
+  'sampled-requests.ts',
 ]
 
 /** Packages that one part alone may know. */

@@ -41,6 +41,7 @@ const threads = new BidThreads({
   caps: undefined,
   recorderBlocks: blocks,
   onBids: () => {},
+  onSample: () => {},
   onLog: (_, message) => logged.push(JSON.stringify(message)),
   onStuck: thread => lost.push(`${thread} is stuck`),
   onLost: (thread, error) => lost.push(`${thread}: ${error.message}`),
