@@ -25,6 +25,8 @@ export interface Target {
 const EXCHANGES = ['adx', 'openx', 'prebid', 'magnite']
 const BODY = '{"id":"r1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"news.example"}}'
 const PATH = `/${TENANT}/openrtb2/adx`
+/** Its record asks for a network, user and password, see `callers` of the sample tenant. */
+const GUARDED_PATH = `/${TENANT}/openrtb2/index`
 const GZIP = Buffer.from([0x1f, 0x8b])
 const CLOSED_WITHIN_MS = 12_000
 
@@ -79,7 +81,10 @@ const JSON_WORDS = [
 ]
 
 /** What anything may be answered with. 417 is Node's, to an Expect that nobody knows. Nothing is away, so no 503. */
-const STATUSES = [200, 204, 302, 400, 404, 405, 408, 410, 413, 415, 417, 431]
+const STATUSES = [200, 204, 302, 400, 403, 404, 405, 408, 410, 413, 415, 417, 431]
+
+/** What may be answered to somebody who is not let in. */
+const REFUSALS = STATUSES.filter(status => status >= 400)
 
 function statusProblem({ status, headers }: RawAnswer, allowed: readonly number[]): string {
   if (!allowed.includes(status)) return `status ${status}`
@@ -161,16 +166,17 @@ const HEADS = [
   'Host: ads.example.com\r\nUser-Agent: Exchange/1.0\r\nX-Openrtb-Version: 2.6\r\nConnection: keep-alive\r\nTE: a',
 ]
 
-/** Heads of requests; path and body are good. */
+/** Heads of requests; path and body are good. Half of them are for an exchange that asks for what nobody has here. */
 function headersTarget(): Target {
   return {
     rig: {},
     seeds: async () => HEADS.map(head => Buffer.from(head)),
     mutate: lineMutation(byteMutation(HTTP_WORDS), HTTP_WORDS),
     run: (rig, input) => {
-      const start = Buffer.from(`POST ${PATH} HTTP/1.1\r\n`)
+      const isGuarded = input.length % 2 === 1
+      const start = Buffer.from(`POST ${isGuarded ? GUARDED_PATH : PATH} HTTP/1.1\r\n`)
       const rest = Buffer.from(`\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`)
-      return runRaw(rig, Buffer.concat([start, input, rest]))
+      return runRaw(rig, Buffer.concat([start, input, rest]), isGuarded ? REFUSALS : STATUSES)
     },
   }
 }
@@ -191,12 +197,12 @@ function socketsTarget(): Target {
       rawPost({ path: PATH, body: gzipSync(BODY), headers: { 'Content-Encoding': 'gzip' } }),
     ],
     mutate: lineMutation(byteMutation(HTTP_WORDS), HTTP_WORDS),
-    run: runRaw,
+    run: (rig, input) => runRaw(rig, input, STATUSES),
   }
 }
 
 /** Sends bytes, ends our side, and reads until the other side has closed, too. */
-async function runRaw(rig: Rig, bytes: Buffer): Promise<string> {
+async function runRaw(rig: Rig, bytes: Buffer, allowed: readonly number[]): Promise<string> {
   const connection = await RawConnection.open(rig.port)
   connection.write(bytes)
   connection.end()
@@ -207,7 +213,7 @@ async function runRaw(rig: Rig, bytes: Buffer): Promise<string> {
   try {
     if ((await Promise.race([connection.closed, late])) === 'late') return 'the connection stays open'
     for (let answer = await connection.answer(); answer !== undefined; answer = await connection.answer()) {
-      const problem = statusProblem(answer, STATUSES)
+      const problem = statusProblem(answer, allowed)
       if (problem !== '') return problem
     }
     return ''
