@@ -186,6 +186,11 @@ export const LIMITS = {
 
   /** How often a bid thread tells what it held of its budgets, in ms: a share covers a few such times. */
   sharesReportMs: 100,
+  /** Tasks come to one rate for each plan: rates move within a minute. */
+  planExchangeMs: 10_000,
+  /** How often opportunities are added to those of their hour, and how many hours are kept: four weeks. */
+  trafficTellMs: 60_000,
+  trafficHoursKept: 4 * 168 + 1,
   /** Line items that have a lease before a request asks for it: a tenth of a second of the ledger's time. */
   leasesAtStartMax: 500,
   /** Bookings that one script makes, while the cache does nothing else: 1 to 3 ms, by how many accounts they have. */

@@ -118,7 +118,7 @@ const money =
   config.noticeKeys.length === 0
     ? undefined
     : await openMoney({
-        ...{ config, clock: systemClock, log, recorder, threads: threadCount },
+        ...{ config, clock: systemClock, log, recorder, recorderBlocks, threads: threadCount },
         share: (thread, message) => threads.share(thread, message),
         counts,
         memoryBytes: limit.bytes,

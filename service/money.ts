@@ -9,24 +9,22 @@ import { Guards } from './guards.ts'
 import { openJournals } from './journal-disk.ts'
 import { LIMITS } from './limits.ts'
 import type { Notice } from './openrtb/notice.ts'
+import { TaskPlans } from './plans.ts'
 import { EventOutbox } from './remote-cache/event-outbox.ts'
-import { type EventStream, FileEventStream, RedisEventStream } from './remote-cache/event-stream.ts'
-import { FileLedger } from './remote-cache/file-ledger.ts'
-import { directoryOfUrl } from './remote-cache/file-source.ts'
 import type { JournalFolders } from './remote-cache/journal-folders.ts'
 import { LedgerDriver } from './remote-cache/ledger-driver.ts'
 import { NoticeIntake } from './remote-cache/notice-intake.ts'
-import { RedisLedger } from './remote-cache/redis-ledger.ts'
 import { accountName } from './spend/accounts.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
-import type { BookOperation, Ledger } from './spend/ledger.ts'
+import type { BookOperation } from './spend/ledger.ts'
 import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
 import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
+import { openSpendStore, type SpendStore, spendUrlOf } from './spend-store.ts'
 import { dayAt } from './state/calendar.ts'
 import type { LineItemCounts } from './telemetry/line-item-counts.ts'
 import type { Logger } from './telemetry/logger.ts'
-import type { Recorder, TaskGauges } from './telemetry/recorder.ts'
+import { Recorder, type RecorderBlock, type TaskGauges } from './telemetry/recorder.ts'
 import { bookingCounter, COUNTER, HISTOGRAM } from './telemetry/signals.ts'
 import type { ThreadsBudgets } from './thread-ports.ts'
 
@@ -46,6 +44,8 @@ export interface MoneyOptions {
   readonly memoryBytes: number
   /** Notices that its journal takes, which are in memory, too. */
   readonly journalNoticesMax: number
+  /** Of all threads. */
+  readonly recorderBlocks: readonly RecorderBlock[]
 }
 
 /** Times by which leases are made; see ARCHITECTURE.md, Money. */
@@ -62,8 +62,6 @@ const LEASE_RULES: LeaseRules = {
 
 const NANOS = 1e9
 const DRAIN_LOOK_MS = 20
-/** A task that is cut off for longer has lost its count, and asks as a new one. */
-const REMEMBER_TASK_MS = 24 * 3_600_000
 
 /** Opens ledger, event stream and journal, and begins to send. @throws Error of the file system */
 export async function openMoney(options: MoneyOptions): Promise<Money> {
@@ -84,41 +82,23 @@ export async function openMoney(options: MoneyOptions): Promise<Money> {
     ...{ ledger, rules: LEASE_RULES, dayAt, tell: options.share },
     threads: Array.from({ length: options.threads }, (_, i) => i + 1),
     newLease: () => `${task}-${(leaseCount++).toString(36)}`,
+    forecast: () => plans.forecast,
   })
-  const remote = isAlone ? await openFiles(url, clock) : openCache(url, options, ledger)
+  const remote = await openSpendStore({ ...options, url, task: ledger })
+  const { board } = remote
+  const onFailure = (): void => options.recorder.count(COUNTER.ledgerFailures)
+  const opportunities = (): number => options.recorderBlocks.reduce((sum, block) => sum + impressionsOf(block), 0)
+  const plans = new TaskPlans({ board, clock, onFailure, opportunities })
   const journals = await openJournals(options, task, isAlone)
   // Without a public address nobody tells what was seen, so nothing can be counted.
   const frequency = config.publicUrl === undefined ? undefined : await openFrequency({ ...options, url, task })
-  return new Money(options, { ...remote, task, taskLedger: ledger, budgets, journals, frequency })
+  plans.start(budgets.plans)
+  return new Money(options, { ...remote, task, taskLedger: ledger, budgets, plans, journals, frequency })
 }
 
-/** Where the ledger, the event stream and the counts are. */
-function spendUrlOf({ spendUrl, stateUrl }: Pick<Config, 'spendUrl' | 'stateUrl'>): string {
-  if (spendUrl !== undefined) return spendUrl
-  return stateUrl.startsWith('file:') ? `${stateUrl.replace(/\/+$/, '')}.spend` : stateUrl
-}
-
-interface Remote {
-  readonly ledger: Ledger
-  readonly stream: EventStream
-  readonly closeLedger: () => Promise<void>
-}
-
-async function openFiles(url: string, clock: Clock): Promise<Remote> {
-  const folder = directoryOfUrl(url)
-  const ledger = await FileLedger.open(folder, clock)
-  return { ledger, stream: await FileEventStream.open(folder), closeLedger: () => ledger.close() }
-}
-
-function openCache(url: string, { config, clock }: MoneyOptions, taskLedger: TaskLedger): Remote {
-  const { tenantId, cacheTimeoutMs: timeoutMs } = config
-  const connection = { url, tenantId, timeoutMs, pickIndex: (count: number) => randomInt(count) }
-  const ledger = new RedisLedger({
-    ...connection,
-    rememberTaskMs: REMEMBER_TASK_MS,
-    onConnected: () => taskLedger.reconnected(clock.monotonicMs()),
-  })
-  return { ledger, stream: new RedisEventStream(connection), closeLedger: async () => ledger.close() }
+/** Opportunities of a thread since the task started. */
+function impressionsOf(block: RecorderBlock): number {
+  return new Recorder(block).counters()[COUNTER.impressions] ?? 0
 }
 
 /** The money side of one task. */
@@ -127,7 +107,7 @@ class Money {
   /** What caps are held against; without it nothing that has one bids. */
   readonly frequency: TaskFrequency | undefined
   readonly #options: MoneyOptions
-  readonly #parts: Remote & { readonly journals: JournalFolders | undefined }
+  readonly #parts: SpendStore & { readonly plans: TaskPlans; readonly journals: JournalFolders | undefined }
   readonly #budgets: TaskBudgets
   readonly #turning: NodeJS.Timeout
   readonly #beating: NodeJS.Timeout
@@ -141,10 +121,11 @@ class Money {
 
   constructor(
     options: MoneyOptions,
-    parts: Remote & {
+    parts: SpendStore & {
       readonly task: string
       taskLedger: TaskLedger
       budgets: TaskBudgets
+      readonly plans: TaskPlans
       readonly journals: JournalFolders | undefined
       readonly frequency: TaskFrequency | undefined
     },
@@ -278,10 +259,10 @@ class Money {
 
   /** Ends everything at once; what is not done stays in the journal. */
   async stop(): Promise<void> {
-    const { closeLedger, stream, journals } = this.#parts
+    const { closeLedger, stream, journals, plans } = this.#parts
     clearInterval(this.#turning)
     clearInterval(this.#beating)
-    await Promise.all([this.#driver.stop(), this.#outbox.close(), this.frequency?.stop()])
+    await Promise.all([this.#driver.stop(), this.#outbox.close(), this.frequency?.stop(), plans.stop()])
     await Promise.all([closeLedger(), stream.close(), journals?.close()])
   }
 

@@ -71,6 +71,39 @@ describe('a pacer', () => {
     expect(early.passRate).toBeLessThanOrEqual(0.1)
   })
 
+  test('tasks that begin at different rates come to one, and spend the plan together', () => {
+    const [low, high] = [new Pacer(options), new Pacer(options)]
+    run(low, 60, { ms: 0, spent: 0 }, 1e6)
+    const at = { ms: 60_000, spent: 0 }
+    const shared = new Map<string, number>()
+    const gap = () => Math.abs(Math.log(low.passRate / high.passRate))
+    const before = gap()
+    for (let i = 1; i < 3_540; i++) {
+      at.ms += 1_000
+      at.spent += Math.round(500 * 1_000 * (low.passRate + high.passRate))
+      for (const pacer of [low, high]) {
+        pacer.note(pacer.passRate)
+        pacer.look(at.ms, at.spent)
+        if (i % 10 !== 0) continue
+        pacer.agree(shared.get('plan') ?? pacer.passRate)
+        shared.set('plan', pacer.passRate)
+      }
+    }
+    expect(before).toBeGreaterThan(1)
+    expect(gap()).toBeLessThan(0.1)
+    expect(at.spent / options.limitNanos).toBeCloseTo(1, 1)
+  })
+
+  test('what was learned goes on with the next day', () => {
+    const pacer = new Pacer(options)
+    run(pacer, 1_800, { ms: 0, spent: 0 })
+    pacer.follow({ ...options, startMs: HOUR_MS, endMs: 2 * HOUR_MS })
+    expect(pacer.passRate).toBeCloseTo(0.1, 2)
+    const at = { ms: HOUR_MS, spent: 0 }
+    run(pacer, 600, at)
+    expect(at.spent / options.limitNanos).toBeCloseTo(1 / 6, 2)
+  })
+
   test('as fast as possible is always full participation', () => {
     const pacer = new Pacer({ ...options, plan: { kind: 'asap' } })
     run(pacer, 10, { ms: 0, spent: 0 })

@@ -37,6 +37,8 @@ const WIRING: readonly string[] = [
   'frequency.ts',
   'audience.ts',
   'guards.ts',
+  'plans.ts',
+  'spend-store.ts',
   'bid-threads.ts',
   'bid-thread.ts',
   'state-events.ts',
