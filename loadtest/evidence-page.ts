@@ -21,6 +21,8 @@ export interface EvidenceResult {
   readonly report: string | undefined
 }
 
+const SHOWN_MAX = 15
+
 /** Writes the page. */
 export function evidencePage(results: readonly EvidenceResult[], run: RunFacts): string {
   const origin = `${String(run.at ?? '')} · commit ${String(run.commit ?? '').slice(0, 12)}`
@@ -68,6 +70,16 @@ function summary(results: readonly EvidenceResult[]): string {
   return textTable(['Step', 'Claim', 'Objectives held', 'Verdict'], rows)
 }
 
+/** Where there are many, those that were held are folded away. */
+function objectivesOf(all: readonly Objective[]): string {
+  if (all.length === 0) return ''
+  if (all.length <= SHOWN_MAX) return objectiveTable(all)
+  const missed = all.filter(({ held }) => !held)
+  const held = all.filter(each => each.held)
+  const folded = `<details><summary>${held.length} held</summary>${objectiveTable(held)}</details>`
+  return (missed.length === 0 ? '' : objectiveTable(missed)) + folded
+}
+
 function section(result: EvidenceResult): string {
   const { name, claim, command, objectives, invalid, leftOut, seconds, log, report } = result
   const links = [
@@ -81,7 +93,7 @@ function section(result: EvidenceResult): string {
     leftOut === undefined ? '' : `<p>Left out: ${escaped(leftOut)}.</p>`,
     ...invalid.map(why => `<p>Invalid: ${escaped(why)}.</p>`),
     `<pre>${escaped(command)}</pre>`,
-    objectives.length === 0 ? '' : objectiveTable(objectives),
+    objectivesOf(objectives),
     links.length === 0 ? '' : `<p class="sub">${links.join(' · ')}</p>`,
   ]
     .filter(each => each !== '')

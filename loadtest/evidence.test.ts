@@ -44,6 +44,13 @@ test('the page has what an auditor asks for, and nothing unescaped', () => {
   expect(page).not.toContain('p99 <b>')
 })
 
+test('many objectives are folded, but for those that were missed', () => {
+  const many = Array.from({ length: 40 }, (_, n) => ({ ...objective, name: `test ${n}`, held: n !== 7 }))
+  const page = evidencePage([{ ...result, objectives: many }], run)
+  expect(page.indexOf('test 7')).toBeLessThan(page.indexOf('<details><summary>39 held'))
+  expect(page.indexOf('test 8')).toBeGreaterThan(page.indexOf('<details><summary>39 held'))
+})
+
 test('every scenario that starts its own services and promises something is a step', () => {
   const played = new Set(
     EVIDENCE_STEPS.flatMap(({ run: { kind, ...rest } }) => ('scenario' in rest ? [rest.scenario] : [])),

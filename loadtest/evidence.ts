@@ -20,6 +20,7 @@ interface EvidenceOptions {
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Longer than any step takes on a slow machine. */
 const STEP_S_MAX = 1_800
+const OBSERVED_CHARS_MAX = 200
 
 let running: ChildProcess | undefined
 let isInterrupted = false
@@ -90,7 +91,7 @@ async function foundIn({ run }: EvidenceStep, folder: string): Promise<ScenarioJ
       objectives: tests.testResults.flatMap(({ assertionResults }) =>
         assertionResults.map(({ fullName, status, failureMessages }) => ({
           ...{ name: fullName, promised: 'passes', held: status === 'passed' },
-          observed: failureMessages[0]?.split('\n')[0] ?? status,
+          observed: failureMessages[0]?.split('\n')[0]?.slice(0, OBSERVED_CHARS_MAX) ?? status,
         })),
       ),
     }

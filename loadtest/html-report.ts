@@ -17,11 +17,16 @@ import {
 /** The machine, the commit and the command of a run, by name. */
 export type RunFacts = Readonly<Record<string, unknown>>
 
+const TABLE_ROWS_MAX = 15
+
 /** Writes the page. Cost: O(measurements × (seconds + percentiles)). */
 export function htmlReport(report: Report, run: RunFacts): string {
   const { scenario, invalid, examples, table, intervals, plots = [], sections = [], measurements = [] } = report
   const plotted = measurements.slice(0, LINES_MAX)
   const measured = plotted.filter(({ latencyUs }) => latencyUs.count > 0)
+  const figures = `<h2>Figures</h2>${htmlTable(table)}`
+  // Whoever has to scroll through a table wants to see the plots first.
+  const isLong = table.length > TABLE_ROWS_MAX
   const origin = `${String(run.at ?? '')} · commit ${String(run.commit ?? '').slice(0, 12)}`
   const body = [
     `<h1>${escaped(scenario)} ${verdict(report)}</h1>`,
@@ -29,12 +34,12 @@ export function htmlReport(report: Report, run: RunFacts): string {
     invalid.length === 0 ? '' : `<h2>Why this run proves nothing</h2>${list(invalid)}`,
     '<h2>Objectives</h2>',
     objectives(report),
-    '<h2>Figures</h2>',
-    htmlTable(table),
+    isLong ? '' : figures,
     intervals === undefined || intervals.rows.length === 0 ? '' : intervalChart(intervals),
     measured.length === 0 ? '' : `<h2>Latency by percentile</h2>${percentileChart(measured)}`,
     plots.length === 0 ? '' : `<h2>Beside latency</h2>${plots.map(plotChart).join('')}`,
     overTime(plotted),
+    isLong ? figures : '',
     measurements.length > LINES_MAX ? `<p>Plotted are the first ${LINES_MAX} of ${measurements.length}.</p>` : '',
     ...sections.map(
       ({ title, notes, table: rows }) =>

@@ -20,6 +20,9 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{padding:7px 12px;text-align:right;border-bottom:1px solid var(--rule);vertical-align:top}
 .text,.texts th,.texts td{text-align:left}
 .texts td:nth-child(2){min-width:110px}
+.texts td{overflow-wrap:anywhere}.texts td:last-child{white-space:nowrap}
+a{color:var(--c0)}
+summary{cursor:pointer;color:var(--soft);margin:10px 0}
 th{color:var(--soft);font-weight:600;font-size:13px;white-space:nowrap}
 tbody tr:last-child td{border-bottom:0}
 pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;padding:12px;overflow-x:auto;
