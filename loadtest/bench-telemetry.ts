@@ -1,8 +1,7 @@
 /**
- * `npm run bench:telemetry`: what telemetry costs a bid request. Services of one tenant, interleaved, on one core:
- * some whose recorder records nothing and that report nowhere, some with all telemetry there is, reporting more often
- * than by default. Several of each, because two processes of the same code differ by some percent. CPU time is that of
- * the whole process, its control thread included.
+ * `npm run bench:telemetry`: what telemetry costs a bid request. One service with all of it; a switch (see
+ * telemetry-switch.ts) turns recording off and on between short windows of the same load: on, off, off, on. What
+ * reports cost is told beside it, from the CPU time of services that have nothing else to do.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -10,8 +9,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { bad, EXIT, newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
+import { bad, EXIT, newCommand, runCommand, startProgress } from '../service/commands/terminal.ts'
 import { median } from './bench-engine.ts'
 import { benchDocuments, benchTraffic, writeTenantDirectory } from './bench-workload.ts'
 import { rawRequest, runClosedLoop } from './closed-loop.ts'
@@ -26,24 +26,17 @@ const SERVER_CPU = '0'
 const CLIENT_CPU = '1'
 /** Telemetry may cost a request this share of its CPU time. */
 const COST_MAX = 0.03
-const OFF_FLAGS = ['--import', fileURLToPath(new URL('./telemetry-off.ts', import.meta.url))]
-/** 97.5 % quantiles of Student's distribution, by degrees of freedom from 2 on. */
-const STUDENT = [4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.2, 2.18, 2.16, 2.14]
+const SWITCH = ['--import', fileURLToPath(new URL('./telemetry-switch.ts', import.meta.url))]
+/** The switch is a signal, and bid threads see it at once; what is under way has ended by then. */
+const SWITCH_MS = 30
+const WARM_UP_MS = 5_000
+const IDLE_MS = 15_000
 
 interface Options {
   readonly json: boolean
   readonly lineItems: string
-  readonly processes: string
   readonly rounds: string
   readonly seconds: string
-}
-
-/** One of the services that are compared. */
-interface Contender {
-  readonly isOn: boolean
-  readonly service: ServiceProcess
-  /** CPU µs per request, a value per round. */
-  readonly cpuUs: number[]
 }
 
 /** Takes what OpenTelemetry sends. */
@@ -60,18 +53,15 @@ async function startCollector(): Promise<{ readonly url: string; close(): void; 
   return { url: `http://127.0.0.1:${port}`, close: () => server.close(), reports: () => reports }
 }
 
-/** Six reports a minute instead of one; traces as by default. */
-const reportingTo = (collector: string) => ({
-  ...{ METRICS_SINK: 'emf', METRICS_PERIOD_S: '10' },
-  ...{ OTEL_EXPORTER_OTLP_ENDPOINT: collector, OTEL_METRIC_EXPORT_INTERVAL: '10000' },
+/** A service that tells the collector and its stdout every so many seconds, and traces one request in a thousand. */
+const reporting = (url: string, periodS: number) => ({
+  ...{ METRICS_SINK: 'emf', METRICS_PERIOD_S: String(periodS) },
+  ...{ OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_METRIC_EXPORT_INTERVAL: String(periodS * 1_000) },
 })
 
-async function startContender(directory: string, collector: string, isOn: boolean): Promise<Contender> {
+function start(directory: string, env: Readonly<Record<string, string>>, nodeFlags: readonly string[] = []) {
   const settings = { TENANT_ID: TENANT, STATE_URL: `file:${directory}`, BID_THREADS: '1', NODE_ENV: 'production' }
-  const env = { ...settings, ...(isOn ? reportingTo(collector) : {}) }
-  const nodeFlags = isOn ? [] : OFF_FLAGS
-  const service = await startService({ cpus: SERVER_CPU, nodeFlags, env, readyTimeoutMs: 120_000 })
-  return { isOn, service, cpuUs: [] }
+  return startService({ cpus: SERVER_CPU, nodeFlags, env: { ...settings, ...env }, readyTimeoutMs: 120_000 })
 }
 
 async function cpuUsPerRequest({ pid, url }: ServiceProcess, requests: readonly Buffer[], durationMs: number) {
@@ -80,68 +70,61 @@ async function cpuUsPerRequest({ pid, url }: ServiceProcess, requests: readonly 
   return (((threadCpuSecondsOf(pid) ?? Number.NaN) - before) / completed) * 1e6
 }
 
-/** All in turn, round after round, each time beginning with another one. The first round warms up. */
-async function measure(contenders: readonly Contender[], requests: readonly Buffer[], options: Options): Promise<void> {
-  const [rounds, durationMs] = [Number(options.rounds), Number(options.seconds) * 1e3]
-  const progress = startProgress('rounds', rounds + 1)
-  for (let round = 0; round <= rounds; round++) {
-    for (let i = 0; i < contenders.length; i++) {
-      const { service, cpuUs } = contenders[(i + round) % contenders.length] as Contender
-      const found = await cpuUsPerRequest(service, requests, round === 0 ? 3 * durationMs : durationMs)
-      if (round > 0) cpuUs.push(found)
-    }
-    progress.update(round + 1)
-  }
-  progress.stop()
-}
-
-function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length
-}
-
-/** Of the mean, from values that are independent of each other. */
-function varianceOfMean(values: readonly number[]): number {
-  const mean = meanOf(values)
-  return values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1) / values.length
-}
-
-/** What the ones cost more than the others: the difference of the means of processes, and its 95 % bounds. */
-function costOf(on: readonly number[], off: readonly number[]) {
-  const [mean, base] = [meanOf(on) - meanOf(off), meanOf(off)]
-  const t = STUDENT[on.length + off.length - 4] ?? 2.1
-  const half = t * Math.sqrt(varianceOfMean(on) + varianceOfMean(off))
-  return { low: (mean - half) / base, mean: mean / base, high: (mean + half) / base }
-}
-
-const percent = (share: number) => `${(share * 100).toFixed(1)} %`
-
-function report(contenders: readonly Contender[], { json }: Options): void {
-  const [on, off] = [true, false].map(isOn =>
-    contenders.filter(each => each.isOn === isOn).map(({ cpuUs }) => median(cpuUs)),
-  ) as [number[], number[]]
-  const cost = costOf(on, off)
-  const row = (name: string, all: number[]) => [name, meanOf(all).toFixed(1), all.map(us => us.toFixed(1)).join(' ')]
-  console.log(table([['telemetry', 'CPU µs/request', 'each process'], row('off', off), row('on', on)]))
-  console.log(`\ntelemetry costs ${percent(cost.mean)} (95 %: ${percent(cost.low)} to ${percent(cost.high)})`)
-  if (json) console.log(JSON.stringify({ cost, on, off }))
-  if (cost.high <= COST_MAX) return
-  const what = cost.low > COST_MAX ? 'objective missed' : 'objective not shown: too few processes, or other work here'
-  console.error(bad(`${what}: it may cost ${percent(cost.high)}, ${percent(COST_MAX)} is allowed`))
-  process.exitCode = EXIT.bad
-}
-
-/** What a service has counted: the one that is off must not know. */
+/** What the service has counted. */
 async function requestsCounted({ adminUrl }: ServiceProcess): Promise<number> {
   const text = await (await fetch(`${adminUrl}/metrics`)).text()
   return Number(/^bidcell_bid_requests_total\{[^}]*\} (\d+)$/m.exec(text)?.[1])
 }
 
-async function checkOnAndOff(contenders: readonly Contender[], reports: number): Promise<void> {
-  for (const { isOn, service } of contenders)
-    if ((await requestsCounted(service)) > 0 !== isOn)
-      throw new Error(`a service with telemetry ${isOn ? 'on' : 'off'} counts otherwise`)
-  if (reports === 0) throw new Error('OpenTelemetry sent nothing: there is nothing to compare')
+/** CPU µs per request with and without, a pair per round. Each round begins and ends with telemetry on. */
+async function measure(service: ServiceProcess, requests: readonly Buffer[], options: Options) {
+  const [rounds, durationMs] = [Number(options.rounds), Number(options.seconds) * 1e3]
+  const pairs: { readonly on: number; readonly off: number }[] = []
+  const flip = async () => {
+    process.kill(service.pid, 'SIGUSR2')
+    await sleep(SWITCH_MS)
+  }
+  const window = () => cpuUsPerRequest(service, requests, durationMs)
+  await cpuUsPerRequest(service, requests, WARM_UP_MS)
+  await flip()
+  const before = await requestsCounted(service)
+  await cpuUsPerRequest(service, requests, WARM_UP_MS)
+  if ((await requestsCounted(service)) !== before || before === 0) throw new Error('the switch does not work')
+  await flip()
+  const progress = startProgress('rounds', rounds)
+  for (let round = 0; round < rounds; round++) {
+    const first = await window()
+    await flip()
+    const off = ((await window()) + (await window())) / 2
+    await flip()
+    pairs.push({ on: (first + (await window())) / 2, off })
+    progress.update(round + 1)
+  }
+  progress.stop()
+  return pairs
 }
+
+/** Share by which one costs more, round by round: its median, and 95 % bounds of that by ranks. */
+function costOf(pairs: readonly { readonly on: number; readonly off: number }[]) {
+  const sorted = pairs.map(({ on, off }) => on / off - 1).sort((a, b) => a - b)
+  const half = 0.98 * Math.sqrt(sorted.length)
+  const at = (rank: number) => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(rank)))] ?? Number.NaN
+  return { low: at(sorted.length / 2 - half - 1), median: median(sorted), high: at(sorted.length / 2 + half) }
+}
+
+/** CPU ms of one report to stdout and one to the collector, together. */
+async function reportMs(directory: string, url: string): Promise<number> {
+  const [plain, telling] = [await start(directory, {}), await start(directory, reporting(url, 1))]
+  await sleep(WARM_UP_MS)
+  const cpu = () => [plain, telling].map(({ pid }) => threadCpuSecondsOf(pid) ?? Number.NaN)
+  const before = cpu()
+  await sleep(IDLE_MS)
+  const [own = 0, more = 0] = cpu().map((after, index) => after - (before[index] ?? Number.NaN))
+  await Promise.all([plain.stop(), telling.stop()])
+  return ((more - own) * 1e3) / (IDLE_MS / 1e3)
+}
+
+const percent = (share: number) => `${(share * 100).toFixed(1)} %`
 
 /** The client has a core of its own. @returns false when this process is not the pinned one, which has run then */
 async function isPinned(): Promise<boolean> {
@@ -157,31 +140,44 @@ async function benchTelemetry(options: Options): Promise<void> {
   if (!(await isPinned())) return
   const directory = await mkdtemp(join(tmpdir(), 'bidcell-telemetry-'))
   const collector = await startCollector()
-  const contenders: Contender[] = []
+  let service: ServiceProcess | undefined
   try {
     const documents = benchDocuments(Number(options.lineItems), SEED)
     await writeTenantDirectory(documents, directory)
-    for (let i = 0; i < 2 * Number(options.processes); i++)
-      contenders.push(await startContender(directory, collector.url, i % 2 === 1))
     const requests = benchTraffic(documents, REQUESTS, SEED).map(({ exchange, body }) =>
       rawRequest(`/${TENANT}/openrtb2/${exchange}`, body, {}),
     )
-    await measure(contenders, requests, options)
-    await checkOnAndOff(contenders, collector.reports())
+    service = await start(directory, reporting(collector.url, 10), SWITCH)
+    const pairs = await measure(service, requests, options)
+    await service.stop()
+    report(pairs, await reportMs(directory, collector.url), options)
+    if (collector.reports() === 0) throw new Error('OpenTelemetry sent nothing')
   } finally {
-    for (const { service } of contenders) await service.stop()
+    await service?.stop()
     collector.close()
     await rm(directory, { recursive: true, force: true })
   }
-  report(contenders, options)
+}
+
+function report(pairs: readonly { on: number; off: number }[], perReportMs: number, { json }: Options): void {
+  const { low, median: middle, high } = costOf(pairs)
+  const [on, off] = [median(pairs.map(pair => pair.on)), median(pairs.map(pair => pair.off))]
+  console.log(`CPU per request: ${off.toFixed(1)} µs without recording, ${on.toFixed(1)} µs with it`)
+  console.log(`recording costs ${percent(middle)} (95 %: ${percent(low)} to ${percent(high)}), ${pairs.length} rounds`)
+  const share = percent(perReportMs / 60_000)
+  console.log(`a report to stdout and one by OTLP cost ${perReportMs.toFixed(1)} ms: once a minute ${share} of a core`)
+  if (json) console.log(JSON.stringify({ low, median: middle, high, on, off, perReportMs, seed: SEED }))
+  if (high <= COST_MAX) return
+  const what = low > COST_MAX ? 'objective missed' : 'objective not shown, more rounds may'
+  console.error(bad(`${what}: recording may cost ${percent(high)}, ${percent(COST_MAX)} is allowed`))
+  process.exitCode = EXIT.bad
 }
 
 await runCommand(
-  newCommand('bench:telemetry', 'Measures what telemetry costs a request, against a service without any.')
+  newCommand('bench:telemetry', 'Measures what telemetry costs a request, switched on and off in one process.')
     .option('--json', 'end with one line of JSON', false)
     .option('--line-items <count>', 'size of the tenant', '10000')
-    .option('--processes <count>', 'services of each kind', '5')
-    .option('--rounds <count>', 'rounds over all services', '15')
-    .option('--seconds <seconds>', 'length of one window', '0.4')
+    .option('--rounds <count>', 'rounds of four windows', '50')
+    .option('--seconds <seconds>', 'length of one window', '0.3')
     .action(benchTelemetry),
 )
