@@ -42,7 +42,7 @@ import {
   logConfigProblems,
 } from './telemetry/logger.ts'
 import { readMemoryLimit } from './telemetry/memory-limit.ts'
-import { levelNumber, type MemoryState, MemoryWatch } from './telemetry/memory-watch.ts'
+import { levelNumber, type MemoryState, MemoryWatch, memoryUse } from './telemetry/memory-watch.ts'
 import { otelSettings } from './telemetry/otel-settings.ts'
 import { prometheusText } from './telemetry/prometheus.ts'
 import { createRecorderBlock, Recorder, type Snapshot, snapshot, type TaskGauges } from './telemetry/recorder.ts'
@@ -203,8 +203,12 @@ const refresher = new Refresher<CatalogLoad>({
   },
 })
 
+const bidHeaps = () => bidHeapsOf(snapshotWith({}))
+
 /** The ladder, and how many tasks share the quotas: both change within a second. */
-function climb({ usedPercent, level }: MemoryState): void {
+function climb({ rssBytes, limitBytes, level }: MemoryState): void {
+  // To bid less gives nothing back to the heap of the control thread, which a load fills.
+  const { usedPercent } = memoryUse(rssBytes, limitBytes, bidHeaps())
   const { isGrowthStopped, shedShare } = memoryRung(usedPercent, level === 'critical')
   gate.stopGrowth(isGrowthStopped)
   gate.shed(shedShare)
@@ -215,7 +219,7 @@ const memory = new MemoryWatch({
   limit,
   lines: { warnPercent: config.memoryWarnPercent, criticalPercent: config.memoryCriticalPercent },
   log,
-  bidHeaps: () => bidHeapsOf(snapshotWith({})),
+  bidHeaps,
   onCheck: climb,
 })
 

@@ -11,7 +11,7 @@ export interface MemoryRung {
 
 /**
  * The rung for a reading. Shedding grows with the memory between its two lines, so that it settles where memory does.
- * @param usedPercent of the limit; a heap's share of its own limit counts alike
+ * @param usedPercent of the limit; the share of a bid thread's heap of its own limit counts alike
  */
 export function memoryRung(usedPercent: number, isCritical: boolean): MemoryRung {
   const { memoryShedPercent: from, memoryStopPercent: to } = LIMITS
