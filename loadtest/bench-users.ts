@@ -28,7 +28,7 @@ const RAW_IN_FLIGHT = 4
 /** Of the users, how many a segment has; ends in some hundred different hours make sets that differ. */
 const SEGMENT_SHARES = [1, 0.5, 0.25] as const
 const ENDS_HOURS = 720
-const RATE_PER_S = 1_000
+const RATE_PER_S = 200
 const LOAD_S = 10
 const READY_TIMEOUT_MS = 180_000
 const MIB = 1024 * 1024

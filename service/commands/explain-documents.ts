@@ -2,10 +2,14 @@
 import { pathToFileURL } from 'node:url'
 import { tenantIdProblem } from '../config.ts'
 import { Random } from '../foundation/random.ts'
+import { lookUpUsers } from '../remote-cache/audience-lookup.ts'
+import { RedisAudienceSource } from '../remote-cache/audience-source.ts'
+import { DirectoryAudience } from '../remote-cache/directory-audience.ts'
 import { FileSource } from '../remote-cache/file-source.ts'
 import { readDocuments } from '../remote-cache/read-documents.ts'
 import { RedisSource } from '../remote-cache/redis-source.ts'
 import { type OpenSource, SourceError } from '../remote-cache/source.ts'
+import type { AudienceReader } from '../state/audience-reader.ts'
 import type { TenantDocuments } from '../state/documents.ts'
 import { CACHE_UNREACHABLE } from './cache-arguments.ts'
 import { CommandProblem, EXIT, startProgress } from './terminal.ts'
@@ -40,6 +44,25 @@ export async function findDocuments(options: DocumentOptions): Promise<FoundDocu
   const source = new RedisSource({ url, tenantId, timeoutMs, pickIndex: new Random(process.pid).pickIndex })
   // The address may hold a password: the host is enough.
   return await readAnnounced(source, { what: `${tenantId} at ${new URL(url).host}`, exitCode: CACHE_UNREACHABLE })
+}
+
+/** Looks up users, by the texts of their ids, where the documents are. Call it after findDocuments. */
+export async function findUsers(options: DocumentOptions, idTexts: readonly string[]): Promise<AudienceReader> {
+  const { tenantDir, from: url = '', tenant: tenantId = '', timeoutMs } = options
+  const pickIndex = new Random(process.pid).pickIndex
+  const source =
+    tenantDir === undefined
+      ? new RedisAudienceSource({ url, tenantId, timeoutMs, pickIndex })
+      : new DirectoryAudience(pathToFileURL(tenantDir).href, [1, 2], Date.now)
+  try {
+    return await lookUpUsers(source, idTexts)
+  } catch (error) {
+    if (!(error instanceof SourceError)) throw error
+    const exitCode = error.retry && tenantDir === undefined ? CACHE_UNREACHABLE : EXIT.usage
+    throw new CommandProblem(`error: users of ${tenantDir ?? tenantId}: ${error.message}`, exitCode)
+  } finally {
+    source.close()
+  }
 }
 
 function tenantIdOf({ tenant }: DocumentOptions): string {

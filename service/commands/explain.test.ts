@@ -51,6 +51,17 @@ function run(command: string, ...args: string[]): Promise<Ended> {
 const explain = (...args: string[]) => run('explain', ...args)
 
 describe('explain', () => {
+  test.each([
+    ['hiker-1', 0, /li-1127 .* wins with/],
+    ['hiker-3', 1, /segment: wants none of acme-crm\/bought-30d; request has acme-crm\/bought-30d/],
+  ])("looks at the tenant's own audiences: %s", async (buyeruid, code, told) => {
+    const file = join(scratch, `${buyeruid}.json`)
+    await writeFile(file, JSON.stringify({ ...REQUEST, user: { buyeruid } }))
+    const ended = await explain(file, '--tenant-dir', ACME, '--line-item', 'li-1127', ...AT)
+    expect(ended.stdout).toMatch(told)
+    expect(ended).toMatchObject({ code, stderr: '' })
+  })
+
   test('tells who bids, who is outranked, and what stops the others, without colour', async () => {
     const { code, stdout, stderr } = await explain(request, '--tenant-dir', ACME, ...AT)
     expect([code, stderr]).toEqual([0, ''])

@@ -4,10 +4,11 @@ import { text } from 'node:stream/consumers'
 import { scanTables } from '../decision/scan-line-item.ts'
 import { LIMITS } from '../limits.ts'
 import { type Explanation, explainRequest } from '../openrtb/explain-request.ts'
+import { idTextsOfRequest } from '../openrtb/id-texts.ts'
 import type { TenantDocuments } from '../state/documents.ts'
 import type { Exchange } from '../state/exchange-document.ts'
 import { CACHE_UNREACHABLE } from './cache-arguments.ts'
-import { type DocumentOptions, findDocuments } from './explain-documents.ts'
+import { type DocumentOptions, findDocuments, findUsers } from './explain-documents.ts'
 import { explanationText, judgedIn, lineItemText } from './explain-text.ts'
 import { CommandProblem, EXIT, newCommand, runCommand, styled } from './terminal.ts'
 
@@ -19,9 +20,7 @@ interface Options extends DocumentOptions {
 }
 
 /** They live in the ledger and with the tasks, not in the documents. */
-const NOT_LOOKED_AT = [
-  ...['budgets', 'pacing', 'frequency caps', 'published audiences', 'stops by hand', 'how long the request waited'],
-]
+const NOT_LOOKED_AT = [...['budgets', 'pacing', 'frequency caps', 'stops by hand', 'how long the request waited']]
 const OTHERS_SHOWN = 20
 const IDS_SHOWN = 8
 
@@ -54,10 +53,12 @@ async function explain(file: string, options: Options): Promise<void> {
   const body = await readBody(file)
   const { documents, where, problems } = await findDocuments(options)
   const exchange = exchangeOf(documents, options.exchange)
+  const audience = await findUsers(options, idTextsOfRequest(body, exchange.id))
   const { lineItem } = options
   if (lineItem !== undefined) checkLineItem(documents, lineItem)
   const explanation = explainRequest(body, {
     tables: scanTables(documents),
+    audience,
     exchange,
     nowMs: options.at ?? Date.now(),
     scope: { lineItemId: lineItem, lineItemsMax: options.json ? Number.POSITIVE_INFINITY : OTHERS_SHOWN },

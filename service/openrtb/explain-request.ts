@@ -1,4 +1,5 @@
 /** Explains what a bid request is answered: the same steps as the bid path, each asked for all that it finds. */
+
 import { type ExplainScope, explainLot, type JudgedLineItem, type LotExplanation } from '../decision/explain.ts'
 import { type Finding, side } from '../decision/finding.ts'
 import { lotsOf, roadblockLot } from '../decision/lots.ts'
@@ -7,6 +8,7 @@ import type { NoBidReason } from '../decision/reasons.ts'
 import { scan } from '../decision/scan.ts'
 import { type Asked, findingsOf, type ScanTables } from '../decision/scan-line-item.ts'
 import { LIMITS } from '../limits.ts'
+import type { AudienceReader } from '../state/audience-reader.ts'
 import { hourOfWeek } from '../state/calendar.ts'
 import { bannerSlot } from '../state/catalog.ts'
 import { DIMENSION_NAMES } from '../state/dimensions.ts'
@@ -18,6 +20,8 @@ import { readAgent } from './user-agent.ts'
 
 /** What a request is explained with. */
 export interface ExplainTerms {
+  /** What the tenant knows of users; without it only what the request tells. */
+  readonly audience?: AudienceReader
   readonly tables: ScanTables
   readonly exchange: Exchange
   readonly nowMs: number
@@ -74,6 +78,7 @@ export function explainRequest(body: unknown, terms: ExplainTerms): Explanation 
     slotsKnown: bannerSlots(tables.documents),
     needsFrameworks: true,
     targeted: DIMENSION_NAMES,
+    audience: terms.audience,
     readAgent,
     waitedMs: 0,
   })

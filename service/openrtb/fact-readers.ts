@@ -4,8 +4,8 @@ import { LIMITS } from '../limits.ts'
 import type { AudienceReader } from '../state/audience-reader.ts'
 import { hourOfWeekAt } from '../state/calendar.ts'
 import { domainWithParents, postalWithPrefixes, type RequestDimension } from '../state/dimensions.ts'
-import { deviceIdText, exchangeIdText, ourIdText, sharedIdText } from '../state/user-ids.ts'
 import { countryAlpha2, countryFrom } from '../state/vocabulary.ts'
+import { idTextsOf } from './id-texts.ts'
 import { codeOf, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import { type Agent, browserOfHints, systemOfHints } from './user-agent.ts'
 
@@ -182,8 +182,11 @@ function addKeywords({ keywords, kwarray }: Json, found: string[]): void {
 
 /** Segments that came with the request, and those that the tenant's audiences have for one of its ids. */
 function segmentsOf(source: FactSource): readonly string[] {
+  const { user, device, exchangeId, audience, nowMs } = source
   const found = segmentsTold(source)
-  addOwnSegments(source, found)
+  if (audience === undefined || audience.isEmpty) return found
+  const idTexts = idTextsOf(user, device, exchangeId)
+  for (let i = 0; i < idTexts.length; i++) audience.addSegments(idTexts[i] as string, nowMs, found)
   return found
 }
 
@@ -201,27 +204,4 @@ function segmentsTold({ user }: FactSource): string[] {
     }
   }
   return found
-}
-
-/** By user.buyeruid, user.id, device.ifa and user.eids (OpenRTB 2.6, 3.2.18, 3.2.20, 3.2.27). */
-function addOwnSegments({ user, device, exchangeId, audience, nowMs }: FactSource, found: string[]): void {
-  if (audience === undefined) return
-  const ours = textOf(user.buyeruid)
-  if (ours !== '') audience.addSegments(ourIdText(ours), nowMs, found)
-  const theirs = textOf(user.id)
-  if (theirs !== '') audience.addSegments(exchangeIdText(exchangeId, theirs), nowMs, found)
-  const ifa = deviceIdText(textOf(device.ifa))
-  if (ifa !== '') audience.addSegments(ifa, nowMs, found)
-  const providers = listOf(user.eids ?? objectOf(user.ext).eids)
-  let read = 0
-  for (let i = 0; i < providers.length; i++) {
-    const provider = objectOf(providers[i])
-    const uids = listOf(provider.uids)
-    for (let j = 0; j < uids.length && read < LIMITS.userIdsReadMax; j++) {
-      const id = textOf(objectOf(uids[j]).id)
-      if (id === '') continue
-      read++
-      audience.addSegments(sharedIdText(textOf(provider.source), id), nowMs, found)
-    }
-  }
 }

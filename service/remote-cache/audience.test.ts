@@ -11,6 +11,7 @@ import { AudienceReader } from '../state/audience-reader.ts'
 import { AudienceTable, createAudienceMemory } from '../state/audience-table.ts'
 import { type AudienceEvent, AudienceFollower, audienceProblem } from './audience-follower.ts'
 import { type AudienceIndex, audienceKeys } from './audience-layout.ts'
+import { lookUpUsers } from './audience-lookup.ts'
 import { AudiencePublisher, type AudiencePublisherOptions } from './audience-publisher.ts'
 import { AudienceRows } from './audience-rows.ts'
 import { RedisAudienceSource } from './audience-source.ts'
@@ -182,6 +183,22 @@ describe("a tenant's users in the remote cache", () => {
     await publisher.publish('add', 'again', ever(ids.slice(0, 5)))
     await task.caughtUp()
     expect(task.segmentsOf('device 4')).toEqual(['again'])
+    await task.stop()
+    publisher.redis.disconnect()
+  })
+
+  test('are found one by one without the others', async () => {
+    const publisher = new Publisher('single')
+    const ids = Array.from({ length: 2 * LIMITS.audienceShardUsersAim }, (_, i) => `ours ${i}`)
+    await publisher.publish('add', 'all', ever(ids))
+    await publisher.publish('add', 'some', ever(ids.slice(0, 50)))
+    const task = new Task('single')
+    await task.caughtUp()
+    for (const id of ['ours 7', 'ours 70', 'ours nobody']) {
+      const found: string[] = []
+      ;(await lookUpUsers(task.source, [id])).addSegments(id, NOW_MINUTE * MINUTE_MS, found)
+      expect(found.toSorted()).toEqual(task.segmentsOf(id))
+    }
     await task.stop()
     publisher.redis.disconnect()
   })

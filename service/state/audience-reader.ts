@@ -40,6 +40,11 @@ export class AudienceReader {
     return this.#isOpen
   }
 
+  /** Whether nobody was ever in a segment: then no id has to be hashed. */
+  get isEmpty(): boolean {
+    return this.#segments.length === 0
+  }
+
   /** Reads another map from now on. */
   turn({ map, key, isOpen, segments }: AudienceTurn): void {
     this.#isOpen = isOpen
