@@ -90,7 +90,7 @@ describe('every line on stdout is one JSON object of the schema, with the identi
     expect(audits).toEqual(
       expect.arrayContaining([
         expect.objectContaining({ actor: 'publisher', action: 'state-change', decision: 'allowed' }),
-        expect.objectContaining({ actor: 'admin port', action: 'stop', resource: 'exchange a {}' }),
+        expect.objectContaining({ actor: 'loopback', action: 'stop', resource: 'exchange a {}' }),
         expect.objectContaining({ actor: 'loopback', action: 'admin-access', resource: 'POST /stops' }),
         expect.objectContaining({ action: 'admin-access', decision: 'refused', resource: 'GET (no route)' }),
       ]),
