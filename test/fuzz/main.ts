@@ -24,6 +24,7 @@ interface Options {
 
 const FOLDER = fileURLToPath(new URL('../../reports/fuzz', import.meta.url))
 const NAMES = Object.keys(TARGETS)
+const HEADING = ['target   ', '  inputs', 'a second', 'kept', 'blocks', 'findings']
 
 function chosen({ target }: Options): readonly string[] {
   if (target === 'all') return NAMES
@@ -69,7 +70,6 @@ async function run(options: Options): Promise<void> {
   const seconds = (Number(options.minutes) * 60) / names.length
   if (!(seconds > 0 && seconds < 86_400)) throw new CommandProblem('--minutes must be a number above 0')
   console.log(`seed ${seed}, ${Math.round(seconds)} s for each of ${names.join(', ')}`)
-  const rows = [['target', 'inputs', 'a second', 'kept', 'blocks', 'findings']]
   let findings = 0
   for (const name of names) {
     const make = TARGETS[name] as (typeof TARGETS)[string]
@@ -85,12 +85,11 @@ async function run(options: Options): Promise<void> {
     printFindings(name, seed, report)
     findings += report.findings.length
     const { inputs, corpus, blocks } = report
-    rows.push([
-      name,
-      ...[inputs, inputs / report.seconds, corpus, blocks, report.findings.length].map(n => n.toFixed(0)),
-    ])
+    const counts = [inputs, inputs / report.seconds, corpus, blocks, report.findings.length]
+    const row = [name, ...counts.map(count => count.toFixed(0))]
+    // As each target is done: who ends a long run early knows what was found until then.
+    console.log(table([HEADING, row]))
   }
-  console.log(table(rows))
   process.exitCode = findings === 0 ? EXIT.good : EXIT.bad
 }
 

@@ -11,9 +11,9 @@ import type { Look, LookRequest } from './agent.ts'
 
 /** Whose documents it serves. */
 export const TENANT = 'acme-outdoor'
-const START_LIMIT_MS = 30_000
+const START_LIMIT_MS = 120_000
 /** A thread that does not answer for so long hangs; collections and a busy machine take far less. */
-const LOOK_LIMIT_MS = 20_000
+const LOOK_LIMIT_MS = 60_000
 const LINES_KEPT_MAX = 200
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
