@@ -142,7 +142,7 @@ export class SimulatedTask {
     const { plans } = this.#budgets
     if (this.#agreed === undefined) return
     plans.agree(this.#agreed)
-    for (const [owner, rate] of plans.rates) this.#agreed.set(owner, rate)
+    for (const [owner, rate] of plans.rates) if (rate !== undefined) this.#agreed.set(owner, rate)
   }
 
   /** A bid thread ends with what it had not reported. */

@@ -62,6 +62,7 @@ describe('rates in the remote cache', () => {
   test('are those of the task that told before, of the same plans, as long as they are fresh', async () => {
     const [first, second] = [redisPlans(), redisPlans()]
     expect(await first.exchange(new Map([['l/a', 0.25]]), NOW_MS)).toEqual(new Map())
+    expect(await second.exchange(new Map([['l/a', undefined]]), NOW_MS)).toEqual(new Map([['l/a', 0.25]]))
     const own = new Map([
       ['l/a', 1e-7],
       ['c/b', 1],

@@ -27,16 +27,20 @@ export class RedisPlans implements PlanBoard {
     this.#prefix = spendPrefix(options.tenantId)
   }
 
-  async exchange(rates: ReadonlyMap<string, number>, nowMs: number): Promise<ReadonlyMap<string, number>> {
+  async exchange(rates: ReadonlyMap<string, number | undefined>, nowMs: number): Promise<ReadonlyMap<string, number>> {
     const key = `${this.#prefix}rates:${Math.floor(nowMs / DAY_MS)}`
     const all = [...rates]
     const told = new Map<string, number>()
     for (let from = 0; from < all.length; from += RATES_AT_ONCE) {
       const some = all.slice(from, from + RATES_AT_ONCE)
       const owners = some.map(([owner]) => owner)
-      const own = some.flatMap(([owner, rate]) => [owner, `${rate} ${nowMs} ${this.#name}`])
+      const own = some.flatMap(([owner, rate]) => (rate === undefined ? [] : [owner, `${rate} ${nowMs} ${this.#name}`]))
       const [texts] = await this.#connection.run(redis =>
-        Promise.all([redis.hmget(key, ...owners), redis.hset(key, ...own), redis.pexpire(key, 2 * DAY_MS)]),
+        Promise.all([
+          redis.hmget(key, ...owners),
+          own.length > 0 && redis.hset(key, ...own),
+          redis.pexpire(key, 2 * DAY_MS),
+        ]),
       )
       for (const [i, text] of texts.entries()) {
         const [rate = '', atMs = '', name = ''] = (text ?? '').split(' ')

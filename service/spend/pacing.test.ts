@@ -94,6 +94,15 @@ describe('a pacer', () => {
     expect(at.spent / options.limitNanos).toBeCloseTo(1, 1)
   })
 
+  test('a task that begins takes the rate of others, and does not tell its own guess', () => {
+    const pacer = new Pacer(options)
+    expect(pacer.isLearned).toBe(false)
+    pacer.agree(0.7)
+    expect(pacer.passRate).toBe(0.7)
+    run(pacer, 5, { ms: 0, spent: 0 })
+    expect(pacer.isLearned).toBe(true)
+  })
+
   test('what was learned goes on with the next day', () => {
     const pacer = new Pacer(options)
     run(pacer, 1_800, { ms: 0, spent: 0 })

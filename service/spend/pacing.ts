@@ -41,8 +41,8 @@ export interface PacerOptions {
 const SMOOTHING_MS = 60_000
 /** A first guess that spends too little rather than too much. */
 const FIRST_RATE = 0.1
-/** Below this rate too little is spent to learn what full participation would spend. */
-const TELLING_RATE = 0.02
+/** At a low rate little is spent, and much of it by chance: then learning is slower, down to this part. */
+const LEARNING_MIN = 0.1
 /** Where nothing is known, the rate doubles in so long. */
 const DOUBLING_MS = 20_000
 /** A clock that jumps further between two looks says nothing about rates. */
@@ -101,12 +101,17 @@ export class Pacer {
     this.#leveledMs = Number.NaN
   }
 
+  /** Whether it has seen what its rate comes to; before that it is a guess. */
+  get isLearned(): boolean {
+    return this.#potential > 0
+  }
+
   /**
    * Comes half the way to the rate that the tasks agree on. Each explains the spend of all by its own rate, so that a
-   * lower rate than that of others would stay lower for ever.
+   * lower rate than that of others would stay lower for ever. A guess is given up for it.
    */
   agree(rate: number): void {
-    const agreed = (this.#passRate + rate) / 2
+    const agreed = this.isLearned ? (this.#passRate + rate) / 2 : rate
     if (agreed <= 0 || this.#passRate <= 0) return
     this.#potential *= this.#passRate / agreed
     this.#passRate = agreed
@@ -144,11 +149,12 @@ export class Pacer {
     this.#spending += (spending - this.#spending) * weight
     this.#rateThen += (this.#tookPart - this.#rateThen) * weight
     this.#tookPart = 0
-    if (this.#rateThen < TELLING_RATE || this.#spending <= 0) return
+    if (this.#rateThen <= 0 || this.#spending <= 0) return
     const potential = this.#spending / this.#rateThen
     if (this.#potential === 0) this.#potential = potential
-    // The less is spent, the more of it is chance.
-    else this.#potential += (potential - this.#potential) * weight * Math.min(1, this.#rateThen * 4)
+    else
+      this.#potential +=
+        (potential - this.#potential) * weight * Math.max(LEARNING_MIN, Math.min(1, this.#rateThen * 4))
   }
 
   /** Nanos per ms: what is left of the budget over what is left of the plan, so that an outage gives no burst. */

@@ -47,9 +47,9 @@ export class PlanRates {
     return rate
   }
 
-  /** Rates by owner: what tasks tell each other. Cost: O(owners). */
-  get rates(): ReadonlyMap<string, number> {
-    return new Map([...this.#pacers].map(([owner, { pacer }]) => [owner, pacer.passRate]))
+  /** Rates by owner: what tasks tell each other; undefined for one that is a guess. Cost: O(owners). */
+  get rates(): ReadonlyMap<string, number | undefined> {
+    return new Map([...this.#pacers].map(([owner, { pacer }]) => [owner, pacer.isLearned ? pacer.passRate : undefined]))
   }
 
   /** Takes what tasks agree on, by owner. Cost: O(owners). */
