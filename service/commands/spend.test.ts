@@ -155,6 +155,33 @@ test('finance can do nothing but read what was spent', async () => {
   redis.disconnect()
 })
 
+test('line items tell how many bids won, why others lost, and how likely they win', async () => {
+  const stream = new RedisEventStream({ url: urlOf('service'), tenantId: 'acme', timeoutMs: 2_000, pickIndex })
+  let number = 100
+  const told = (bid: string, kind: string, about: Record<string, string | number> = {}) => {
+    const ids = { bid, exchange: 'adx', campaign: 'c-9', lineItem: 'li-9' }
+    return { key: `${bid}:${kind}`, kind, task: 't', number: number++, atMs: 1, about: { ...ids, ...about } }
+  }
+  const lost = [1.5, 3, 2.25].map((minToWin, i) => told(`l${i}`, 'loss', { lossReason: 102, minToWin }))
+  // Told twice, in two ways, and lost by an exchange that billed it: each bid counts once, and a bill is a win.
+  const won = [told('w', 'win'), told('w', 'billing'), told('w', 'impression'), told('w', 'loss', { lossReason: 1 })]
+  await stream.append([...lost, ...lost, told('l3', 'loss', { lossReason: 203 }), ...won])
+  // This exchange never tells losses: its wins say nothing about how likely one is.
+  await stream.append([told('o1', 'billing', { exchange: 'openx' }), told('o2', 'billing', { exchange: 'openx' })])
+  await stream.close()
+  const { code, out } = await run('losses', ...at)
+  expect(code).toBe(0)
+  expect(out).toMatch(/^line item +campaign +won +lost +reason +min to win +win probability/)
+  expect(out).toMatch(/li-9 +c-9 +3 +3 +102 a higher bid +2\.2500 +28\.6 %\n +1 +203 creative filtered/)
+  const [json] = (await run('losses', '--json', ...at)).out.split('\n')
+  expect(JSON.parse(json ?? '')).toMatchObject({
+    lineItem: 'li-9',
+    won: 3,
+    lost: { '102': 3, '203': 1 },
+    minToWin: 2.25,
+  })
+})
+
 test.each([
   [['report', '--days', '0'], /--days must be a whole number from 1 to 60, got "0"/],
   [['report', '--by', 'day'], /--by must be one of line-item, campaign, exchange/],

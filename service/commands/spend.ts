@@ -1,6 +1,7 @@
-/** `npm run spend -- report | events | reconcile FILE.csv | rebalance | begin`: what a tenant spent, for finance. */
+/** `npm run spend -- report | losses | events | reconcile FILE | rebalance | begin`: what a tenant spent and won. */
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { type AuctionOutcome, auctionOutcomes } from '../remote-cache/auction-outcomes.ts'
 import { spendPrefix } from '../remote-cache/layout.ts'
 import { RedisLedger } from '../remote-cache/redis-ledger.ts'
 import { eventSummary, type SpendRecord, spendRecords } from '../remote-cache/spend-records.ts'
@@ -34,6 +35,9 @@ subcommand('report', 'shows what was booked, by day and in total')
   .option('--json', 'one JSON object per line')
   .action(report)
 subcommand('events', 'counts what the event stream holds, and what is missing in it').action(events)
+subcommand('losses', 'shows by line item how many bids won, why the others lost, and how likely the next one wins')
+  .option('--json', 'one JSON object per line')
+  .action(losses)
 subcommand('reconcile', "holds an exchange's statement against what was booked")
   .argument('<file>', 'CSV with a heading: date (YYYY-MM-DD), spend, and where wanted impressions, exchange')
   .option('--exchange <id>', 'exchange of lines that name none')
@@ -141,6 +145,55 @@ async function events(options: CacheOptions): Promise<void> {
     if (reasons.length > 0) console.log(`\n${table([['loss reason', 'count'], ...reasons])}\n`)
     console.log(`${tasks} tasks · ${repeated} repeated entries · ${missing} events missing between others`)
   })
+}
+
+async function losses(options: CacheOptions & { readonly json?: true }): Promise<void> {
+  await withCache(options, async connection => {
+    const found = await connection.run(redis => auctionOutcomes(redis, options.tenant))
+    if (options.json)
+      for (const each of found) console.log(JSON.stringify({ ...each, lost: Object.fromEntries(each.lost) }))
+    else if (found.length === 0) console.log(`No exchange has told ${options.tenant} how an auction ended.`)
+    else console.log(table([OUTCOMES, ...found.flatMap(outcomeRows)]))
+  })
+}
+
+const OUTCOMES = ['line item', 'campaign', 'won', 'lost', 'reason', 'min to win', 'win probability']
+
+/** Loss reason codes of OpenRTB (AdCOM list "Loss Reason Codes"). */
+const LOSS_REASONS: Readonly<Record<string, string>> = {
+  '1': 'internal error',
+  '2': 'expired before the win',
+  '3': 'invalid bid response',
+  '4': 'invalid deal',
+  '5': 'invalid auction id',
+  '6': 'malformed advertiser domain',
+  '7': 'missing markup',
+  '8': 'missing creative id',
+  '9': 'missing price',
+  '10': 'missing minimum creative approval data',
+  '100': 'below the floor',
+  '101': 'below the floor of the deal',
+  '102': 'a higher bid',
+  '103': 'a deal',
+  '104': 'seat blocked',
+}
+
+/** One row per reason; a line item that lost nothing has one, too. */
+function outcomeRows(outcome: AuctionOutcome): string[][] {
+  const { lineItem, campaign, won, lost, minToWin, winProbability } = outcome
+  const [first = ['0', '—'], ...rest] = [...lost].map(([reason, count]) => [String(count), reasonText(reason)])
+  const least = minToWin === undefined ? '—' : minToWin.toFixed(4)
+  const probability = winProbability === undefined ? '—' : `${(winProbability * 100).toFixed(1)} %`
+  return [
+    [lineItem, campaign, String(won), ...first, least, probability],
+    ...rest.map(each => ['', '', '', ...each, '', '']),
+  ]
+}
+
+function reasonText(code: string): string {
+  if (code === '') return 'not told'
+  const meaning = LOSS_REASONS[code] ?? (Number(code) >= 200 && Number(code) < 300 ? 'creative filtered' : undefined)
+  return meaning === undefined ? code : `${code} ${meaning}`
 }
 
 interface ReconcileOptions extends CacheOptions {

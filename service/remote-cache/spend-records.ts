@@ -76,30 +76,36 @@ export async function eventSummary(redis: Redis, tenantId: string): Promise<Even
   const keys = new Set<string>()
   const numbers = new Map<string, Set<number>>()
   let repeated = 0
-  for (let after = '-'; ; ) {
-    const entries = await redis.xrange(eventStreamKey(tenantId), after, '+', 'COUNT', EVENTS_PER_TRIP)
-    for (const [, fields] of entries) {
-      const { key, kind, task, number, lossReason } = named(fields)
-      const known = numbers.get(task)
-      if (known === undefined) numbers.set(task, new Set([Number(number)]))
-      else known.add(Number(number))
-      if (keys.has(key)) {
-        repeated++
-        continue
-      }
-      keys.add(key)
-      kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
-      if (kind === 'loss') losses.set(lossReason, (losses.get(lossReason) ?? 0) + 1)
+  for await (const { key, kind, task, number, lossReason } of tenantEvents(redis, tenantId)) {
+    const known = numbers.get(task)
+    if (known === undefined) numbers.set(task, new Set([Number(number)]))
+    else known.add(Number(number))
+    if (keys.has(key)) {
+      repeated++
+      continue
     }
-    const last = entries.at(-1)?.[0]
-    if (last === undefined || entries.length < EVENTS_PER_TRIP) break
-    after = `(${last}`
+    keys.add(key)
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+    if (kind === 'loss') losses.set(lossReason, (losses.get(lossReason) ?? 0) + 1)
   }
   const missing = [...numbers.values()].reduce((sum, seen) => sum + gapsIn(seen), 0)
   return { kinds, losses, repeated, missing, tasks: numbers.size }
 }
 
-const READ = { key: '', kind: '', task: '', number: '', lossReason: '' }
+const OF_TASK = { key: '', kind: '', task: '', number: '' }
+const OF_BID = { bid: '', campaign: '', lineItem: '', exchange: '', lossReason: '', minToWin: '' }
+const READ = { ...OF_TASK, ...OF_BID }
+
+/** All events of the stream, repeated ones included; '' for what one does not say. Cost: O(events), in many trips. */
+export async function* tenantEvents(redis: Redis, tenantId: string): AsyncGenerator<Readonly<typeof READ>> {
+  for (let after = '-'; ; ) {
+    const entries = await redis.xrange(eventStreamKey(tenantId), after, '+', 'COUNT', EVENTS_PER_TRIP)
+    for (const [, fields] of entries) yield named(fields)
+    const last = entries.at(-1)?.[0]
+    if (last === undefined || entries.length < EVENTS_PER_TRIP) return
+    after = `(${last}`
+  }
+}
 
 function named(fields: readonly string[]): typeof READ {
   const found = { ...READ }
