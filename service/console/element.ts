@@ -1,4 +1,5 @@
 /** Makes elements. Texts become text nodes, never markup: what is shown came from outside. */
+import type { Estimate } from '../estimates.ts'
 
 type Child = Node | string | number | undefined
 
@@ -47,4 +48,26 @@ export function shownBytes(bytes: number): string {
   const mib = bytes / 1_048_576
   if (mib < 1) return `${WHOLE.format(bytes / 1_024)} KiB`
   return mib >= 1_024 ? `${FINE.format(mib / 1_024)} GiB` : `${WHOLE.format(mib)} MiB`
+}
+
+/** An estimate with its error, where it has one. */
+export function shownEstimate(estimate: Estimate | undefined): string {
+  if (estimate === undefined) return '0'
+  return estimate.error === 0 ? shown(estimate.value) : `${shown(estimate.value)} ± ${shown(estimate.error)}`
+}
+
+/** A table; columns in texts are words and may break. */
+export function tableOf(
+  head: readonly string[],
+  rows: readonly (readonly (string | Node)[])[],
+  texts: readonly number[],
+): HTMLElement {
+  const cell = (name: string) => (content: string | Node, i: number) =>
+    element(name, texts.includes(i) ? { class: 'text' } : {}, content)
+  return element(
+    'table',
+    {},
+    element('thead', {}, element('tr', {}, ...head.map(cell('th')))),
+    element('tbody', {}, ...rows.map(row => element('tr', {}, ...row.map(cell('td'))))),
+  )
 }

@@ -2,7 +2,7 @@
 import type { JudgedLineItem, LotExplanation } from '../decision/explain.ts'
 import type { Finding } from '../decision/finding.ts'
 import type { Explanation } from '../openrtb/explain-request.ts'
-import { byId, element, shown } from './element.ts'
+import { byId, element, shown, tableOf } from './element.ts'
 
 type Told = Explanation & { readonly error?: string; readonly live: Readonly<Record<string, object>> }
 type Lot = LotExplanation & { readonly of: string }
@@ -34,6 +34,15 @@ export class ExplainView {
   /** Asks about one line item, with the request that is there. */
   why(lineItemId: string): void {
     this.#lineItem.value = lineItemId
+    byId('explain').scrollIntoView({ behavior: 'smooth' })
+    void this.#ask()
+  }
+
+  /** Asks about a request as it was seen. */
+  explain(request: object, exchange: string): void {
+    this.#request.value = JSON.stringify(request, undefined, 2)
+    this.#exchange.value = exchange
+    this.#lineItem.value = ''
     byId('explain').scrollIntoView({ behavior: 'smooth' })
     void this.#ask()
   }
@@ -133,17 +142,6 @@ function lineItemOf(lot: Lot, lineItemId: string, live: Told['live']): readonly 
     ...(known.length === 0 ? [] : [element('p', { class: 'quiet' }, `In this task now: ${known.join(', ')}`)]),
     ...(findings.length === 0 ? [] : [table]),
   ]
-}
-
-function tableOf(head: readonly string[], rows: readonly (readonly string[])[], texts: readonly number[]): HTMLElement {
-  const cell = (name: string) => (text: string, i: number) =>
-    element(name, texts.includes(i) ? { class: 'text' } : {}, text)
-  return element(
-    'table',
-    {},
-    element('thead', {}, element('tr', {}, ...head.map(cell('th')))),
-    element('tbody', {}, ...rows.map(row => element('tr', {}, ...row.map(cell('td'))))),
-  )
 }
 
 const VALUES_SHOWN = 12

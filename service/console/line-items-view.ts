@@ -1,5 +1,6 @@
 /** Line items that are served, with what they did in this task. */
-import { byId, element, shown } from './element.ts'
+import type { Estimate } from '../estimates.ts'
+import { byId, element, shown, shownEstimate } from './element.ts'
 
 interface Row {
   readonly id: string
@@ -10,6 +11,9 @@ interface Row {
   readonly wins: number
   readonly billed: number
   readonly spendNanos: number
+  /** Impressions, estimated since the version serves. */
+  readonly targeted?: Estimate
+  readonly eligible?: Estimate
   readonly leaseLeft?: number
   readonly passRate?: number
   readonly stopped?: boolean
@@ -20,6 +24,8 @@ const HEAD = [
   'campaign',
   'priority',
   'CPM',
+  'targeted',
+  'eligible',
   'bids',
   'wins',
   'billed',
@@ -75,7 +81,9 @@ export class LineItemsView {
     const why = element('button', { class: 'plain', type: 'button', 'aria-label': `why ${row.id}` }, 'why?')
     why.addEventListener('click', () => this.#onWhy(row.id))
     const id = row.stopped ? [row.id, element('span', { class: 'warn' }, ' stopped')] : [row.id]
-    const cells = [row.priority, row.cpm, row.bids, row.wins, row.billed, row.spendNanos / NANOS].map(shown)
+    const rank = [row.priority, row.cpm].map(shown)
+    const funnel = [row.targeted, row.eligible].map(shownEstimate)
+    const cells = [...rank, ...funnel, ...[row.bids, row.wins, row.billed, row.spendNanos / NANOS].map(shown)]
     const rate = row.passRate === undefined ? '–' : `${shown(100 * row.passRate)} %`
     const left = row.leaseLeft === undefined ? '–' : shown(row.leaseLeft)
     return element(

@@ -4,10 +4,12 @@ import { byId } from './element.ts'
 import { ExplainView } from './explain-view.ts'
 import { LineItemsView } from './line-items-view.ts'
 import { type LiveNow, LiveView } from './live-view.ts'
+import { RecentView } from './recent-view.ts'
 
 const live = new LiveView()
 const explain = new ExplainView()
 new LineItemsView(lineItemId => explain.why(lineItemId))
+new RecentView((request, exchange) => explain.explain(request, exchange))
 
 const link = byId('link')
 const say = (text: string, isLive: boolean) => {

@@ -15,6 +15,7 @@ const SCRIPTS = [
   '../console/explain-view.ts',
   '../console/line-items-view.ts',
   '../console/live-view.ts',
+  '../console/recent-view.ts',
 ] as const
 const HTML = 'text/html; charset=utf-8'
 const CSS = 'text/css; charset=utf-8'

@@ -68,7 +68,7 @@ describe('the console in a browser', () => {
     await page.locator('#sort').selectOption('billed')
     const first = page.locator('#line-items tr').first()
     await expect
-      .poll(async () => Number(await first.locator('td').nth(6).textContent()), { timeout: 20_000 })
+      .poll(async () => Number(await first.locator('td').nth(8).textContent()), { timeout: 20_000 })
       .toBeGreaterThan(0)
   })
 
@@ -84,6 +84,18 @@ describe('the console in a browser', () => {
     expect(compared).toContain('country')
     expect(compared).toContain('wants one of CAN; request has USA')
     await page.screenshot({ path: screenshot('console'), fullPage: true })
+  })
+
+  test('lists recent requests by chance, and explains one', async () => {
+    await page.locator('#of-line-item').fill('li-1104')
+    await page.getByRole('button', { name: 'Find' }).click()
+    await expect.poll(() => page.locator('#recent').textContent(), { timeout: 20_000 }).toBe('None yet.')
+    await page.locator('#of-line-item').fill('')
+    await page.getByRole('button', { name: 'Find' }).click()
+    await expect.poll(() => page.locator('#recent tbody tr').count(), { timeout: 20_000 }).toBeGreaterThan(0)
+    await page.getByRole('button', { name: 'explain r1' }).first().click()
+    await expect.poll(() => page.locator('#answer').textContent(), { timeout: 30_000 }).toContain('do not bid')
+    expect(await page.locator('#request').inputValue()).toContain('"news.example"')
   })
 
   test('explains a pasted request, and tells what is wrong with one', async () => {

@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['stop-list.ts', 'openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
   'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
   // Runs in a browser: only types of what it is told.
-  console: ['http', 'openrtb', 'decision', 'telemetry'],
+  console: ['http', 'openrtb', 'decision', 'telemetry', 'estimates.ts'],
   // Closed lists of reasons, kinds and outcomes are the labels of signals.
   telemetry: ['openrtb', 'decision', 'limits.ts', 'foundation'],
   'thread-messages.ts': ['stop-list.ts', 'http', 'openrtb', 'remote-cache', 'spend', 'state', 'telemetry'],
