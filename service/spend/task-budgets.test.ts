@@ -193,6 +193,21 @@ describe('the budgets of a task', () => {
     expect(world.rates[0]).toBe(away)
   })
 
+  test('while the ledger is away bids go on as long as leases cover, then stop, and go on when it is back', () => {
+    world.serve([lineItem('a', { total: 500 })])
+    world.run(opened, 1)
+    world.run(2 * RULES.leaseMsMax, 1)
+    world.ledgerAnswers = false
+    const half = RULES.leaseMsMax / 2
+    const attempts = half / 100
+    expect(world.run(half, 1)).toBeGreaterThan(0.95 * attempts)
+    world.run(RULES.leaseMsMax, 1)
+    expect(world.run(60_000, 1)).toBe(0)
+    world.ledgerAnswers = true
+    world.run(RULES.graceMs + 60_000, 1)
+    expect(world.run(60_000, 1)).toBeGreaterThan(0.95 * 600)
+  })
+
   test('one bid of a very large quantity leaves what is left to those of one', () => {
     world.serve([lineItem('a', { total: 0.1 })])
     world.run(opened, 1)
