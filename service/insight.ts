@@ -85,9 +85,9 @@ export class Insight implements InsightDeps {
     return { ...about(), gauges, threads, total: { ...total, spend: counters[COUNTER.spend] }, stops: stops() }
   }
 
-  /** Takes a request that chance took to be looked at as a whole. */
+  /** Takes a request that chance took to be looked at as a whole. Where memory is short nothing more is kept. */
   take(sample: RequestSample): void {
-    this.#samples.take(sample)
+    if (this.#options.freeBytes() > 0) this.#samples.take(sample)
   }
 
   recent(query: RecentCall): { readonly samples: number; readonly requests: readonly object[] } {
