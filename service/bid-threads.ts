@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { assert } from './foundation/assert.ts'
 import { systemClock } from './foundation/clock.ts'
+import { checkPortIsFree } from './http/doors.ts'
 import type { Certificate } from './http/public-server.ts'
 import type { BidsTold } from './http/served-catalog.ts'
 import type { MemoryPlan } from './memory-plan.ts'
@@ -127,6 +128,7 @@ export class BidThreads {
   async start(): Promise<void> {
     this.#beat()
     this.#heart = setInterval(() => this.#beat(), HEARTBEAT_MS).unref()
+    await checkPortIsFree(this.#options.host, this.#options.port)
     this.#port = await this.#startThread(1, this.#options.port)
     const others = Array.from({ length: this.#options.threads - 1 }, (_, i) => this.#startThread(i + 2, this.#port))
     await Promise.all(others)
@@ -265,8 +267,7 @@ export class BidThreads {
 
   /** @returns the port it listens on. */
   #startThread(thread: number, port: number): Promise<number> {
-    const { tenantId, host, threads, keepAliveMs, forwardedHops, size, gate, notices, recorderBlocks, caps } =
-      this.#options
+    const { tenantId, host, keepAliveMs, forwardedHops, size, gate, notices, recorderBlocks, caps } = this.#options
     const recorderBlock = recorderBlocks[thread - 1]
     assert(recorderBlock !== undefined, 'every bid thread has a recorder block')
     const workerData: BidThreadData = {
@@ -274,7 +275,7 @@ export class BidThreads {
       tenantId,
       host,
       port,
-      reusePort: threads > 1,
+      reusePort: process.platform === 'linux',
       keepAliveMs,
       connectionsMax: size.connectionsMax,
       forwardedHops,

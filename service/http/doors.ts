@@ -67,3 +67,12 @@ export class Doors {
     this.#server.maxConnections = Math.max(0, this.#connectionsMax - this.#throughDoors)
   }
 }
+
+/** Sockets that share a port do not notice who else has it: one that does not share is refused. Rejects with that. */
+export function checkPortIsFree(host: string, port: number): Promise<void> {
+  const probe = createServer(socket => socket.destroy())
+  return new Promise((resolve, reject) => {
+    probe.once('error', reject)
+    probe.listen({ host, port, exclusive: true }, () => probe.close(() => resolve()))
+  })
+}
