@@ -177,7 +177,7 @@ await runCommand(
   newCommand('bench:telemetry', 'Measures what telemetry costs a request, switched on and off in one process.')
     .option('--json', 'end with one line of JSON', false)
     .option('--line-items <count>', 'size of the tenant', '10000')
-    .option('--rounds <count>', 'rounds of four windows', '50')
-    .option('--seconds <seconds>', 'length of one window', '0.3')
+    .option('--rounds <count>', 'rounds of four windows', '150')
+    .option('--seconds <seconds>', 'length of one window', '0.15')
     .action(benchTelemetry),
 )
