@@ -24,7 +24,7 @@ async function bid(): Promise<void> {
   const answer = await fetch(url, { method: 'POST', headers, body: BODY })
   const { seatbid } = (await answer.json()) as { seatbid: { bid: { burl: string; price: number }[] }[] }
   const { burl = '', price } = seatbid[0]?.bid[0] ?? {}
-  const { pathname, search } = new URL(burl.replace('${AUCTION_PRICE}', String(price)))
+  const { pathname, search } = new URL(burl.replace(/\$\{AUCTION_PRICE\}/, String(price)))
   await fetch(`http://127.0.0.1:${run.port}${pathname}${search}`)
 }
 
