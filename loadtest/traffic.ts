@@ -44,11 +44,12 @@ const COMMON_SIZES: readonly (readonly [number, number])[] = [
   [970, 250],
 ]
 
-/** Gathers what the documents name. Throws when they have no active exchange (of that id). Cost: O(documents). */
+/** Gathers what the documents name. Throws when they have no active exchange (of that id, or without one that anybody may call as). Cost: O(documents). */
 export function newTrafficPools(records: TenantRecords, exchange: string | undefined): TrafficPools {
   const rates = ratesOf(records)
   const exchanges = records.exchanges
-    .filter(each => each.status === 'active' && (exchange === undefined || each.id === exchange))
+    // Who must show to be the caller is not played: whoever sends this traffic knows no secrets.
+    .filter(each => each.status === 'active' && (exchange === undefined ? !each.callers : each.id === exchange))
     .map(each => ({ id: each.id, currency: each.currency, perUnit: 1 / (rates[each.currency] ?? 1) }))
   if (exchanges.length === 0) throw new Error(`the documents have no active exchange ${exchange ?? ''}`)
   const campaigns = new Set(records.campaigns.filter(each => each.status === 'active').map(each => each.id))
