@@ -44,7 +44,10 @@ const COMMON_SIZES: readonly (readonly [number, number])[] = [
   [970, 250],
 ]
 
-/** Gathers what the documents name. Throws when they have no active exchange (of that id, or without one that anybody may call as). Cost: O(documents). */
+/**
+ * Gathers what the documents name. Throws when they have no active exchange of that id, or, when none is named, in whose
+ * name anybody may call. Cost: O(documents).
+ */
 export function newTrafficPools(records: TenantRecords, exchange: string | undefined): TrafficPools {
   const rates = ratesOf(records)
   const exchanges = records.exchanges

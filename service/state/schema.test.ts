@@ -17,7 +17,7 @@ const BEYOND_THE_SCHEMA = [
   /split what passes midnight/, // a daypart's order
   /^must be lower case/,
   /^must be a latitude, a longitude and a radius/, // degrees
-  /^must be an address, or the first of a range/,
+  /^must be an address,? or the first (one )?of a range/,
   /^must be a system and a version/, // from before to
   /^must not be less than from/,
   /^must be at most \d+ levels deep/,
