@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['service/**/*.test.ts', 'loadtest/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['test/stack/**', 'test/money/**', 'test/render/**', 'test/rolling/**', '**/node_modules/**'],
     pool: 'forks',
+    // Most tests wait for processes of their own: one at a time would leave a small machine idle.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },
