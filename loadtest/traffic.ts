@@ -45,8 +45,8 @@ const COMMON_SIZES: readonly (readonly [number, number])[] = [
 ]
 
 /**
- * Gathers what the documents name. Throws when they have no active exchange of that id, or, when none is named, in whose
- * name anybody may call. Cost: O(documents).
+ * Gathers what the documents name. Throws when they have no active exchange of that id, or, when none is named, none in
+ * whose name anybody may call. Cost: O(documents).
  */
 export function newTrafficPools(records: TenantRecords, exchange: string | undefined): TrafficPools {
   const rates = ratesOf(records)
