@@ -6,7 +6,7 @@ export default defineConfig({
     exclude: ['test/stack/**', 'test/money/**', 'test/render/**', 'test/rolling/**', '**/node_modules/**'],
     pool: 'forks',
     // Most tests wait for processes of their own: one at a time would leave a small machine idle.
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },
