@@ -198,7 +198,7 @@ const refresher = new Refresher<CatalogLoad>({
   drop: () => nextState.drop(),
   onEvent: event => {
     tellState(event)
-    if (event.kind === 'version-loaded' || event.kind === 'copy-serves') void usersAreThere.then(tellReady)
+    if (event.kind === 'version-loaded' || event.kind === 'copy-serves') void allIsThere.then(tellReady)
     if (event.kind === 'version-loaded' || event.kind === 'deltas-taken') copyKeeper?.note(event.announcement)
   },
 })
@@ -223,8 +223,8 @@ const memory = new MemoryWatch({
   onCheck: climb,
 })
 
-/** Before that nothing that has a frequency cap bids, and it is not known who must not see something. */
-const usersAreThere = Promise.all([money?.frequency?.opened, audience.opened])
+/** Before that nothing with a budget or a frequency cap bids, and it is not known who must not see something. */
+const allIsThere = Promise.all([money?.begun, money?.frequency?.opened, audience.opened])
 let isReady = false
 let stopping: Promise<void> | undefined
 let exporters: Exporters | undefined

@@ -118,6 +118,10 @@ class Money {
   #isClosed = false
   #unreachableSinceMs: number | undefined
   #isAdopting = false
+  /** Resolves when the ledger leases, or is known not to, or was waited for. */
+  readonly begun: Promise<void>
+  #onBegun: (() => void) | undefined
+  readonly #startedMs: number
 
   constructor(
     options: MoneyOptions,
@@ -161,6 +165,10 @@ class Money {
       onEmptied: journal => void parts.journals?.remove(journal).catch(error => this.#tellJournal(error)),
       onJournalFailure: error => this.#tellJournal(error),
     })
+    this.#startedMs = clock.monotonicMs()
+    this.begun = new Promise(resolve => {
+      this.#onBegun = resolve
+    })
     this.#driver.start()
     void this.#adopt()
     this.#beating = setInterval(() => void this.#adopt(), LIMITS.journalOwnerBeatMs)
@@ -186,8 +194,16 @@ class Money {
   #turn(): void {
     const now = this.#now()
     this.#budgets.turn(now)
+    this.#tellBegun(now.monotonicMs)
     this.#guards.turn(now.monotonicMs, this.frequency?.tasks ?? 1)
     this.#tellClosed(this.ledger.opensInMs(now.monotonicMs))
+  }
+
+  #tellBegun(monotonicMs: number): void {
+    const isWaited = monotonicMs - this.#startedMs >= LIMITS.leasesAwaitedMs
+    if (this.#onBegun === undefined || !(isWaited || this.ledger.hasBegun(monotonicMs))) return
+    this.#onBegun()
+    this.#onBegun = undefined
   }
 
   #tellClosed(opensInMs: number): void {
@@ -252,6 +268,7 @@ class Money {
     // The threads have ended and said what they held: what is not held goes back.
     this.#budgets.stop(this.#now())
     this.#budgets.turn(this.#now())
+    this.ledger.leave()
     await this.#intake.drain()
     while (this.ledger.waitingCount > 0) await sleep(DRAIN_LOOK_MS)
     await this.frequency?.drain()

@@ -307,5 +307,5 @@ function isIn(layer: Layer | undefined, { header }: Catalog): boolean {
 }
 
 function free(catalog: Catalog) {
-  return { ...unlimited(catalog), hold: () => NOT_HELD }
+  return { ...unlimited(catalog), hold: () => NOT_HELD, release: () => {} }
 }

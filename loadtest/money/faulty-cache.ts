@@ -157,5 +157,6 @@ function copyOf(state: LedgerState): LedgerState {
     leases: new Map(leases),
     keys: new Map(state.keys),
     counts: new Map(state.counts),
+    leasing: new Map(state.leasing),
   }
 }

@@ -230,6 +230,10 @@ export class Simulation {
       this.#cacheAwayMs = this.#nowMs
       this.#cacheBackMs = this.#nowMs
       this.#cache.failOver()
+      // They find the new one one after another, all within half of the grace.
+      for (const task of this.#tasks) task.cutOffUntilMs = this.#nowMs + random.between(0, 3) * 1_000
+      // Who starts now has nothing to repeat, and must not lease what others have.
+      if (this.#tasks.length < 6 && random.chance(0.5)) this.#start(new Map())
     }
     if (this.#cache.isDown && this.#nowMs >= this.#cacheBackMs) {
       this.#cache.isDown = false

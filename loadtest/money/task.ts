@@ -54,7 +54,8 @@ export class SimulatedTask {
   readonly #catalog: Catalog
   readonly #holdsHalf: boolean
   readonly #forgetsThreads: boolean
-  #connection = 0
+  /** None: the first is new, too. */
+  #connection = -1
   #names = 0
 
   constructor({ name, catalog, rules, random, broken, journal, nowMs, forecast, agreed }: TaskOptions) {

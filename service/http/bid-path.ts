@@ -27,7 +27,8 @@ import { isRoadblock } from '../state/roadblocks.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, HISTOGRAM, noBidCounter } from '../telemetry/signals.ts'
 import { keepingAgents } from './agents.ts'
-import type { Hold, SpendLimit } from './budgets.ts'
+import { BidClaims, type BidCost } from './bid-claims.ts'
+import type { SpendLimit } from './budgets.ts'
 import type { Serving } from './serving.ts'
 
 /** What to send. Status 204 and 400 have no body. */
@@ -81,16 +82,6 @@ interface PricedBid extends BidCost {
   readonly lot: Opportunity
 }
 
-/** What a bid costs at most, where that is held, and for how long. */
-interface BidCost {
-  readonly amountNanos: number
-  readonly hold: Hold
-  /** What it counts for, see Caps. */
-  readonly counted: string
-  /** Seconds from now. */
-  readonly expiresS: number
-}
-
 /** What its markup may say of it. */
 interface MadeBid {
   readonly id: string
@@ -108,6 +99,7 @@ const CACHE_BUSTERS = 2 ** 32
 export class BidPath {
   readonly #deps: BidPathDeps
   readonly #readAgent = keepingAgents()
+  readonly #claims: BidClaims
   #bidsMade = 0
   /** Why the last impression has no bid. */
   #reason: NoBidReason = 'no-supported-format'
@@ -122,14 +114,17 @@ export class BidPath {
 
   constructor(deps: BidPathDeps) {
     this.#deps = deps
+    this.#claims = new BidClaims(deps.spendLimit, deps.monotonicMs)
   }
 
   /** Total: never throws, whatever the body holds. A broken assertion is a no-bid, counted and alarmed. */
   answer(bodyText: string, exchange: Exchange, serving: Serving, moment: Moment): Answer {
+    this.#claims.begin()
     try {
       return this.#answer(bodyText, exchange, serving, moment)
     } catch (error) {
       this.#made.length = 0
+      this.#claims.giveBack()
       this.#deps.alarm('internal-error', String(error), error)
       this.#noBid('internal-error')
       return EMPTY
@@ -189,7 +184,7 @@ export class BidPath {
     for (let i = 0; i < lots.length; i++)
       this.#accept(decisions[i] as Bid, impressions[i] as Impression, lots[i] as Opportunity, asked)
     if (this.#made.length === impressions.length) return this.#takeMade(asked.serving)
-    // What is held for some of them is free again when it expires.
+    this.#claims.giveBack()
     this.#bids = new Map()
     this.#bidsChars = 0
     this.#made.length = 0
@@ -250,26 +245,16 @@ export class BidPath {
       this.#reason = 'bid-refused'
       return
     }
-    const { amountNanos } = decision
-    if (this.#deps.spendLimit?.take(amountNanos) === false) {
-      this.#reason = 'spending-too-fast'
-      return
-    }
     const expiresS = expiryS(asked.exchange, read.request, outgoing.imp)
-    const { budgets, caps } = serving.served(outgoing.catalog)
-    const hold = budgets.hold(outgoing.lineItem, amountNanos, this.#deps.monotonicMs(), expiresS * 1_000)
-    if (hold === undefined) {
-      this.#reason = 'no-budget'
-      return
-    }
-    const counted = caps.take(outgoing.lineItem, outgoing.creative, expiresS)
-    if (counted === undefined) {
-      // Another thread was faster. What is held comes back when it expires.
-      this.#reason = 'frequency-capped'
+    const { lineItem, creative } = outgoing
+    const served = serving.served(outgoing.catalog)
+    const cost = this.#claims.take({ served, lineItem, creative, amountNanos: decision.amountNanos, expiresS })
+    if (typeof cost === 'string') {
+      this.#reason = cost
       return
     }
     this.#made.push(decision)
-    this.#add(outgoing.seat, this.#write(outgoing, lot, { amountNanos, hold, expiresS, counted }, asked))
+    this.#add(outgoing.seat, this.#write(outgoing, lot, cost, asked))
   }
 
   #add(seat: string, bid: string): void {

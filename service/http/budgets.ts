@@ -19,12 +19,16 @@ export interface Budgets extends Allowance {
    * @returns where it is held, valid until the next hold; undefined when it cannot be, and then there must be no bid
    */
   hold(lineItem: number, amountNanos: number, nowMs: number, holdMs: number): Hold | undefined
+  /** There is no such bid after all: what this request held there is free again. */
+  release(lineItem: number, amountNanos: number, hold: Hold): void
 }
 
 /** The guard on all that a tenant spends. */
 export interface SpendLimit {
   /** Takes what a bid may cost. @returns false when there must be no bid */
   take(amountNanos: number): boolean
+  /** Gives back what a bid took that is not made. */
+  giveBack(amountNanos: number): void
 }
 
 const NOT_HELD: Hold = Object.freeze({ lease: '', bucket: 0, day: undefined })
@@ -32,5 +36,6 @@ const NOT_HELD: Hold = Object.freeze({ lease: '', bucket: 0, day: undefined })
 /** Where nobody leases: a line item that has a budget does not bid. */
 export function withoutLeases({ columns }: Catalog): Budgets {
   const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds } = columns
-  return { passRatePpm, covers: lineItem => kinds[lineItem] === BUDGET_KIND.none, want: () => {}, hold: () => NOT_HELD }
+  const covers = (lineItem: number): boolean => kinds[lineItem] === BUDGET_KIND.none
+  return { passRatePpm, covers, want: () => {}, hold: () => NOT_HELD, release: () => {} }
 }

@@ -17,9 +17,11 @@ export interface Caps extends Frequency {
    *   must be no bid
    */
   take(lineItem: number, creative: number, lifeS: number): string | undefined
+  /** There is no such bid after all. @param counted what take has said */
+  giveBack(counted: string): void
 }
 
 /** Where nobody counts: what has a cap does not bid. */
 export function withoutCounts(catalog: Catalog): Caps {
-  return { ...withoutCounting(catalog), begin: () => {}, take: () => '' }
+  return { ...withoutCounting(catalog), begin: () => {}, take: () => '', giveBack: () => {} }
 }

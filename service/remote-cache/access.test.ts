@@ -88,6 +88,8 @@ async function moveMoney(tenantId: string): Promise<void> {
   const limits = accounts.map(account => ({ account, limitNanos: 1e9 }))
   const lease = { kind: 'lease', lease: 'l1', accounts: limits, wantedNanos: 100 } as const
   await ledger.apply(caller, { ...lease, leastNanos: 1, abandonedAfterMs: 0, again: false })
+  for (const is of ['waiting', 'vouching', 'leaving'] as const)
+    await ledger.apply(caller, { kind: 'hello', lease: '', accounts: [], is })
   const booking = { kind: 'book', key: 'k1', lease: 'l1', bucket: 1, accounts, amountNanos: 7 } as const
   await ledger.book(caller, [{ ...booking, rememberMs: 60_000 }])
   const settle = { kind: 'settle', lease: 'l1', accounts, closedThrough: ALL_BUCKETS, amountNanos: 0 } as const

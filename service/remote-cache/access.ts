@@ -22,8 +22,11 @@ export const SERVICE_COMMANDS = [
   'xadd',
   'xrange',
   'zadd',
+  'zcard',
   'zrangebyscore',
   'zrem',
+  'zremrangebyscore',
+  'zscore',
 ] as const
 
 /** Every command that publishing and `npm run state` issue, those of its client on connecting included. */

@@ -40,6 +40,9 @@ interface StoredState {
   readonly leases: readonly (readonly [string, StoredLease])[]
   readonly keys: readonly (readonly [string, number])[]
   readonly counts: readonly (readonly [string, number])[]
+  /** Files of earlier releases have neither. */
+  readonly leasing?: readonly (readonly [string, number])[]
+  readonly vouches?: number
 }
 
 type LeaseRecord = LedgerState['leases'] extends Map<string, infer R> ? R : never
@@ -146,6 +149,7 @@ function stored(state: LedgerState): StoredState {
     leases: [...state.leases].map(([id, lease]) => [id, { ...lease, buckets: [...lease.buckets] }] as const),
     keys: [...state.keys],
     counts: [...state.counts],
+    leasing: [...state.leasing],
   }
 }
 
@@ -156,5 +160,7 @@ function loaded(state: StoredState): LedgerState {
     leases: new Map(state.leases.map(([id, lease]) => [id, { ...lease, buckets: new Map(lease.buckets) }] as const)),
     keys: new Map(state.keys),
     counts: new Map(state.counts),
+    leasing: new Map(state.leasing),
+    vouches: state.vouches ?? 0,
   }
 }

@@ -2,7 +2,9 @@
  * The ledger's rules as scripts that Redis runs atomically. They only add and compare whole numbers below 2^53, which a
  * Lua number holds exactly. spend/ledger-memory.ts says the same in TypeScript, and a random test holds them together.
  *
- *   t:{acme}:spend:epoch          hash   id, opens, books, at (ms of the ledger's own time), wall: no id, no change
+ *   t:{acme}:spend:epoch          hash   id, opens, books, at (ms of the ledger's own time), wall: no id, no change;
+ *                                        vouches: how often tasks have vouched for this memory
+ *   t:{acme}:spend:leasing        zset   task that has leased → ms of the ledger's own time at which it was last heard
  *   t:{acme}:spend:task:<task>    string operations of a task so far
  *   t:{acme}:spend:account:<name> hash   base, booked, leased, late, excess, flagged (nanos); count; epoch of booked;
  *                                        limit of the last lease; given (a part of booked) and added: its share moved
@@ -13,7 +15,7 @@
  *   t:{acme}:spend:given:<id>     string nanos, expires: a transfer of a share to another ledger; taken:<id> from one
  */
 
-import { ABANDONED_NAMED_MAX } from '../spend/ledger.ts'
+import { ABANDONED_NAMED_MAX, LEASING_HEARD_MS } from '../spend/ledger.ts'
 import { CLOCK_STEP_MS_MAX } from '../spend/ledger-memory.ts'
 
 /** Answers of a script that changed nothing. */
@@ -124,6 +126,8 @@ else
     left = left - granted
   end
 end
+local base = string.sub(KEYS[1], 1, -6)
+if granted > 0 then redis.call('ZADD', base .. 'leasing', at, string.sub(KEYS[2], #base + 6)) end
 local spent = {}
 for i = 1, accounts do spent[i] = text(total(KEYS[4 + i])) end
 local abandoned = {}
@@ -135,6 +139,18 @@ for _, id in ipairs(due) do
 end
 for i = 1, accounts do added[i] = text(added[i]) end
 return {count, text(granted), text(math.max(0, left)), spent, abandoned, added}
+`
+
+/** KEYS: …, leasing. ARGV: …, name of the task, what it is. */
+export const HELLO_SCRIPT = `${HEAD}${callerOf('1', 'opens')}
+redis.call('ZREMRANGEBYSCORE', KEYS[3], 0, '(' .. text(at - ${LEASING_HEARD_MS}))
+local vouches = number(KEYS[1], 'vouches')
+if ARGV[5] == 'vouching' then vouches = redis.call('HINCRBY', KEYS[1], 'vouches', 1) end
+if ARGV[5] == 'leaving' then redis.call('ZREM', KEYS[3], ARGV[4])
+else redis.call('ZADD', KEYS[3], 'XX', at, ARGV[4]) end
+local leasing = redis.call('ZCARD', KEYS[3])
+if redis.call('ZSCORE', KEYS[3], ARGV[4]) then leasing = leasing - 1 end
+return {count, vouches, leasing, {}, {}}
 `
 
 /** KEYS: …, abandoned, lease, accounts. ARGV: …, lease, closed through, amount. */

@@ -166,6 +166,25 @@ export function describeLedger(name: string, makeHarness: () => Promise<LedgerHa
       expect((await done(leaseOf(10, [], ['z']))).abandoned).toEqual([])
     })
 
+    test('a hello tells which others lease, and who has vouched for the ledger', async () => {
+      const says = async (task: string, is: 'vouching' | 'waiting' | 'leaving') => {
+        const operation = { kind: 'hello', lease: '', accounts: [], is } as const
+        const answer = await harness.ledger.apply({ task, epoch, told: 0 }, operation)
+        return answer.kind === 'done' ? answer.heard : answer
+      }
+      const first = await says('new', 'waiting')
+      expect(first).toMatchObject({ leasing: 1 })
+      const { vouches } = first as { vouches: number }
+      expect(await says('a', 'waiting')).toEqual({ vouches, leasing: 0 })
+      expect(await says('a', 'vouching')).toEqual({ vouches: vouches + 1, leasing: 0 })
+      expect(await says('new', 'waiting')).toEqual({ vouches: vouches + 1, leasing: 1 })
+      expect(await says('a', 'leaving')).toEqual({ vouches: vouches + 1, leasing: 0 })
+      expect(await says('a', 'vouching')).toEqual({ vouches: vouches + 2, leasing: 0 })
+      expect(await says('new', 'waiting')).toEqual({ vouches: vouches + 2, leasing: 0 })
+      await done(leaseOf(10, [1_000_000, 1_000_000]))
+      expect(await says('new', 'leaving')).toEqual({ vouches: vouches + 2, leasing: 1 })
+    })
+
     test('a task that knows more of its operations than the ledger is told how many it remembers', async () => {
       const { count } = await done(leaseOf(1, [1, 1]))
       expect(await apply(leaseOf(1, [1, 1]), count + 1)).toEqual({ kind: 'behind', count })

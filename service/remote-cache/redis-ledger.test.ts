@@ -64,7 +64,9 @@ describe('the scripts follow the rules', () => {
     const accounts = names(random, ['li', 'c'])
     const lease = leaseName(random, accounts)
     const bucket = 1 + random.pickIndex(6)
-    const kind = random.pick(['lease', 'settle'] as const)
+    const kind = random.pick(['lease', 'settle', 'lease', 'settle', 'hello'] as const)
+    if (kind === 'hello')
+      return { kind, lease: '', accounts: [], is: random.pick(['vouching', 'waiting', 'leaving'] as const) }
     if (kind === 'settle') {
       const closedThrough = random.chance(0.3) ? ALL_BUCKETS : bucket
       return { kind, lease, accounts, closedThrough, amountNanos: random.chance(0.5) ? 0 : random.pickIndex(1_000) }

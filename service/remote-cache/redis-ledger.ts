@@ -19,6 +19,7 @@ import {
   BEGIN_SCRIPT,
   BEHIND,
   BOOK_SCRIPT,
+  HELLO_SCRIPT,
   LEASE_SCRIPT,
   LOST,
   REBUILDING,
@@ -26,6 +27,7 @@ import {
   WITNESS_ACCOUNT_SCRIPT,
   WITNESS_LEASE_SCRIPT,
 } from './ledger-scripts.ts'
+import { SourceError } from './source.ts'
 
 /** How to reach the ledger. */
 export interface RedisLedgerOptions extends ConnectionOptions {
@@ -55,6 +57,7 @@ function script(text: string): Script {
 const LEASE = script(LEASE_SCRIPT)
 const SETTLE = script(SETTLE_SCRIPT)
 const BOOK = script(BOOK_SCRIPT)
+const HELLO = script(HELLO_SCRIPT)
 const BEGIN = script(BEGIN_SCRIPT)
 const WITNESS_ACCOUNT = script(WITNESS_ACCOUNT_SCRIPT)
 const WITNESS_LEASE = script(WITNESS_LEASE_SCRIPT)
@@ -67,10 +70,14 @@ export class RedisLedger implements Ledger {
   readonly #connection: CacheConnection
   readonly #prefix: string
   readonly #rememberTaskMs: number
+  #connections = 0
 
   constructor(options: RedisLedgerOptions) {
     this.#connection = new CacheConnection(options)
-    this.#connection.redis.on('connect', options.onConnected)
+    this.#connection.redis.on('connect', () => {
+      this.#connections++
+      options.onConnected()
+    })
     this.#prefix = spendPrefix(options.tenantId)
     this.#rememberTaskMs = options.rememberTaskMs
   }
@@ -78,8 +85,13 @@ export class RedisLedger implements Ledger {
   /** @throws SourceError when the outcome is not known */
   async apply(caller: Caller, operation: LeaseChange): Promise<Done | Refused> {
     const keys = [this.#key('epoch'), this.#key('task', caller.task)]
-    const about = [caller.epoch, caller.told, this.#rememberTaskMs, operation.lease]
+    const own = [caller.epoch, caller.told, this.#rememberTaskMs]
+    if (operation.kind === 'hello')
+      return heardOf(
+        await this.#run<Reply>(HELLO, [...keys, this.#key('leasing')], [...own, caller.task, operation.is]),
+      )
     const { lease } = operation
+    const about = [...own, lease]
     if (operation.kind === 'lease') {
       const { accounts, wantedNanos, leastNanos, abandonedAfterMs, again } = operation
       const names = accounts.map(({ account }) => account)
@@ -155,7 +167,10 @@ export class RedisLedger implements Ledger {
   /** By its name; with its text when the server does not know it, as after every restart. */
   #run<T>([text, sha1]: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<T> {
     const all = [...keys, ...args]
+    const known = this.#connections
     return this.#connection.run(async (redis: Redis) => {
+      // What was asked before the connection was lost may be wrong now: the task says what comes next.
+      if (known > 0 && known !== this.#connections) throw new SourceError('cache-unreachable', 'the connection is new')
       try {
         return (await redis.evalsha(sha1, keys.length, ...all)) as T
       } catch (error) {
@@ -185,6 +200,12 @@ function refusedOf(code: number, about: number | string): Refused {
   if (code === REBUILDING) return { kind: 'rebuilding', opensInMs: Number(about) }
   assert(code === BEHIND, 'a script that changes nothing says why', { code })
   return { kind: 'behind', count: Number(about) }
+}
+
+function heardOf([first, vouches, leasing]: Reply): Done | Refused {
+  if (first < 0) return refusedOf(first, vouches)
+  const heard = { vouches: Number(vouches), leasing: Number(leasing) }
+  return { kind: 'done', count: first, nanos: 0, leftNanos: 0, spentNanos: [], abandoned: [], heard }
 }
 
 function answerOf([first, second, left, totals, pairs, added]: Reply): Done | Refused {

@@ -9,10 +9,13 @@ import {
   type BookOperation,
   type Caller,
   type Done,
+  type HelloOperation,
+  LEASING_HEARD_MS,
   type LeaseChange,
   type LeaseOperation,
   type Refused,
   type SettleOperation,
+  type TasksHeard,
   type Witness,
 } from './ledger.ts'
 
@@ -62,6 +65,10 @@ export interface LedgerState {
   /** Booked keys, with the instant at which they are forgotten. */
   readonly keys: Map<string, number>
   readonly counts: Map<string, number>
+  /** Tasks that have leased and did not leave, with the instant at which they were last heard. */
+  readonly leasing: Map<string, number>
+  /** How often tasks have vouched. */
+  vouches: number
   /** No lease is abandoned before; undefined where nobody has looked yet. */
   abandonedFromMs?: number | undefined
 }
@@ -69,7 +76,7 @@ export interface LedgerState {
 /** A ledger without memory. */
 export function emptyLedger(): LedgerState {
   const maps = { accounts: new Map(), leases: new Map(), keys: new Map(), counts: new Map() }
-  return { epoch: '', atMs: 0, wallMs: 0, opensMs: 0, booksMs: 0, ...maps }
+  return { epoch: '', atMs: 0, wallMs: 0, opensMs: 0, booksMs: 0, vouches: 0, leasing: new Map(), ...maps }
 }
 
 /** A wall clock that jumps forward moves the ledger's time by no more than this, one that jumps back not at all. */
@@ -116,9 +123,11 @@ export function applyToLedger(
   const done = { kind: 'done', count, leftNanos: 0, abandoned: [] } as const
   if (operation.kind === 'lease') {
     const granted = grant(state, operation)
+    if (granted.nanos > 0) state.leasing.set(caller.task, state.atMs)
     const names = operation.accounts.map(({ account }) => account)
     return { ...done, ...granted, spentNanos: totals(state, names), abandoned: abandonedLeases(state) }
   }
+  if (operation.kind === 'hello') return { ...done, nanos: 0, spentNanos: [], heard: hear(state, caller, operation) }
   return { ...done, nanos: settle(state, operation), spentNanos: totals(state, operation.accounts) }
 }
 
@@ -178,6 +187,14 @@ function grant(state: LedgerState, operation: LeaseOperation): Pick<Done, 'nanos
   if (state.abandonedFromMs !== undefined)
     state.abandonedFromMs = Math.min(state.abandonedFromMs, state.atMs + abandonedAfterMs)
   return { nanos, leftNanos: Math.max(0, left - nanos) }
+}
+
+function hear(state: LedgerState, { task }: Caller, { is }: HelloOperation): TasksHeard {
+  for (const [name, atMs] of state.leasing) if (atMs < state.atMs - LEASING_HEARD_MS) state.leasing.delete(name)
+  if (is === 'vouching') state.vouches++
+  if (is === 'leaving') state.leasing.delete(task)
+  else if (state.leasing.has(task)) state.leasing.set(task, state.atMs)
+  return { vouches: state.vouches, leasing: state.leasing.size - (state.leasing.has(task) ? 1 : 0) }
 }
 
 /** Leases that anyone may return, the longest abandoned first. Cost: O(leases) while there are any. */

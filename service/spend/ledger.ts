@@ -47,6 +47,18 @@ export interface SettleOperation {
   readonly amountNanos: number
 }
 
+/** Says that a task is there. Changes nothing that is spent or leased. */
+export interface HelloOperation {
+  readonly kind: 'hello'
+  readonly lease: ''
+  readonly accounts: readonly []
+  /**
+   * vouching: the task has had this ledger for longer than the grace, so whoever had to repeat something has done so.
+   * waiting: it has not. leaving: it leases no more, and will have nothing to repeat.
+   */
+  readonly is: 'vouching' | 'waiting' | 'leaving'
+}
+
 /** Books what an exchange bills, once per key. */
 export interface BookOperation {
   readonly kind: 'book'
@@ -90,8 +102,8 @@ export interface WitnessedLease {
   readonly abandonedAfterMs: number
 }
 
-/** One change of what is leased. */
-export type LeaseChange = LeaseOperation | SettleOperation
+/** One change of what is leased, or a hello in between. */
+export type LeaseChange = LeaseOperation | SettleOperation | HelloOperation
 
 /** One change of the ledger. */
 export type Operation = LeaseChange | BookOperation
@@ -111,9 +123,22 @@ export interface Done {
   readonly leftNanos: number
   /** lease: by account what other ledgers have given of their shares; only where some have. */
   readonly addedNanos?: readonly number[]
+  /** hello: what the ledger knows of other tasks. */
+  readonly heard?: TasksHeard
   /** lease: some leases that are abandoned and to be settled by whoever reads this. */
   readonly abandoned: readonly AbandonedLease[]
 }
+
+/** What a ledger knows of its tasks. */
+export interface TasksHeard {
+  /** How often tasks have vouched for it. */
+  readonly vouches: number
+  /** Other tasks that have leased, were heard in LEASING_HEARD_MS of the ledger's own time and did not leave. */
+  readonly leasing: number
+}
+
+/** A task that leases and was not heard for so long has nothing left to repeat, or is waited for by the grace. */
+export const LEASING_HEARD_MS = 30_000
 
 /** A lease whose task did not return it in time. */
 export interface AbandonedLease {

@@ -132,6 +132,28 @@ export class Shares {
     return false
   }
 
+  /**
+   * There is no bid of this price after all: what it held is free again. Only for a hold that no report has told of.
+   * Cost: O(what is not told)
+   */
+  release(
+    slice: number,
+    priceNanos: number,
+    { lease, bucket }: { readonly lease: string; readonly bucket: number },
+  ): void {
+    const there = this.#slices[slice]
+    const part = there?.parts.find(each => each.lease === lease)
+    if (there === undefined || part === undefined) return
+    const nanos = Math.ceil(priceNanos * there.holdPart)
+    const held = this.#held
+    for (let at = held.length - 3; at >= 0; at -= 3) {
+      if (held[at] !== part.leaseNumber || held[at + 1] !== bucket || (held[at + 2] as number) < nanos) continue
+      held[at + 2] = (held[at + 2] as number) - nanos
+      part.nanos += nanos
+      return
+    }
+  }
+
   /** Most holds of a lease between two reports expire in one bucket, and are one sum. */
   #note(part: Part, bucket: number, nanos: number): void {
     const held = this.#held

@@ -50,7 +50,7 @@ export class SpendBrake {
   take(amountNanos: number): boolean {
     const nanosPerToken = this.#nanosPerToken[0] as number
     if (nanosPerToken === 0) return true
-    const tokens = Math.min(TOKENS_PER_BID_MAX, Math.ceil(amountNanos / nanosPerToken))
+    const tokens = tokensOf(amountNanos, nanosPerToken)
     // The last one may take more than there is: what is filled in pays for it first.
     if (Atomics.load(this.#words, LEFT) > 0) {
       Atomics.sub(this.#words, LEFT, tokens)
@@ -59,6 +59,16 @@ export class SpendBrake {
     Atomics.add(this.#words, HELD_BACK, 1)
     return false
   }
+
+  /** Gives back what a bid took that is not made. Changes the bucket. */
+  giveBack(amountNanos: number): void {
+    const nanosPerToken = this.#nanosPerToken[0] as number
+    if (nanosPerToken > 0) Atomics.add(this.#words, LEFT, tokensOf(amountNanos, nanosPerToken))
+  }
+}
+
+function tokensOf(amountNanos: number, nanosPerToken: number): number {
+  return Math.min(TOKENS_PER_BID_MAX, Math.ceil(amountNanos / nanosPerToken))
 }
 
 /** What the control thread knows at a look. */

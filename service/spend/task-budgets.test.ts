@@ -210,7 +210,8 @@ describe('the budgets of a task', () => {
 
   test('one bid of a very large quantity leaves what is left to those of one', () => {
     world.serve([lineItem('a', { total: 0.1 })])
-    world.run(opened, 1)
+    world.run(opened)
+    world.run(1_000, 1)
     const slice = world.slices[0] as number
     world.shares.want(slice, 90 * PRICE)
     world.run(2_000)

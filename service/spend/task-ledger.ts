@@ -5,18 +5,19 @@
  */
 import { LIMITS } from '../limits.ts'
 import { accountName } from './accounts.ts'
+import { Grace } from './grace.ts'
 import type { Lease } from './lease.ts'
 import {
   ALL_BUCKETS,
   type BookOperation,
   type Caller,
   type Done,
+  type HelloOperation,
   type LeaseChange,
   type Operation,
   type Refused,
   type Witness,
 } from './ledger.ts'
-import { CLOCK_STEP_MS_MAX } from './ledger-memory.ts'
 
 /** What a task decides about its side of the ledger, once. */
 export interface TaskLedgerOptions {
@@ -49,12 +50,6 @@ interface Waiting {
   readonly again: boolean
 }
 
-/** A settlement of no lease. */
-const HELLO = { kind: 'settle', lease: 'hello', accounts: [], closedThrough: 0, amountNanos: 0 } as const
-
-/** Half of what the ledger's own time moves between two operations at most. */
-const HELLO_MS = CLOCK_STEP_MS_MAX / 2
-
 /** A ledger that answers does so in milliseconds; a task with much to tell waits for a second. */
 const SILENT_MS = 3_000
 
@@ -76,15 +71,15 @@ export class TaskLedger {
   /** By account, what other ledgers gave it of their shares. */
   readonly #added = new Map<string, number>()
   #opensAtMs = 0
-  #closesFromMs = Number.NEGATIVE_INFINITY
+  readonly #grace: Grace
   /** Bookings, and those on a lease. */
   #booksFromMs = Number.NEGATIVE_INFINITY
   #leaseBooksFromMs = Number.NEGATIVE_INFINITY
-  #sentMs = Number.NEGATIVE_INFINITY
   #doneMs = Number.NEGATIVE_INFINITY
 
   constructor(options: TaskLedgerOptions) {
     this.#options = options
+    this.#grace = new Grace(options.graceMs)
   }
 
   /** Operations that wait for their answer. */
@@ -117,9 +112,19 @@ export class TaskLedger {
     return this.#waiting.length > 0 && nowMs - this.#doneMs > SILENT_MS
   }
 
-  /** Whether to lease and to close buckets: not while other tasks may still have to repeat what a ledger forgot. */
+  /** See Grace. */
   mayClose(nowMs: number): boolean {
-    return nowMs >= this.#closesFromMs
+    return this.#grace.mayClose(nowMs)
+  }
+
+  /** Whether the ledger has said if it leases: from then on a task bids, or says why it does not. */
+  hasBegun(nowMs: number): boolean {
+    return !this.#isLost && (this.#grace.mayLease(nowMs) || this.opensInMs(nowMs) > 0)
+  }
+
+  /** The task has ended what it bid: it leases no more. Goes after what was added before. */
+  leave(): void {
+    this.add(hello('leaving'), () => {})
   }
 
   /**
@@ -138,7 +143,8 @@ export class TaskLedger {
   /** What to send now; the same again until it was answered. undefined when there is nothing to say. */
   next(nowMs: number): ToSend | undefined {
     if (this.#isLost) return { kind: 'rebuild', witness: this.#witness() }
-    const untilCalmMs = this.#closesFromMs - nowMs
+    const isTo = this.#grace.hello(nowMs)
+    if (isTo !== undefined) this.#sayFirst(isTo)
     const bookings = new Set<BookOperation>()
     let operation: LeaseChange | undefined
     for (const waiting of this.#waiting) {
@@ -149,24 +155,22 @@ export class TaskLedger {
       if (waiting.operation.kind !== 'book' || bookings.size >= LIMITS.bookingsPerTripMax) break
     }
     const caller = { task: this.#options.task, epoch: this.#epoch, told: this.#told }
-    if (bookings.size > 0) {
-      this.#sentMs = nowMs
-      return { kind: 'book', caller, bookings: [...bookings] }
-    }
-    // The ledger's own time moves only with operations: a ledger that opens at some time must be asked until then.
-    if (operation === undefined && untilCalmMs > 0 && nowMs - this.#sentMs >= HELLO_MS) operation = this.#hello()
-    if (operation === undefined) return undefined
-    this.#sentMs = nowMs
-    return { kind: 'apply', caller, operation }
+    if (bookings.size > 0) return { kind: 'book', caller, bookings: [...bookings] }
+    return operation === undefined ? undefined : { kind: 'apply', caller, operation }
   }
 
   /** Takes the answer to the operation that `next` gave; too late for one that was withdrawn, it says nothing. */
   answered(operation: LeaseChange, answer: Done | Refused, nowMs: number): void {
     if (!this.#waiting.some(each => each.operation === operation)) return
     this.#opensAtMs = answer.kind === 'rebuilding' ? nowMs + answer.opensInMs : 0
-    if (answer.kind === 'done') this.#take(new Map([[operation, answer]]), nowMs)
-    else if (answer.kind === 'rebuilding') this.#quiet(this.#opensAtMs)
-    else this.#refused(answer, nowMs)
+    if (answer.kind === 'rebuilding') {
+      this.#grace.closed(this.#opensAtMs)
+      this.#dropHello()
+    } else if (answer.kind === 'done') {
+      this.#grace.open(nowMs)
+      this.#take(new Map([[operation, answer]]), nowMs)
+      if (answer.heard !== undefined) this.#grace.heard(answer.heard, nowMs)
+    } else this.#refused(answer, nowMs)
   }
 
   /** Takes the answers to the bookings that `next` gave. Cost: O(waiting). */
@@ -194,19 +198,23 @@ export class TaskLedger {
    * before this task leases or closes a bucket; a settlement that waits was made before that and is made anew.
    */
   reconnected(nowMs: number): void {
-    this.#quiet(nowMs)
+    this.#grace.begin(nowMs)
     this.#leaseBooksFromMs = nowMs + this.#options.graceMs / 2
     const withdrawn = this.#waiting.filter(({ operation, again }) => operation.kind === 'settle' && !again)
     this.#waiting = this.#waiting.filter(({ operation, again }) => operation.kind !== 'settle' || again)
+    this.#dropHello()
     for (const { done } of withdrawn) done(undefined)
-    // Changes nothing, and its answer tells whether the ledger has forgotten something of this task.
-    if (!this.#isLost) this.#hello()
   }
 
-  #hello(): LeaseChange {
-    const operation = { ...HELLO }
-    this.#waiting.unshift({ operation, done: () => {}, again: true })
-    return operation
+  /** What it says is no longer so, or is said again later. */
+  #dropHello(): void {
+    if (this.#waiting[0]?.operation.kind === 'hello' && this.#waiting[0].again) this.#waiting.shift()
+  }
+
+  /** Before all else, at most once: its answer tells whether the ledger has forgotten something of this task. */
+  #sayFirst(is: HelloOperation['is']): void {
+    this.#dropHello()
+    this.#waiting.unshift({ operation: hello(is), done: () => {}, again: true })
   }
 
   /**
@@ -215,12 +223,9 @@ export class TaskLedger {
    * closed. Without a lease nothing waits. A ledger that lost all takes bookings once it has heard of the leases.
    */
   #isInTurn({ operation, again }: Waiting, nowMs: number): boolean {
-    if (operation.kind !== 'book') return again || this.mayClose(nowMs)
+    if (operation.kind === 'lease') return again || this.#grace.mayLease(nowMs)
+    if (operation.kind !== 'book') return again || operation.kind === 'hello' || this.mayClose(nowMs)
     return nowMs >= this.#booksFromMs && (operation.lease === '' || nowMs >= this.#leaseBooksFromMs)
-  }
-
-  #quiet(fromMs: number): void {
-    this.#closesFromMs = Math.max(this.#closesFromMs, fromMs + this.#options.graceMs)
   }
 
   #refused(answer: Exclude<Refused, { readonly kind: 'rebuilding' }>, nowMs: number): void {
@@ -265,13 +270,17 @@ export class TaskLedger {
 
   #remember(operation: Operation, { count, nanos }: Done): void {
     const { lease } = operation
+    if (operation.kind === 'hello') return
     if (operation.kind === 'settle') {
       // A bucket that was closed must stay closed: what was held in it is free again. Only the last one counts.
       this.#forget(this.#settleCounts, lease)
       if (operation.amountNanos === 0) this.#forget(this.#leaseCounts, lease)
       else this.#keep(count, operation, this.#settleCounts)
     } else if (operation.kind === 'book') this.#keep(count, operation)
-    else if (nanos > 0) this.#keep(count, { ...operation, wantedNanos: nanos, again: true }, this.#leaseCounts)
+    else if (nanos > 0) {
+      this.#grace.leased()
+      this.#keep(count, { ...operation, wantedNanos: nanos, again: true }, this.#leaseCounts)
+    }
   }
 
   #keep(count: number, operation: Operation, counts?: Map<string, number>): void {
@@ -327,4 +336,8 @@ export class TaskLedger {
       keys: new Map(booked.map(({ key, rememberMs }) => [key, rememberMs])),
     }
   }
+}
+
+function hello(is: HelloOperation['is']): HelloOperation {
+  return { kind: 'hello', lease: '', accounts: [], is }
 }

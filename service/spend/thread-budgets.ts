@@ -46,4 +46,9 @@ export class ThreadBudgets {
     if (slice === NO_BUDGET || amountNanos === 0) return NOT_HELD
     return this.#shares.hold(slice, amountNanos, nowMs, holdMs) ? this.#shares : undefined
   }
+
+  /** There is no such bid after all. Only for holds that no report has told of, as those of the request at hand. */
+  release(lineItem: number, amountNanos: number, hold: Hold): void {
+    if (hold.lease !== '') this.#shares.release(this.#slices[lineItem] as number, amountNanos, hold)
+  }
 }

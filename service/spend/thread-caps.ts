@@ -3,7 +3,7 @@ import { mixWord } from '../foundation/hash.ts'
 import { CAP_LIMITS, CAP_MINUTE_BITS, CAP_WORDS, type Identities } from '../state/cap-fields.ts'
 import type { Catalog } from '../state/catalog.ts'
 import type { CapBoard } from './cap-board.ts'
-import { CAP_EVENT, type CapLog, countedText } from './cap-log.ts'
+import { CAP_EVENT, type CapLog, countedOf, countedText } from './cap-log.ts'
 import { type CapKey, type CapTable, expiryUnits } from './cap-table.ts'
 
 /** What the caps of all catalogs of a thread have in common. */
@@ -106,6 +106,15 @@ export class CapAsker {
     this.#taken = []
   }
 
+  /** What `taken` has said counts no more; other tasks are told of that, too. */
+  untake(counted: string): void {
+    const read = countedOf(counted)
+    for (const key of read?.keys ?? []) {
+      this.#counting.table.release(key, read?.expiry ?? 0, this.#nowS)
+      if (!this.#counting.log.push(CAP_EVENT.lost, key, read?.expiry ?? 0, this.#nowS)) this.#counting.onUntold()
+    }
+  }
+
   /** Reads a cap into #key and #terms. @returns whether there is anybody to count for */
   #isKnown(words: ArrayLike<number>, at: number): boolean {
     const limits = words[at + 2]!
@@ -177,5 +186,10 @@ export class ThreadCaps {
     if (taken) return asker.taken(expiry)
     asker.giveBack(expiry)
     return undefined
+  }
+
+  /** There is no such bid after all. @param counted what take has said */
+  giveBack(counted: string): void {
+    this.#asker.untake(counted)
   }
 }
