@@ -10,6 +10,7 @@ import { openSource } from './remote-cache/open-source.ts'
 import { readDocuments } from './remote-cache/read-documents.ts'
 import { type Announcement, SourceError } from './remote-cache/source.ts'
 import type { TenantDocuments } from './state/documents.ts'
+import { lookupOf } from './state/found-segments.ts'
 import type { ExplainAnswer, ExplainQuestion, ExplainThreadData } from './thread-messages.ts'
 
 assert(parentPort !== null, 'the explain thread is a worker')
@@ -65,6 +66,7 @@ async function answerTo(question: ExplainQuestion): Promise<ExplainAnswer> {
     return refused(404, `there is no such line item among the ${lineItems.length} that are served`)
   const explanation = explainRequest(request, {
     ...{ tables, exchange, nowMs, spent: spentOf(tables.documents, question) },
+    audience: lookupOf(question.segments),
     isStopped: stops.tenant || stops.exchanges.includes(exchange.id),
     scope: { lineItemId, lineItemsMax: LIMITS.explainOthersMax },
   })

@@ -8,10 +8,13 @@ import type { ConsoleFiles } from './http/console-files.ts'
 import type { ExplainCall, InsightDeps, InsightReply, RecentCall } from './http/insight-routes.ts'
 import { type LineItemQuery, lineItemRows } from './http/line-item-rows.ts'
 import { LiveStreams } from './http/live-streams.ts'
+import { idTextsOfRequest } from './openrtb/id-texts.ts'
 import type { Announcement } from './remote-cache/source.ts'
 import { SampledRequests } from './sampled-requests.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
+import type { SegmentLookup } from './state/audience-reader.ts'
 import type { Catalog } from './state/catalog.ts'
+import { type FoundSegments, findSegments } from './state/found-segments.ts'
 import type { StopList } from './stop-list.ts'
 import type { LineItemCounts } from './telemetry/line-item-counts.ts'
 import { LiveSeconds } from './telemetry/live-seconds.ts'
@@ -29,6 +32,8 @@ export interface InsightOptions {
   readonly held: () => Announcement | undefined
   /** The same, to be read at once. */
   readonly catalogs: () => readonly Catalog[]
+  /** The users that serve, read by this thread. */
+  readonly audience: SegmentLookup
   readonly counts: LineItemCounts
   readonly snapshot: () => Snapshot
   /** Who and where the task is, and what it says of itself. */
@@ -41,12 +46,7 @@ export interface InsightOptions {
 
 const NANOS = 1e9
 const SECOND_MS = 1_000
-const NOT_LOOKED_AT = [
-  'frequency caps',
-  'published audiences',
-  'chance where a plan slows down',
-  'how long the request waited',
-]
+const NOT_LOOKED_AT = ['frequency caps', 'chance where a plan slows down', 'how long the request waited']
 
 /** Answers the admin port. */
 export class Insight implements InsightDeps {
@@ -60,7 +60,7 @@ export class Insight implements InsightDeps {
   constructor(options: InsightOptions) {
     this.#options = options
     this.#explainer = new Explainer(options)
-    this.#samples = new SampledRequests(options.catalogs)
+    this.#samples = new SampledRequests(options.catalogs, options.audience)
     this.#looking = setInterval(() => this.#look(), SECOND_MS).unref()
   }
 
@@ -117,7 +117,9 @@ export class Insight implements InsightDeps {
     if (Number.isNaN(nowMs)) return { status: 400, body: { error: `at is no instant: ${at}` } }
     const budgets = money?.knownBudgets() ?? []
     const spent = budgets.flatMap(({ isSpent, lineItemId }) => (isSpent ? [lineItemId] : []))
-    const answer = await this.#explainer.ask({ held, request, exchange, lineItem, nowMs, stops: stops(), spent })
+    const segments = this.#segmentsOf(request, exchange, nowMs)
+    const question = { held, request, exchange, lineItem, nowMs, stops: stops(), spent, segments }
+    const answer = await this.#explainer.ask(question)
     if (answer.kind === 'refused') return { status: answer.status, body: { error: answer.error } }
     const { explanation, problems } = answer
     const live = this.#liveOf(
@@ -128,6 +130,14 @@ export class Insight implements InsightDeps {
       status: 200,
       body: { ...explanation, state: held.version, problems, live, notLookedAt: NOT_LOOKED_AT },
     }
+  }
+
+  /** Of the users whom a request may be about; whether they may be looked at is judged with the rest of it. */
+  #segmentsOf(request: unknown, exchangeId: string | undefined, nowMs: number): FoundSegments {
+    const { audience, catalogs } = this.#options
+    const known = catalogs().at(-1)?.header.exchanges ?? []
+    const id = exchangeId ?? known.find(({ status }) => status === 'active')?.id ?? ''
+    return findSegments(audience, idTextsOfRequest(request, id), nowMs)
   }
 
   /** What this task knows now of line items that are told, by id: those with a budget, and those that are stopped. */

@@ -16,6 +16,7 @@ import { isObject, type Json, listOf, objectOf, textOf } from './openrtb/json.ts
 import { readRequest } from './openrtb/read-request.ts'
 import { readAgent } from './openrtb/user-agent.ts'
 import { withoutPerson } from './openrtb/without-person.ts'
+import type { SegmentLookup } from './state/audience-reader.ts'
 import { type Catalog, idAt, SPACE } from './state/catalog.ts'
 import { findText } from './state/text-table.ts'
 import type { RequestSample } from './telemetry/request-sampler.ts'
@@ -94,15 +95,17 @@ const ELIGIBLE = STAGES.length
 /** Judges samples with what serves now. */
 export class SampledRequests {
   readonly #catalogs: () => readonly Catalog[]
+  readonly #audience: SegmentLookup
   readonly #recent: SeenRequest[] = []
   readonly #deals = new Map<string, DealTally>()
   #serving: Serving | undefined
   #layers: readonly Layer[] = []
   #samples = 0
 
-  /** @param catalogs what serves: the catalog, then its overlay */
-  constructor(catalogs: () => readonly Catalog[]) {
+  /** @param catalogs what serves: the catalog, then its overlay. @param audience the users that serve */
+  constructor(catalogs: () => readonly Catalog[], audience: SegmentLookup) {
     this.#catalogs = catalogs
+    this.#audience = audience
   }
 
   get samples(): number {
@@ -141,7 +144,7 @@ export class SampledRequests {
     const { targeted, slotsKnown, needsFrameworks, rates, daypart } = serving
     const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, daypart, nowMs: sample.atMs, waitedMs: 0 }
     const body = parsed(sample.request)
-    const read = readRequest(body, { ...terms, readAgent })
+    const read = readRequest(body, { ...terms, audience: this.#audience, readAgent })
     if (read.kind === 'malformed' || !isObject(body)) return
     this.#samples++
     const bids = bidsOf(parsed(sample.answer))

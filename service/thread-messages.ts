@@ -13,6 +13,7 @@ import type { AudienceMemory } from './state/audience-table.ts'
 import type { CatalogHeader } from './state/catalog.ts'
 import type { CatalogPart, CreativeTable } from './state/catalog-part.ts'
 import type { DocumentKindName } from './state/documents.ts'
+import type { FoundSegments } from './state/found-segments.ts'
 import type { KnownKind, ReadPart } from './state/validate.ts'
 import type { StopList } from './stop-list.ts'
 import type { RequestSample } from './telemetry/request-sampler.ts'
@@ -167,6 +168,8 @@ export interface ExplainQuestion {
   readonly stops: StopList
   /** Ids of line items whose budget holds no bid in this task now. */
   readonly spent: readonly string[]
+  /** Of the users whom the request may be about. */
+  readonly segments: FoundSegments
 }
 
 /** What the explain thread says: an explanation, or why there is none, as an HTTP status and a text with the remedy. */

@@ -8,7 +8,7 @@ import type { NoBidReason } from '../decision/reasons.ts'
 import { scan } from '../decision/scan.ts'
 import { type Asked, findingsOf, type ScanTables } from '../decision/scan-line-item.ts'
 import { LIMITS } from '../limits.ts'
-import type { AudienceReader } from '../state/audience-reader.ts'
+import type { SegmentLookup } from '../state/audience-reader.ts'
 import { hourOfWeek } from '../state/calendar.ts'
 import { bannerSlot } from '../state/catalog.ts'
 import { DIMENSION_NAMES } from '../state/dimensions.ts'
@@ -21,7 +21,7 @@ import { readAgent } from './user-agent.ts'
 /** What a request is explained with. */
 export interface ExplainTerms {
   /** What the tenant knows of users; without it only what the request tells. */
-  readonly audience?: AudienceReader
+  readonly audience?: SegmentLookup
   readonly tables: ScanTables
   readonly exchange: Exchange
   readonly nowMs: number

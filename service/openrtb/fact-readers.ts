@@ -1,7 +1,7 @@
 /** One reader per dimension that all impressions of a request share: from OpenRTB's fields to the engine's words. */
 import type { FactValue } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
-import type { AudienceReader } from '../state/audience-reader.ts'
+import type { SegmentLookup } from '../state/audience-reader.ts'
 import { hourOfWeekAt } from '../state/calendar.ts'
 import { domainWithParents, postalWithPrefixes, type RequestDimension } from '../state/dimensions.ts'
 import { countryAlpha2, countryFrom } from '../state/vocabulary.ts'
@@ -23,7 +23,7 @@ export interface FactSource {
   readonly device: Json
   readonly geo: Json
   /** What the tenant knows of users. */
-  readonly audience: AudienceReader | undefined
+  readonly audience: SegmentLookup | undefined
   /** Without fields when user data may not be used. */
   readonly user: Json
   readonly sua: Json

@@ -1,7 +1,7 @@
 /** Reads what all impressions of a bid request have in common into the engine's words. */
 import { type Facts, type FactValue, TRANSPARENCY_ASKED } from '../decision/opportunity.ts'
 import { LIMITS } from '../limits.ts'
-import type { AudienceReader } from '../state/audience-reader.ts'
+import type { SegmentLookup } from '../state/audience-reader.ts'
 import { type DimensionName, dimensionOf, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
 import { languageCode } from '../state/vocabulary.ts'
 import { CONTENT_CATEGORY_1, FACT_READERS, type FactSource } from './fact-readers.ts'
@@ -20,7 +20,7 @@ export interface FactTerms {
   /** The dimensions that are read; the others stay unknown. */
   readonly targeted: readonly DimensionName[]
   /** What the tenant knows of users. */
-  readonly audience?: AudienceReader | undefined
+  readonly audience?: SegmentLookup | undefined
   readonly readAgent: ReadAgent
 }
 

@@ -2,7 +2,7 @@
 import type { Facts, Opportunity } from '../decision/opportunity.ts'
 import type { NoBidReason } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
-import type { AudienceReader } from '../state/audience-reader.ts'
+import type { SegmentLookup } from '../state/audience-reader.ts'
 import { type Identities, NO_IDENTITIES } from '../state/cap-fields.ts'
 import type { DimensionName } from '../state/dimensions.ts'
 import { type Exchange, seatsOf } from '../state/exchange-document.ts'
@@ -29,7 +29,7 @@ export interface ReadTerms {
   readonly targeted: readonly DimensionName[]
   readonly readAgent: ReadAgent
   /** What the tenant knows of users; without it only what the request tells. */
-  readonly audience?: AudienceReader | undefined
+  readonly audience?: SegmentLookup | undefined
   /** Salt of identities; without it nobody asks who a request is about. */
   readonly identitySalt?: number | undefined
   /** Time since the request's head came, and that it lay behind other work of this thread before. */

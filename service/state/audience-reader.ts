@@ -17,6 +17,9 @@ export interface AudienceTurn {
   readonly segments: readonly string[] | undefined
 }
 
+/** Who knows what segments a user has. */
+export type SegmentLookup = Pick<AudienceReader, 'isEmpty' | 'addSegments'>
+
 /** One thread's view. No lookup lasts from one turn to the next, so that whatever a turn left can be overwritten. */
 export class AudienceReader {
   readonly #pages: Uint32Array
@@ -65,7 +68,7 @@ export class AudienceReader {
     const sets = this.#sets
     const start = set + SET_HEAD_WORDS
     const end = start + sets[set + 1]! * MEMBER_WORDS
-    for (let at = start; at < end && found.length < SEGMENTS_MAX; at += MEMBER_WORDS) {
+    for (let at = start; at < end && found.length < LIMITS.segmentsFoundMax; at += MEMBER_WORDS) {
       if (sets[at + 1]! <= nowMinute) continue
       const segment = this.#segments[sets[at]!]
       if (segment !== undefined && !found.includes(segment)) found.push(segment)
@@ -89,6 +92,3 @@ export class AudienceReader {
     }
   }
 }
-
-/** Those that came with the request, and those of one user. */
-const SEGMENTS_MAX = LIMITS.segmentsReadMax + LIMITS.segmentsPerUserMax
