@@ -16,6 +16,7 @@ export interface ChangeOptions extends CacheOptions {
   /** `-` is the standard input: each line is published as it comes. Of a file all lines are published together. */
   readonly changes: string
   readonly quotaMib: number
+  readonly allowShrink: boolean
 }
 
 const LIKE = '{"put":"lineItems","record":{…}} or {"delete":"lineItems","id":"…"}'
@@ -23,13 +24,14 @@ const MIB = 1024 * 1024
 
 /** Publishes changes and tells what became of them. Sets the exit code. @throws CommandProblem for what is no change */
 export async function publishChanges(options: ChangeOptions): Promise<void> {
-  const { tenant: tenantId, changes: file, quotaMib } = options
+  const { tenant: tenantId, changes: file, quotaMib, allowShrink } = options
   await withCache(options, async connection => {
     const source = new RedisSource({ ...connectionOptions(options), tenantId })
     try {
       const redis = await connection.run(redis => Promise.resolve(redis))
       const compiler = () => new VersionCompiler()
-      const publisher = new DeltaPublisher({ redis, tenantId, source, compiler, quotaBytes: quotaMib * MIB })
+      const quotaBytes = quotaMib * MIB
+      const publisher = new DeltaPublisher({ redis, tenantId, source, compiler, quotaBytes, allowShrink })
       const publish = async (changes: readonly Change[], name: string) =>
         tell(await publisher.publish(changes, name), tenantId, changes.length)
       if (file === '-') await eachLine(file, (change, line) => publish([change], `line ${line}`))
@@ -114,6 +116,14 @@ function reasonOf(outcome: DeltaOutcome, tenant: string): string {
       return `${tenant} has ${stored} MiB of its ${quota} MiB; raise --quota-mib.`
     }
     default:
-      return `the changes need a version, and it was refused (${outcome.kind}).`
+      return `the changes need a version, and it was refused: ${refusalOf(outcome)}`
   }
+}
+
+function refusalOf(outcome: Extract<DeltaOutcome, { kind: 'delta' | 'version' }>): string {
+  const whole = outcome.kind === 'version' ? outcome.outcome : undefined
+  if (whole?.kind !== 'refused') return 'try again.'
+  if (whole.because === 'line-items-lost') return `${whole.problem}; add --allow-shrink if that is meant.`
+  if (whole.because === 'over-quota') return 'it does not fit into the quota; raise --quota-mib.'
+  return `${whole.because}.\n${whole.report.problems.map(problemLine).join('\n')}`
 }

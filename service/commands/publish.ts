@@ -16,6 +16,7 @@ const MIB = 1024 * 1024
 
 interface Options extends CacheOptions {
   readonly allowBad: boolean
+  readonly allowShrink: boolean
   readonly changes?: string
   readonly quotaMib: number
 }
@@ -30,6 +31,7 @@ const command = withCacheOptions(newCommand('publish', about))
     'instead of a directory: changes of single records, one a line; - reads them as they come',
   )
   .option('--allow-bad', 'publish the good records although there are bad ones', false)
+  .option('--allow-shrink', 'publish although a tenth of the line items is left, or less', false)
   .option('--quota-mib <mib>', 'what all stored versions may have together', wholeMib, LIMITS.stateBytesMax / MIB)
   .addHelpText('after', `\nExit codes: ${codes}`)
   .action(publish)
@@ -48,7 +50,7 @@ async function publish(dir: string | undefined, options: Options): Promise<void>
 }
 
 async function publishDirectory(dir: string, options: Options): Promise<void> {
-  const { tenant, allowBad } = options
+  const { tenant, allowBad, allowShrink } = options
   const quotaBytes = options.quotaMib * MIB
   await withCache(options, async connection => {
     const bar = await startedBar(dir)
@@ -57,7 +59,7 @@ async function publishDirectory(dir: string, options: Options): Promise<void> {
       const documents = readTenantDirectory(dir)
       const compiler = new VersionCompiler()
       const onProgress = (progress: PublishProgress) => bar.update(progress)
-      const what = { redis, tenantId: tenant, documents, allowBad, compiler, quotaBytes, onProgress }
+      const what = { redis, tenantId: tenant, documents, allowBad, allowShrink, compiler, quotaBytes, onProgress }
       const outcome = await publishTenant(what)
       bar.stop()
       process.exitCode = tell(outcome, tenant)
@@ -104,6 +106,11 @@ function tell(outcome: PublishOutcome, tenant: string): number {
     const [stored, quota] = [outcome.storedBytes, outcome.quotaBytes].map(bytes => (bytes / MIB).toFixed(1))
     const found = `the stored versions of ${tenant} have ${stored} MiB, and this one does not fit into its ${quota} MiB`
     console.error(bad(`Nothing published: ${found}; publish fewer records or raise --quota-mib.`))
+    return EXIT.bad
+  }
+  if (outcome.kind === 'refused' && outcome.because === 'line-items-lost') {
+    const remedy = 'look whether the directory is whole; with --allow-shrink it is published as it is'
+    console.error(bad(`Nothing published: ${outcome.problem}; ${remedy}.`))
     return EXIT.bad
   }
   const { report } = outcome

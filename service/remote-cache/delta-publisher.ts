@@ -26,6 +26,8 @@ export interface DeltaPublisherParts {
   readonly compiler: () => ChunkCompiler
   /** Bytes that all stored versions of the tenant and the deltas of the announced one may have together. */
   readonly quotaBytes?: number
+  /** See PublishOptions. */
+  readonly allowShrink?: boolean
 }
 
 /** What became of changes. `refused`, `over-quota` and `nothing-announced` changed nothing. */
@@ -131,10 +133,10 @@ export class DeltaPublisher {
 
   /** Publishes all records, the changes among them, as a version. */
   async #publishWhole(because: WholeCause | 'deltas-full', undo: () => void): Promise<DeltaOutcome> {
-    const { redis, tenantId, compiler, quotaBytes = LIMITS.stateBytesMax } = this.#parts
+    const { redis, tenantId, compiler, quotaBytes = LIMITS.stateBytesMax, allowShrink = false } = this.#parts
     await redis.unwatch()
     const documents = placed(this.#copy)
-    const outcome = await publishTenant({ redis, tenantId, documents, compiler: compiler(), quotaBytes })
+    const outcome = await publishTenant({ redis, tenantId, documents, compiler: compiler(), quotaBytes, allowShrink })
     // Whether it is announced, and what others did meanwhile, the next look tells.
     if (outcome.kind === 'refused') undo()
     this.#held = undefined

@@ -175,7 +175,7 @@ test('a publish of a directory supersedes deltas, and a rollback brings them bac
   expect((await source.announced())?.deltas).toBeUndefined()
   expect(await cpmNow()).toBe(active[0]?.price.cpm)
   await moveAnnouncement(redis, tenantId, { kind: 'rollback' })
-  expect(await source.announced()).toEqual({ ...before, number: 3 })
+  expect(await source.announced()).toEqual({ ...before, number: 3, isMeant: true })
   expect(await cpmNow()).toBe(7)
   expect(await changes.publish([priced(8)], 'f')).toMatchObject({ kind: 'delta', number: 2 })
 })

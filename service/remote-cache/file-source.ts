@@ -34,7 +34,8 @@ export class FileSource implements OpenSource {
     const look = await this.#look()
     if (look === undefined) return undefined
     if (this.#announced?.version !== look.version)
-      this.#announced = { number: (this.#announced?.number ?? 0) + 1, version: look.version }
+      // Who edits a directory sees what is in it, and has no other way to say that it is meant.
+      this.#announced = { number: (this.#announced?.number ?? 0) + 1, version: look.version, isMeant: true }
     return this.#announced
   }
 

@@ -1,7 +1,8 @@
 /**
  * Where a tenant's state lies in the remote cache. A control plane that follows this file needs none of our code.
  *
- *   t:{acme}:state:announced            hash   number, version, at, pinned (1 or 0), deltas: what tasks are to serve
+ *   t:{acme}:state:announced            hash   number, version, at, pinned (1 or 0), deltas, meant: what tasks are to
+ *                                              serve
  *   t:{acme}:state:versions             hash   version → VersionRecord as JSON: what is stored
  *   t:{acme}:state:v:<version>:manifest string Manifest as JSON, written after all chunks
  *   t:{acme}:state:v:<version>:<kind>:<i> string chunk i of a kind: one JSON record per line
@@ -13,6 +14,7 @@
  *   t:{acme}:event:stream               stream what became of bids, see TenantEvent
  *
  * `deltas` of the announcement is `<version> <how many> <digest of the last>`; of another version it says nothing.
+ * `meant` is the version that somebody wants to have served although it has far fewer line items than the one before.
  *
  * The braces are a hash tag: all keys of a tenant are in one slot, so that transactions work in a cluster, too.
  */
@@ -64,7 +66,7 @@ export function stateKeys(tenantId: string): StateKeys {
 }
 
 /** Fields of the announcement's hash, in the order in which parseAnnouncement wants them. */
-export const ANNOUNCEMENT_FIELDS = ['number', 'version', 'deltas'] as const
+export const ANNOUNCEMENT_FIELDS = ['number', 'version', 'deltas', 'meant'] as const
 
 /** One chunk: what its bytes must be. */
 export interface ChunkRecord {
@@ -121,12 +123,17 @@ function isVersion(value: unknown): value is string {
  * @returns undefined when there is none. @throws SourceError `cache-answer`
  */
 export function parseAnnouncement(fields: readonly (string | null)[]): Announcement | undefined {
-  const [number, version, deltas] = fields
+  const [number, version, deltas, meant] = fields
   if (number == null && version == null) return undefined
   if (number == null || !isWhole(Number(number), Number.MAX_SAFE_INTEGER) || !isVersion(version))
     throw new SourceError('cache-answer', `announcement is ${JSON.stringify(fields).slice(0, 200)}`)
   const chain = deltas == null ? undefined : parseChain(deltas, version)
-  return { number: Number(number), version, ...(chain === undefined ? {} : { deltas: chain }) }
+  const isMeant = meant === version
+  return {
+    ...{ number: Number(number), version },
+    ...(chain === undefined ? {} : { deltas: chain }),
+    ...(isMeant ? { isMeant } : {}),
+  }
 }
 
 function parseChain(text: string, version: string): DeltaChain | undefined {

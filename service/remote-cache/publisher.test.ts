@@ -96,6 +96,23 @@ describe('a publish', () => {
     expect(fits).toMatchObject({ kind: 'published', announcement: { number: 2 } })
   })
 
+  test('without nearly all line items of the version before needs to be told that it is meant', async () => {
+    const publishSome = (lineItems: number, allowShrink = false) =>
+      publishTenant({ redis, tenantId, documents: publishRecords({ lineItems, seed: 1 }), allowShrink })
+    await publishSome(200)
+    const keys = await redis.keys('*')
+    const before = await source.announced()
+    const refused = await publishSome(20)
+    expect(refused).toMatchObject({ kind: 'refused', because: 'line-items-lost' })
+    expect(refused).toMatchObject({ problem: 'it has 20 good line items, and the one before has 200' })
+    expect((await redis.keys('*')).toSorted()).toEqual(keys.toSorted())
+    expect(await source.announced()).toEqual(before)
+    expect((await publishSome(20, true)).kind).toBe('published')
+    expect(await source.announced()).toMatchObject({ isMeant: true })
+    expect((await publishSome(21)).kind).toBe('published')
+    expect((await source.announced())?.isMeant).toBeUndefined()
+  })
+
   test('without settings is refused even so', async () => {
     const documents = [...publishRecords({ lineItems: 20, seed: 1 })].filter(({ kind }) => kind !== 'settings')
     expect(await publish(documents, true)).toMatchObject({ kind: 'refused', because: 'unusable' })
@@ -142,7 +159,7 @@ describe('a publish', () => {
     expect(await source.announced()).toEqual(announcements.find(({ number }) => number === 4))
   })
 
-  test('whose chunk is evicted before the announcement fails and announces nothing', async () => {
+  test('(fault 10) whose chunk is evicted before the announcement fails and announces nothing', async () => {
     async function* evicting(): AsyncGenerator<PublishRecord> {
       yield* publishRecords({ lineItems: 20, seed: 1 })
       for (const key of await redis.keys('*:v:*:campaigns:0')) await redis.del(key)
@@ -153,7 +170,7 @@ describe('a publish', () => {
     expect(await source.announced()).toBeUndefined()
   })
 
-  test('that is killed is never seen, and what it wrote expires', async () => {
+  test('(fault 8) that is killed is never seen, and what it wrote expires', async () => {
     const first = versionOf(await publish())
     const program = `
       import { Redis } from 'ioredis'

@@ -5,6 +5,7 @@ import { assert } from '../foundation/assert.ts'
 import { type Clock, systemClock } from '../foundation/clock.ts'
 import { LIMITS } from '../limits.ts'
 import type { DocumentKindName } from '../state/documents.ts'
+import { shrinkProblem } from '../state/shrinkage.ts'
 import { DocumentReader, type GoodDocument, type ReadReport, type RecordPlace } from '../state/validate.ts'
 import { audienceKeys, audienceTotals, parseAudienceIndex } from './audience-layout.ts'
 import { type Chunk, ChunkWriter } from './chunks.ts'
@@ -12,6 +13,7 @@ import {
   chunkKeys,
   keysOfVersion,
   type Manifest,
+  parseManifest,
   type StateKeys,
   stateKeys,
   summaryOf,
@@ -53,6 +55,8 @@ export interface PublishOptions {
   readonly documents: AsyncIterable<PublishRecord> | Iterable<PublishRecord>
   /** Publish the good records although there are bad ones. */
   readonly allowBad?: boolean
+  /** Publish although nearly all line items of the announced version are missing, see shrinkage.ts. */
+  readonly allowShrink?: boolean
   /** Stores its compilation beside the records. */
   readonly compiler?: ChunkCompiler
   /** Bytes that all stored versions and the users of the tenant may have together, this version included. */
@@ -79,6 +83,13 @@ export type PublishOutcome =
       readonly removed: readonly string[]
     }
   | { readonly kind: 'refused'; readonly because: 'bad-records' | 'unusable'; readonly report: ReadReport }
+  | {
+      readonly kind: 'refused'
+      readonly because: 'line-items-lost'
+      readonly report: ReadReport
+      /** What was found. */
+      readonly problem: string
+    }
   | {
       readonly kind: 'refused'
       readonly because: 'over-quota'
@@ -119,11 +130,31 @@ export async function publishTenant(options: PublishOptions): Promise<PublishOut
     await options.redis.unlink(keysOfVersion(keys, version, chunkCounts(manifest)))
     return { kind: 'refused', because: refusal, report }
   }
-  const { announcement, superseded } = await announce(options.redis, keys, manifest)
+  const problem = options.allowShrink === true ? undefined : await shrinkProblemOf(options.redis, keys, manifest)
+  if (problem !== undefined) {
+    await options.redis.unlink(keysOfVersion(keys, version, chunkCounts(manifest)))
+    return { kind: 'refused', because: 'line-items-lost', report, problem }
+  }
+  const { announcement, superseded } = await announce(options, keys, manifest)
   const removed = await removeOldVersions(options.redis, keys)
   const { records, bytes } = summaryOf(manifest, false)
   const totalMs = clock.monotonicMs() - startMs
   return { kind: 'published', version, announcement, records, bytes, totalMs, report, superseded, removed }
+}
+
+/** Beside the announced version, where that can be read. */
+async function shrinkProblemOf(redis: Redis, keys: StateKeys, { kinds }: Manifest): Promise<string | undefined> {
+  const { announced } = await storedVersions(redis, keys)
+  const text = announced === undefined ? null : await redis.get(keys.manifest(announced.version))
+  if (announced === undefined || text === null) return undefined
+  try {
+    const before = parseManifest(text, announced.version)
+    return shrinkProblem(before.kinds.lineItems?.records ?? 0, kinds.lineItems?.records ?? 0)
+  } catch (error) {
+    // What is announced is broken: a publish repairs that.
+    if (error instanceof SourceError) return undefined
+    throw error
+  }
 }
 
 async function audienceBytes({ redis, tenantId }: PublishOptions): Promise<number> {
@@ -185,7 +216,7 @@ function chunkCounts(manifest: Manifest): VersionRecord['chunks'] {
  * alone moves: it orders the versions.
  */
 async function announce(
-  redis: Redis,
+  { redis, allowShrink }: Pick<PublishOptions, 'redis' | 'allowShrink'>,
   keys: StateKeys,
   manifest: Manifest,
 ): Promise<{ announcement: Announcement; superseded: number }> {
@@ -209,6 +240,7 @@ async function announce(
     transaction.hset(keys.versions, version, JSON.stringify(record))
     const shown = pinned && announced !== undefined ? announced.version : version
     transaction.hset(keys.announced, 'number', number, 'version', shown, 'at', createdAt)
+    if (allowShrink === true && shown === version) transaction.hset(keys.announced, 'meant', version)
     const superseded = shown === version ? (announced?.deltas?.length ?? 0) : 0
     if (await executed(transaction)) return { announcement: { number, version: shown }, superseded }
   }

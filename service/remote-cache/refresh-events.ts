@@ -7,6 +7,9 @@ import type { LoadCause } from './update-plan.ts'
 /** Why a version that could be read is not served. */
 const REFUSAL_ERRORS = {
   'documents-unusable': { meaning: 'the settings of the tenant are missing or bad, so that no catalog can be made' },
+  'line-items-lost': {
+    meaning: 'nearly all line items of the version before are missing; `npm run state -- pin` takes it nevertheless',
+  },
   'memory-short': { meaning: 'the task has not the memory that the version would need' },
   'build-failed': { meaning: 'no catalog could be built from the version' },
 } as const satisfies Record<string, { readonly meaning: string }>

@@ -149,7 +149,7 @@ describe('with a real cache', () => {
     expect(watched.refresher.view.held).toEqual({ number: 3, version: first })
   })
 
-  test('a cache that is down at start is used within 2 s of its return', async () => {
+  test('(fault 1) a cache that is down at start is used within 2 s of its return', async () => {
     const port = await freePort()
     const watched = watch(`redis://127.0.0.1:${port}`)
     await sleep(1_500)
@@ -163,7 +163,7 @@ describe('with a real cache', () => {
     expect(watched.kinds().filter(kind => kind === 'cache-back')).toHaveLength(1)
   })
 
-  test('a cache that is killed while polled is told once, and used within 2 s of its return', async () => {
+  test('(fault 2) a cache that is killed while polled is told once, and used within 2 s of its return', async () => {
     const { server, redis } = await serve()
     const watched = watch(server.url)
     const first = await publish(redis)
@@ -187,7 +187,7 @@ describe('with a real cache', () => {
     expect(causes.at(-1)).toBe('new-version')
   })
 
-  test('a cache that stands still is noticed after the time limit, and caught up with once it moves', async () => {
+  test('(fault 3) a cache that stands still is noticed in time, and caught up with once it moves', async () => {
     const { server, redis } = await serve()
     const watched = watch(server.url, 300)
     const first = await publish(redis)
@@ -201,7 +201,7 @@ describe('with a real cache', () => {
     expect(await watched.until(() => watched.built.includes(second))).toBeLessThan(5_000)
   })
 
-  test('a broken version is refused once and by name, and the previous one is held', async () => {
+  test('(fault 9) a broken version is refused once and by name, and the previous one is held', async () => {
     const { server, redis } = await serve()
     const watched = watch(server.url)
     const first = await publish(redis)
@@ -228,6 +228,42 @@ describe('with a real cache', () => {
     await watched.until(() => watched.built.includes('mended'))
   })
 
+  test('(fault 9) a version without nearly all line items is refused until it is said to be meant', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url)
+    const first = await publish(redis, 150)
+    await watched.until(() => watched.built.includes(first))
+    await putRawVersion(redis, { tenantId, version: 'cut' }, rawKinds({ lineItems: 15, seed: 2 }))
+    await watched.until(() => watched.refusals().length === 1)
+    expect(watched.refusals()[0]).toMatchObject({ code: 'line-items-lost', announcement: { version: 'cut' } })
+    expect(watched.refresher.view.held?.version).toBe(first)
+    const announced = `t:{${tenantId}}:state:announced`
+    await redis.multi().hincrby(announced, 'number', 1).hset(announced, 'meant', 'cut').exec()
+    await watched.until(() => watched.refresher.view.held?.version === 'cut')
+    await putRawVersion(redis, { tenantId, version: 'small' }, rawKinds({ lineItems: 1, seed: 2 }))
+    await watched.until(() => watched.refresher.view.held?.version === 'small')
+  })
+
+  test('(fault 9) bad records of a version are refused by name, and the others serve', async () => {
+    const { server, redis } = await serve()
+    const watched = watch(server.url)
+    const kinds = rawKinds({ lineItems: 20, seed: 2 })
+    const [lines = []] = kinds.lineItems ?? []
+    const [first = '', second = '', third = '', ...rest] = lines
+    const twin = JSON.stringify({ ...JSON.parse(second), name: 'another' })
+    const priceless = third.replace(/"cpm":[\d.]+/, '"cpm":NaN')
+    const nothing = JSON.stringify({ ...JSON.parse(third), id: 'li-null', price: { cpm: null } })
+    const endless = JSON.stringify({ ...JSON.parse(third), id: 'li-much' }).replace(/"cpm":[\d.]+/, '"cpm":1e999')
+    const bad = [first.slice(0, 80), twin, priceless, nothing, endless]
+    await putRawVersion(redis, { tenantId, version: 'mixed' }, { ...kinds, lineItems: [[second, ...bad, ...rest]] })
+    await watched.until(() => watched.built.includes('mixed'))
+    const loaded = watched.events.findLast(event => event.kind === 'version-loaded')
+    expect(loaded?.report.counts.lineItems).toEqual({ good: 18, bad: 5 })
+    const told = loaded?.report.problems.map(({ record, path, id = '' }) => `${record} ${id} ${path}`)
+    const twinId = JSON.parse(second).id
+    expect(told).toEqual(['1  ', `2 ${twinId} id`, '3  ', '4 li-null price.cpm', '5 li-much price.cpm'])
+  })
+
   test('a version whose build fails is refused and not built again until it is announced again', async () => {
     const { server, redis } = await serve()
     const watched = watch(server.url)
@@ -242,7 +278,7 @@ describe('with a real cache', () => {
     await watched.until(() => watched.built.includes(version))
   })
 
-  test('a version that is replaced and removed while it is read is not called broken', async () => {
+  test('(fault 8) a version that is replaced and removed while it is read is not called broken', async () => {
     const { server, redis } = await serve()
     const kinds = rawKinds({ lineItems: 10, seed: 2 })
     await putRawVersion(redis, { tenantId, version: 'v1' }, kinds, { announce: false })

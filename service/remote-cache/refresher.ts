@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../foundation/clock.ts'
 import type { PickIndex } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
+import { shrinkProblem } from '../state/shrinkage.ts'
 import type { ReadReport, RecordProblem } from '../state/validate.ts'
 import { NO_DELTAS } from './deltas.ts'
 import { type BatchReader, type LoadProgress, type LoadReport, loadVersion, NotAdmitted } from './loader.ts'
@@ -78,6 +79,8 @@ export class Refresher<R extends BatchReader> {
   /** Announcements that failed, oldest first: a new announcement of the same version is tried once more. */
   readonly #refused = new Set<string>()
   #held: Announcement | undefined
+  /** Good ones of the held version. */
+  #lineItems = 0
   #answeredMs: number | undefined
   #unreachable: { sinceMs: number; code: SourceErrorCode; failures: number } | undefined
   #toldNothing = false
@@ -179,8 +182,9 @@ export class Refresher<R extends BatchReader> {
     try {
       const found = await copy.announced()
       if (found === undefined) throw new Error('there is no copy yet')
-      const { createdAt } = await this.#build('records', found, copy)
+      const { createdAt, counts } = await this.#build('records', found, copy)
       await swap()
+      this.#lineItems = counts.lineItems.good
       this.#held = { number: 0, version: found.version }
       onEvent({ kind: 'copy-serves', announcement: this.#held, createdAt })
     } catch (error) {
@@ -219,9 +223,13 @@ export class Refresher<R extends BatchReader> {
     const startMs = clock.monotonicMs()
     try {
       const report = await this.#build(from, announcement)
+      const lineItems = report.counts.lineItems.good
+      const problem = announcement.isMeant === true ? undefined : shrinkProblem(this.#lineItems, lineItems)
+      if (problem !== undefined) throw new Shrunk(problem)
       await swap()
       this.#isAhead = false
       this.#held = announcement
+      this.#lineItems = lineItems
       onEvent({ kind: 'version-loaded', announcement, report, buildMs: clock.monotonicMs() - startMs - report.totalMs })
     } catch (error) {
       drop()
@@ -349,8 +357,12 @@ class Unusable extends Error {
   }
 }
 
+/** See shrinkage.ts. */
+class Shrunk extends Error {}
+
 function codeOf(error: unknown): RefusalCode {
   if (error instanceof NotAdmitted) return 'memory-short'
+  if (error instanceof Shrunk) return 'line-items-lost'
   return error instanceof SourceError ? error.code : 'build-failed'
 }
 

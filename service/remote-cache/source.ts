@@ -9,6 +9,8 @@ export interface Announcement {
   readonly version: string
   /** Which changes of single records come on top of it; none where this is missing. */
   readonly deltas?: DeltaChain
+  /** Whether it is to be served however few line items it has; see state/shrinkage.ts. */
+  readonly isMeant?: boolean
 }
 
 /** The deltas of a version up to one of them: how many, and a digest over all, which tells them from any others. */

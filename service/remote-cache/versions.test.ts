@@ -47,7 +47,7 @@ test('a pin announces a version, and stays while publishes store theirs and old 
     expect(announcement).toEqual({ number: 5 + index, version: first })
     expect(version).not.toBe(first)
   }
-  expect(await source.announced()).toEqual({ number: 7, version: first })
+  expect(await source.announced()).toEqual({ number: 7, version: first, isMeant: true })
   const { versions, pinned } = await storedVersions(redis, keys)
   expect(pinned).toBe(true)
   expect(versions.map(({ version }) => version)).toEqual([published[2]?.version, published[1]?.version, first])
@@ -63,9 +63,10 @@ test('a rollback goes one version back each time, and the next publish counts ag
   expect((await moveAnnouncement(redis, tenantId, { kind: 'rollback' })).to).toEqual({ number: 4, version: second })
   expect((await moveAnnouncement(redis, tenantId, { kind: 'rollback' })).to).toEqual({ number: 5, version: first })
   await expect(moveAnnouncement(redis, tenantId, { kind: 'rollback' })).rejects.toMatchObject({ code: 'nothing-older' })
-  expect(await source.announced()).toEqual({ number: 5, version: first })
+  expect(await source.announced()).toEqual({ number: 5, version: first, isMeant: true })
   const next = await publish()
   expect(next.announcement).toEqual({ number: 6, version: next.version })
+  expect(await source.announced()).toEqual(next.announcement)
 })
 
 test.each([
@@ -87,7 +88,7 @@ test('what is pinned is not rolled back', async () => {
   await expect(moveAnnouncement(redis, tenantId, { kind: 'rollback' })).rejects.toMatchObject({ code: 'pin-stands' })
 })
 
-test('a version whose manifest was evicted is not announced', async () => {
+test('(fault 10) a version whose manifest was evicted is not announced', async () => {
   const [first = ''] = await threeVersions()
   const before = await source.announced()
   await redis.unlink(keys.manifest(first))

@@ -141,7 +141,8 @@ export async function moveAnnouncement(
     const at = new Date(clock.nowMs()).toISOString()
     const deltas = chainText(version, await lastDelta(redis, keys.deltas(version)))
     const fields = ['number', number, 'version', version, 'at', at, 'pinned', pinned ? '1' : '0', 'deltas', deltas]
-    if (await executed(redis.multi().hset(keys.announced, ...fields)))
+    // Whoever moves it by hand has looked.
+    if (await executed(redis.multi().hset(keys.announced, ...fields, 'meant', version)))
       return { from: stored.announced, to: { number, version }, pinned }
   }
   throw new SourceError('cache-answer', `others announced ${ANNOUNCE_TRIES_MAX} times meanwhile`)
