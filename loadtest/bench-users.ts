@@ -4,6 +4,7 @@
  * garbage collection under bid requests, with users and without.
  */
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { segmentAt } from '../service/commands/generator-world.ts'
 import { bad, EXIT, startProgress, table } from '../service/commands/terminal.ts'
@@ -28,8 +29,12 @@ const RAW_IN_FLIGHT = 4
 /** Of the users, how many a segment has; ends in some hundred different hours make sets that differ. */
 const SEGMENT_SHARES = [1, 0.5, 0.25] as const
 const ENDS_HOURS = 720
-const RATE_PER_S = 200
+/** A young collection of a bid thread comes after some 800 requests. */
+const RATE_PER_S = 1_000
 const LOAD_S = 10
+/** Threads tell their gauges once a second, of the last minute; a task is loaded for less. */
+const GAUGE_MS = 2_000
+const GAUGE_WINDOW_MS = 60_000
 const READY_TIMEOUT_MS = 180_000
 const MIB = 1024 * 1024
 /** For ten million users: from seeing that there are users to having them. */
@@ -53,8 +58,9 @@ interface Start {
 
 /** Collections of garbage while a task bids. */
 interface Pauses {
-  readonly count: number
-  readonly meanMs: number
+  /** Of the bid thread, all together. */
+  readonly totalMs: number
+  readonly longestMs: number
   /** Of the bids' latencies. */
   readonly p50Ms: number
 }
@@ -169,17 +175,25 @@ function rssOf({ pid }: ServiceProcess): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
 }
 
-/** Of all threads of a task that bids, from when it has bid for a while. */
+/** Of the bid thread of a task, from when it has bid for a while. */
 async function pausesUnderLoad(stage: LiveStage, tenant: string): Promise<Pauses> {
   const service = await startOf(stage, { tenant, threads: 1 })
   await stage.load(service, 3, 1)
-  const before = await metricsOf(service)
+  await sleep(GAUGE_MS)
+  const before = await bidThreadGauge(service, 'gc_share_ratio')
   const { latencyUs } = await stage.load(service, LOAD_S, 2)
-  const after = await metricsOf(service)
+  await sleep(GAUGE_MS)
+  const after = await bidThreadGauge(service, 'gc_share_ratio')
+  const longestMs = await bidThreadGauge(service, 'gc_pause_max_milliseconds')
   await service.stop()
-  const grown = (name: string) => metric(after, name) - metric(before, name)
-  const [count, sumS] = [grown('gc_pause_seconds_count'), grown('gc_pause_seconds_sum')]
-  return { count, meanMs: (sumS / Math.max(1, count)) * 1e3, p50Ms: latencyUs.percentile(50) / 1e3 }
+  return { totalMs: (after - before) * GAUGE_WINDOW_MS, longestMs, p50Ms: latencyUs.percentile(50) / 1e3 }
+}
+
+async function bidThreadGauge(service: ServiceProcess, name: string): Promise<number> {
+  const text = await metricsOf(service)
+  const value = new RegExp(`^bidcell_${name}\\{[^}]*thread="bid-1"[^}]*\\} (\\S+)`, 'm').exec(text)?.[1]
+  if (value === undefined) throw new Error(`no ${name} of the bid thread`)
+  return Number(value)
 }
 
 interface Found {
@@ -215,21 +229,27 @@ function report({ users, published, raw, starts, two, none, pauses }: Found): vo
   // The least of the rounds: what else the machine does makes pauses only longer.
   const least = (all: readonly Pauses[], key: keyof Pauses) => Math.min(...all.map(each => each[key]))
   const second = two.rssBytes / rss
-  const ratio = least(pauses.users, 'meanMs') / Math.max(1e-9, least(pauses.none, 'meanMs'))
+  const ratio = least(pauses.users, 'totalMs') / Math.max(1e-9, least(pauses.none, 'totalMs'))
   const mib = (value: number) => Math.round(value / MIB)
   console.log(`\n${perUser.toFixed(1)} bytes a user, and ${(of('setBytes') / MIB).toFixed(1)} MiB of sets`)
   console.log(
-    `resident: ${mib(none.rssBytes)} MiB without users, ${mib(rss)} with, ${mib(two.rssBytes)} with two bid threads`,
+    `resident: ${mib(none.rssBytes)} MiB without users, ${mib(rss)} with, ${mib(two.rssBytes)} with two bid threads; ` +
+      `that is ${second.toFixed(2)} times, and pauses are ${ratio.toFixed(2)} times those without users`,
   )
   console.log(`waited for Redis ${of('fetchMs').toFixed(0)} ms of a load`)
   for (const [name, all] of Object.entries(pauses)) {
-    const told = all.map(({ count, meanMs, p50Ms }) => `${count} of ${meanMs.toFixed(2)} ms (p50 ${p50Ms.toFixed(2)})`)
-    console.log(`pauses in ${LOAD_S} s with ${name}: ${told.join(', ')}`)
+    const told = all.map(
+      each =>
+        `${each.totalMs.toFixed(1)} ms (longest ${each.longestMs.toFixed(1)}, p50 of bids ${each.p50Ms.toFixed(2)})`,
+    )
+    console.log(`pauses of the bid thread in ${LOAD_S} s with ${name}: ${told.join(', ')}`)
   }
   const missed: string[] = []
   if (users >= OBJECTIVE.users && loadMs > OBJECTIVE.ms) missed.push(`users took ${loadMs.toFixed(0)} ms`)
   if (perUser > OBJECTIVE.bytesPerUser) missed.push(`a user takes ${perUser.toFixed(1)} bytes`)
-  if (second > OBJECTIVE.secondThread) missed.push(`two bid threads take ${second.toFixed(2)} times the memory of one`)
+  // Of few users the second thread itself is most of the memory.
+  if (users >= OBJECTIVE.users && second > OBJECTIVE.secondThread)
+    missed.push(`two bid threads take ${second.toFixed(2)} times the memory of one`)
   if (ratio > OBJECTIVE.pauses) missed.push(`pauses are ${ratio.toFixed(2)} times those without users`)
   for (const each of missed) console.error(bad(`objective missed: ${each}`))
   if (missed.length > 0) process.exitCode = EXIT.bad

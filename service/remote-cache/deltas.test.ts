@@ -180,7 +180,7 @@ test('a publish of a directory supersedes deltas, and a rollback brings them bac
   expect(await changes.publish([priced(8)], 'f')).toMatchObject({ kind: 'delta', number: 2 })
 })
 
-describe('a stream that is not as it was written', () => {
+describe('(faults 7 and 8) a stream that is not as it was written', () => {
   const faults: readonly (readonly [string, string, (key: string) => Promise<unknown>])[] = [
     ['is trimmed', 'delta-missing', key => redis.xtrim(key, 'MAXLEN', 2)],
     ['lacks one in the middle', 'delta-missing', key => redis.xdel(key, '2-0')],

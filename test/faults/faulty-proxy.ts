@@ -18,6 +18,18 @@ export interface ProxyFaults {
   readonly refuses?: boolean
 }
 
+/** What can be wrong between a task and its cache. */
+export const TOXICS: readonly (readonly [string, ProxyFaults])[] = [
+  ['that is slow', { latencyMs: 80 }],
+  ['that answers a byte at a time', { pieceBytes: 1 }],
+  ['that resets in the middle of an answer', { cutAfterBytes: 700, resets: true }],
+  ['that ends in the middle of an answer', { cutAfterBytes: 90 }],
+  ['whose answers do not arrive', { isMute: true }],
+  ['that hears nothing', { isDeaf: true }],
+  ['that takes no connection', { refuses: true }],
+  ['that is slow, and answers three bytes at a time', { latencyMs: 20, pieceBytes: 3 }],
+]
+
 /** A TCP proxy in front of a server that does wrong what it is told to, to all that comes from then on. */
 export class FaultyProxy {
   readonly port: number

@@ -86,7 +86,7 @@ describe('a service whose cache comes and goes', () => {
     await redis?.stop()
   })
 
-  test('is up without it: not ready, live, and bids are answered at once with no bid', async () => {
+  test('(faults 1 and 14) is up without it: not ready, live, and bids are answered at once with no bid', async () => {
     cachePort = await freePort()
     const url = `redis://127.0.0.1:${cachePort}`
     run = await runService({ TENANT_ID: TENANT, STATE_URL: url, DRAIN_S: '4', BID_THREADS: '2' })
@@ -103,7 +103,7 @@ describe('a service whose cache comes and goes', () => {
     expect(fastestMs).toBeLessThan(10)
   })
 
-  test('is ready within two seconds of its return', async () => {
+  test('(fault 1) is ready within two seconds of its return', async () => {
     redis = await startRedis({ port: cachePort })
     client = new Redis(cachePort, '127.0.0.1')
     // It is killed below.
@@ -117,7 +117,7 @@ describe('a service whose cache comes and goes', () => {
     expect(await bidStatus(run)).toBe(200)
   })
 
-  test('refuses a version that is unusable, names why, and serves the one before', async () => {
+  test('(fault 9) refuses a version that is unusable, names why, and serves the one before', async () => {
     const { announcement } = await state()
     const kinds = rawKinds({ lineItems: 5, seed: 1 })
     const broken = {
