@@ -170,8 +170,7 @@ export const SETTINGS = {
   },
   stateCopyDir: {
     env: 'STATE_COPY_DIR',
-    about:
-      'Folder, absolute, for a copy of the state with which a task starts when the cache is away. Without it none.',
+    about: 'Folder, absolute, for a copy of state and users, to start with while the cache is away. Without it none.',
     ...optionalText(/^\/[^\0]{0,511}$/, 'an absolute path'),
   },
   stateCheckMin: {

@@ -143,9 +143,15 @@ export const LIMITS = {
   stateBytesMax: 4 * 1024 * MIB,
   /** Versions that failed and are remembered, so that they are not tried again. The oldest are forgotten first. */
   versionsRefusedKeptMax: 100,
+  /** A version with this share of the line items before it, or less, is an accident until somebody says otherwise. */
+  shrinkShareMin: 0.1,
+  /** Of fewer line items a tenth is too few to tell an accident by. */
+  shrinkLineItemsMin: 100,
   /** Segments of a tenant's users; of one user. Names are ids of segments in targeting, see dimensions.ts. */
   audienceSegmentsMax: 65_536,
   segmentsPerUserMax: 256,
+  /** Segments that came with a request, and those of one user. */
+  segmentsFoundMax: 512,
   /** Users of one shard, about: 12 bytes each and their sets, so one change of one user reads and writes 400 KB. */
   audienceShardUsersAim: 32_768,
   /** 134 million users at what is aimed at. */
@@ -155,6 +161,8 @@ export const LIMITS = {
   audienceLineCharsMax: 4 * KIB,
   /** Shards of users that are read ahead. */
   audienceChunksInFlightMax: 4,
+  /** Shards of users that a check compares between two looks for changes: some 50 ms of the control thread. */
+  audienceShardsCheckedMax: 8,
   /** A task bids without its users when it could not look at them for so long since its start. */
   audienceOpenMs: 10_000,
   /** Memory for users that a task fills anew before it frees what was there: bounds what a change takes besides. */
@@ -346,6 +354,10 @@ assert(
 assert(
   LIMITS.chunkBytesMax >= 4 * LIMITS.audienceShardUsersAim * 12,
   'a shard of users must have room for many distinct sets of segments',
+)
+assert(
+  LIMITS.segmentsFoundMax >= LIMITS.segmentsReadMax + LIMITS.segmentsPerUserMax,
+  'a request with the most segments leaves a user all of theirs',
 )
 assert(Number.isInteger(Math.log2(LIMITS.audienceShardsMax)), 'bits of a hash say the shard of a user')
 assert(LIMITS.chunkBytesMax >= 4 * LIMITS.recordBytesMax, 'a chunk must hold several of the largest records')

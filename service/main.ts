@@ -21,10 +21,12 @@ import { memoryRung } from './memory-ladder.ts'
 import { memoryPlan } from './memory-plan.ts'
 import { openMoney } from './money.ts'
 import { NextState } from './next-state.ts'
+import { CopyKeeper } from './remote-cache/copy-keeper.ts'
 import { FileSource } from './remote-cache/file-source.ts'
 import { openSource } from './remote-cache/open-source.ts'
 import { Refresher } from './remote-cache/refresher.ts'
-import { CopyKeeper } from './remote-cache/state-copy.ts'
+import type { Announcement } from './remote-cache/source.ts'
+import { copyState } from './remote-cache/state-copy.ts'
 import { lookedAway, runPhases, stopPhases } from './shutdown.ts'
 import { memoryProblem } from './state/admission.ts'
 import { stateEventTeller } from './state-events.ts'
@@ -125,8 +127,9 @@ const money =
         journalNoticesMax: plan.journalNoticesMax,
       }).catch(leaveWithout('SPEND_URL or JOURNAL_DIR'))
 
+const copyDirectory = config.stateCopyDir === undefined ? undefined : resolve(config.stateCopyDir, config.tenantId)
 const audience = new TaskAudience({
-  ...{ config, clock: systemClock, log, recorder, limitBytes: limit.bytes },
+  ...{ config, clock: systemClock, log, recorder, limitBytes: limit.bytes, copyDirectory },
   turn: turn => threads.turnAudience(turn),
 })
 const otel = otelSettings(env)
@@ -168,12 +171,12 @@ const source = openSource({
   ...{ compiledBy: compilerIdentity(), pickIndex: count => randomInt(count) },
 })
 const nextState = new NextState(threads)
-const copyDirectory = config.stateCopyDir === undefined ? undefined : resolve(config.stateCopyDir, config.tenantId)
 const copyKeeper =
   copyDirectory === undefined
     ? undefined
-    : new CopyKeeper({
-        ...{ source, directory: copyDirectory, delayMs: LIMITS.stateCopyDelayMs },
+    : new CopyKeeper<Announcement>({
+        copy: announcement => copyState(source, announcement, copyDirectory),
+        delayMs: LIMITS.stateCopyDelayMs,
         onFailure: error => log.error('state-copy-failed', 'the copy before stays', { error }),
       })
 const tellState = stateEventTeller(log, recorder)
@@ -300,6 +303,7 @@ const insight = new Insight({
   ...{ clock: systemClock, counts, money, snapshot: snapshotNow },
   held: () => refresher.view.held,
   catalogs: () => threads.catalogs,
+  audience: audience.reader,
   about: () => ({ identity: log.identity, ...stateNow() }),
   freeBytes: () => (memory.state.level === 'critical' ? 0 : limit.bytes - process.memoryUsage.rss()),
   stops: () => stops,

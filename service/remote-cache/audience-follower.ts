@@ -7,29 +7,42 @@ import { AudienceChunkProblem, readAudienceChunk } from '../state/audience-chunk
 import type { AudienceTurn } from '../state/audience-reader.ts'
 import type { AudienceTable } from '../state/audience-table.ts'
 import { AudienceFull } from '../state/set-pool.ts'
+import { AudienceCheck, type AudienceChecked } from './audience-check.ts'
+import type { AudienceFolder } from './audience-folder.ts'
 import { type AudienceIndex, audienceTotals, type ShardRecord } from './audience-layout.ts'
 import type { AudienceSource } from './audience-source.ts'
 import { SourceError } from './source.ts'
 
+/** What taking a change came to. */
+interface AudienceTaken {
+  readonly index: AudienceIndex
+  readonly users: number
+  readonly sets: number
+  /** That were fetched. */
+  readonly shards: number
+  readonly bytes: number
+  readonly fetchMs: number
+  readonly totalMs: number
+}
+
 /** What happened, for logs and metrics. Repeated failures are told once. */
 export type AudienceEvent =
-  | {
-      readonly kind: 'audience-loaded'
-      readonly number: number
-      readonly users: number
-      readonly sets: number
-      /** That were fetched. */
-      readonly shards: number
-      readonly bytes: number
-      readonly fetchMs: number
-      readonly totalMs: number
-    }
+  | ({ readonly kind: 'audience-loaded' } & AudienceTaken)
+  /** The source cannot be reached at the start: what the disk has of an earlier time serves until it can. */
+  | ({ readonly kind: 'audience-copy-serves'; readonly copiedAt: string } & AudienceTaken)
+  | { readonly kind: 'audience-copy-unusable'; readonly message: string }
+  /** What is served was compared with the source's; if it differed, it was replaced. */
+  | ({ readonly kind: 'audience-checked' } & AudienceChecked)
+  /** What is served serves on. */
+  | { readonly kind: 'audience-check-failed'; readonly message: string }
   /** The users before serve on; shards that were taken before the failure are the new ones. */
   | { readonly kind: 'audience-refused'; readonly change: string; readonly message: string }
 
 /** What a follower works with. */
 export interface AudienceFollowerParts {
   readonly source: AudienceSource
+  /** For a start without the source. */
+  readonly copy?: AudienceFolder
   readonly table: AudienceTable
   /** Resolves when no bid thread reads what was before. */
   readonly turn: (turn: AudienceTurn) => Promise<void>
@@ -40,6 +53,8 @@ export interface AudienceFollowerParts {
   readonly clock: Clock
   readonly pickIndex: PickIndex
   readonly pollMs: number
+  /** So often what is served is compared with what the source has. */
+  readonly checkMs: number
 }
 
 /** What is fetched before the one before is built. */
@@ -50,6 +65,8 @@ interface Fetch {
 }
 
 const RETRY_MS_MAX = 1_000
+/** Looks before a copy is served: a second or two, as for the state. */
+const COPY_AFTER_FAILURES = 2
 
 /** The loop. start() once, stop() once. */
 export class AudienceFollower {
@@ -66,9 +83,12 @@ export class AudienceFollower {
   #segmentsTold = -1
   #key: AudienceTurn['key'] = [0, 0]
   #isOpen = false
+  #failures = 0
+  readonly #check: AudienceCheck
 
   constructor(parts: AudienceFollowerParts) {
     this.#parts = parts
+    this.#check = new AudienceCheck({ ...parts, turn: () => this.#turn() })
   }
 
   /** Resolves when the users that there are have been taken, or cannot be. */
@@ -111,12 +131,17 @@ export class AudienceFollower {
       change = await source.change()
       if (change === '') await this.#open()
       // A cache that lost its memory is no reason to forget who is in a segment, nor who must not see something.
-      else if (change !== this.#change && change !== this.#refused) await this.#load()
+      else if (change !== this.#change && change !== this.#refused) await this.#loadNow()
+      else if (change === this.#change && this.#check.isDue) await this.#checkSome()
+      this.#failures = 0
     } catch (error) {
       if (this.#abort.signal.aborted) return 0
       // A shard that is gone was replaced while it was on its way: the next look finds the one that is there now.
       if (isGone(error) && (await source.change().catch(() => change)) !== change) return 0
-      if (!isFinal(error)) return RETRY_MS_MAX
+      if (!isFinal(error)) {
+        if (++this.#failures === COPY_AFTER_FAILURES) await this.#startFromCopy()
+        return RETRY_MS_MAX
+      }
       this.#refused = change
       await this.#open()
       onEvent({ kind: 'audience-refused', change, message: error.message })
@@ -132,11 +157,46 @@ export class AudienceFollower {
     this.#opened.resolve()
   }
 
-  async #load(): Promise<void> {
-    const { source, table, admit, onEvent, clock } = this.#parts
+  async #loadNow(): Promise<void> {
+    const { source, onEvent } = this.#parts
+    const taken = await this.#load(source)
+    if (taken !== undefined) onEvent({ kind: 'audience-loaded', ...taken })
+  }
+
+  /** Before anything serves. Never rejects. What the source has later is newer, whatever it is. */
+  async #startFromCopy(): Promise<void> {
+    const { copy, onEvent } = this.#parts
+    if (copy === undefined || this.#isOpen) return
+    try {
+      const taken = await this.#load(copy)
+      // A tenant without users has no copy of them, and nothing to wait for.
+      if (taken === undefined) await this.#open()
+      else onEvent({ kind: 'audience-copy-serves', copiedAt: await copy.copiedAt(), ...taken })
+    } catch (error) {
+      onEvent({ kind: 'audience-copy-unusable', message: error instanceof Error ? error.message : String(error) })
+    }
+  }
+
+  /** @throws what the next look repairs: a source that is away, or a change that has come meanwhile */
+  async #checkSome(): Promise<void> {
+    const { source, onEvent } = this.#parts
+    try {
+      const checked = await this.#check.step(this.#change)
+      if (checked !== undefined) onEvent({ kind: 'audience-checked', ...checked })
+    } catch (error) {
+      if (!isFinal(error)) throw error
+      if (isGone(error) && (await source.change()) !== this.#change) return
+      this.#check.end()
+      onEvent({ kind: 'audience-check-failed', message: error.message })
+    }
+  }
+
+  /** @returns undefined where there never was a change */
+  async #load(source: AudienceSource): Promise<AudienceTaken | undefined> {
+    const { table, admit, clock } = this.#parts
     const startMs = clock.monotonicMs()
     const index = await source.index()
-    if (index === undefined) return
+    if (index === undefined) return undefined
     const problem = admit(index)
     if (problem !== undefined) throw new AudienceFull(problem)
     this.#key = index.key
@@ -146,7 +206,7 @@ export class AudienceFollower {
     }
     const taken = { shards: 0, bytes: 0, fetchMs: 0 }
     try {
-      for await (const { shard, record, bytes } of this.#fetches(index)) {
+      for await (const { shard, record, bytes } of this.#fetches(source, index)) {
         const mark = clock.monotonicMs()
         const chunk = await bytes
         taken.fetchMs += clock.monotonicMs() - mark
@@ -165,13 +225,11 @@ export class AudienceFollower {
     this.#change = index.change
     await this.#open()
     const { count: sets } = table.sets
-    const totalMs = clock.monotonicMs() - startMs
-    onEvent({ kind: 'audience-loaded', number: index.number, users: table.users, sets, ...taken, totalMs })
+    return { index, users: table.users, sets, ...taken, totalMs: clock.monotonicMs() - startMs }
   }
 
   /** Shards that are others than those held, some of them on their way while one is built. */
-  async *#fetches({ shards }: AudienceIndex): AsyncGenerator<Fetch, void, undefined> {
-    const { source } = this.#parts
+  async *#fetches(source: AudienceSource, { shards }: AudienceIndex): AsyncGenerator<Fetch, void, undefined> {
     const wanted = [...shards.entries()].filter(([shard, record]) => this.#held[shard] !== (record?.name ?? ''))
     const inFlight: Fetch[] = []
     for (const [shard, record] of wanted) {

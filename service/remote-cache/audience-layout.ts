@@ -106,6 +106,17 @@ function parseShard(text: string, field: string): ShardRecord {
   return { name, bytes, users, sets, members, sha256 }
 }
 
+/** The fields that parseAudienceIndex reads. Cost: O(shards) */
+export function audienceFields(index: AudienceIndex): Readonly<Record<string, string>> {
+  const { number, change, key, bits, forgotten, shards } = index
+  const fields: Record<string, string> = {
+    ...{ number: String(number), change, key: wordsText(key), bits: String(bits), forgotten: String(forgotten) },
+  }
+  for (const [shard, record] of shards.entries())
+    if (record !== undefined) fields[shardField(shard)] = shardText(record)
+  return fields
+}
+
 /** So many shards, as bits, that each has about LIMITS.audienceShardUsersAim users and LIMITS.chunkBytesAim at most. */
 export function bitsFor(users: number, bytes: number): number {
   const shards = Math.max(1, users / LIMITS.audienceShardUsersAim, bytes / LIMITS.chunkBytesAim)

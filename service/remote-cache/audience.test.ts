@@ -1,23 +1,17 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ever, NOW_MS, Publisher, Task } from '../../test/audience-rig.ts'
 import { NaiveAudience } from '../../test/random/audience.ts'
 import { type RedisServer, startRedis } from '../../test/redis-server.ts'
-import { systemClock } from '../foundation/clock.ts'
-import { keyedHash } from '../foundation/keyed-hash.ts'
 import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { NEVER_ENDS } from '../state/audience-chunk.ts'
-import { AudienceReader } from '../state/audience-reader.ts'
-import { AudienceTable, createAudienceMemory } from '../state/audience-table.ts'
-import { type AudienceEvent, AudienceFollower, audienceProblem } from './audience-follower.ts'
-import { type AudienceIndex, audienceKeys } from './audience-layout.ts'
+import { audienceProblem } from './audience-follower.ts'
+import { audienceKeys } from './audience-layout.ts'
 import { lookUpUsers } from './audience-lookup.ts'
-import { AudiencePublisher, type AudiencePublisherOptions } from './audience-publisher.ts'
-import { AudienceRows } from './audience-rows.ts'
-import { RedisAudienceSource } from './audience-source.ts'
 
 const MINUTE_MS = 60_000
-const NOW_MINUTE = 1_000
+const NOW_MINUTE = NOW_MS / MINUTE_MS
 let server: RedisServer
 let redis: Redis
 
@@ -30,97 +24,13 @@ afterAll(async () => {
   await server.stop()
 })
 
-/** A control plane with a connection of its own. */
-class Publisher {
-  readonly redis: Redis
-  readonly #audience: AudiencePublisher
-
-  constructor(tenantId: string, options: Partial<AudiencePublisherOptions> = {}, url = server.url) {
-    this.redis = new Redis(url)
-    this.#audience = new AudiencePublisher({
-      ...{ redis: this.redis, tenantId, nowMs: () => NOW_MINUTE * MINUTE_MS },
-      ...options,
-    })
-  }
-
-  async publish(kind: 'add' | 'remove' | 'replace', segment: string, users: ReadonlyMap<string, number>) {
-    const key = await this.#audience.key()
-    const rows = new AudienceRows()
-    for (const [id, minute] of users) rows.add(...hashOf(id, key), minute)
-    return await this.#audience.publish({ kind, segment, rows })
-  }
-
-  async forget(ids: readonly string[]) {
-    const key = await this.#audience.key()
-    return await this.#audience.forget(ids.map(id => hashOf(id, key)))
-  }
-
-  async allowAgain(ids: readonly string[]) {
-    const key = await this.#audience.key()
-    await this.#audience.allowAgain(ids.map(id => hashOf(id, key)))
-  }
-
-  async clear() {
-    await this.#audience.clear()
-  }
-}
-
-function hashOf(id: string, key: readonly [number, number]): [number, number] {
-  const out = new Uint32Array(2)
-  keyedHash(id, key, out)
-  return [...out] as [number, number]
-}
-
-/** What a task does with users, with a bid thread that turns at once. */
-class Task {
-  readonly memory = createAudienceMemory(64 * 1024 * 1024)
-  readonly table = new AudienceTable(this.memory)
-  readonly reader = new AudienceReader(this.memory)
-  readonly events: AudienceEvent[] = []
-  readonly source: RedisAudienceSource
-  readonly follower: AudienceFollower
-
-  constructor(
-    tenantId: string,
-    admit: (index: AudienceIndex) => string | undefined = () => undefined,
-    url = server.url,
-  ) {
-    this.source = new RedisAudienceSource({ url, tenantId, timeoutMs: 2_000, pickIndex: () => 0 })
-    this.follower = new AudienceFollower({
-      ...{ source: this.source, table: this.table, admit, clock: systemClock, pollMs: 10, pickIndex: () => 0 },
-      turn: turn => Promise.resolve(this.reader.turn(turn)),
-      onEvent: event => this.events.push(event),
-    })
-    this.follower.start()
-  }
-
-  /** Resolves when it has what is announced. */
-  async caughtUp(): Promise<void> {
-    const change = await this.source.change()
-    await expect.poll(() => this.follower.change, { timeout: 20_000, interval: 5 }).toBe(change)
-  }
-
-  segmentsOf(id: string, nowMs = NOW_MINUTE * MINUTE_MS): string[] {
-    const found: string[] = []
-    this.reader.addSegments(id, nowMs, found)
-    return found.toSorted()
-  }
-
-  async stop(): Promise<void> {
-    this.source.close()
-    await this.follower.stop()
-  }
-}
-
-function ever(ids: readonly string[]): Map<string, number> {
-  return new Map(ids.map(id => [id, NEVER_ENDS]))
-}
-
 describe("a tenant's users in the remote cache", () => {
   test.each([11, 12, 13])('serve as a naive list has them, whatever is published (seed %i)', async seed => {
     const random = new Random(seed)
     const tenantId = `random-${seed}`
-    const [publisher, naive, task] = [new Publisher(tenantId), new NaiveAudience(), new Task(tenantId)]
+    const [publisher, naive] = [new Publisher(server.url, tenantId), new NaiveAudience()]
+    // Checks go on all the time, and never find anything.
+    const task = new Task(server.url, tenantId, { checkMs: 5 })
     const ids = Array.from({ length: 3_000 }, (_, i) => `ours ${seed} ${i}`)
     for (let round = 0; round < 25; round++) {
       const users = ids.filter(() => random.chance(0.1))
@@ -144,17 +54,20 @@ describe("a tenant's users in the remote cache", () => {
         for (const id of ids)
           expect(task.segmentsOf(id, nowMs), `${round} ${kind} ${id}`).toEqual(naive.segmentsOf(id, nowMs))
     }
+    await expect.poll(() => task.told('audience-checked').length, { timeout: 20_000 }).toBeGreaterThan(0)
+    expect(task.told('audience-checked').filter(({ shardsReplaced }) => shardsReplaced > 0)).toEqual([])
+    expect(task.told('audience-check-failed')).toEqual([])
     await task.stop()
     publisher.redis.disconnect()
   })
 
   test('of two publishers at once none loses what the other did', async () => {
     const names = ['a', 'b', 'c', 'd']
-    const publishers = names.map(() => new Publisher('rivals'))
+    const publishers = names.map(() => new Publisher(server.url, 'rivals'))
     const ids = Array.from({ length: 500 }, (_, i) => `ours ${i}`)
     const outcomes = await Promise.all(publishers.map((each, i) => each.publish('add', names[i] ?? '', ever(ids))))
     expect(outcomes.map(({ kind }) => kind)).toEqual(names.map(() => 'published'))
-    const task = new Task('rivals')
+    const task = new Task(server.url, 'rivals')
     await task.caughtUp()
     for (const id of ids) expect(task.segmentsOf(id)).toEqual(names)
     // What the losers had written in vain is gone.
@@ -164,8 +77,8 @@ describe("a tenant's users in the remote cache", () => {
   })
 
   test('grow into more shards, of which a small change writes one, and a task takes only that', async () => {
-    const publisher = new Publisher('growing')
-    const task = new Task('growing')
+    const publisher = new Publisher(server.url, 'growing')
+    const task = new Task(server.url, 'growing', { checkMs: 5 })
     const ids = Array.from({ length: 3 * LIMITS.audienceShardUsersAim }, (_, i) => `device ${i}`)
     await publisher.publish('add', 'few', ever(ids.slice(0, 10)))
     await task.caughtUp()
@@ -173,7 +86,7 @@ describe("a tenant's users in the remote cache", () => {
     await task.caughtUp()
     expect(await publisher.publish('add', 'one', ever(['device 7']))).toMatchObject({ shardsWritten: 1 })
     await task.caughtUp()
-    expect(task.events.at(-1)).toMatchObject({ kind: 'audience-loaded', shards: 1, users: ids.length })
+    expect(task.told('audience-loaded').at(-1)).toMatchObject({ shards: 1, users: ids.length })
     expect(task.segmentsOf('device 7')).toEqual(['all', 'few', 'one'])
     expect(ids.every(id => task.segmentsOf(id).includes('all'))).toBe(true)
     await publisher.clear()
@@ -183,16 +96,19 @@ describe("a tenant's users in the remote cache", () => {
     await publisher.publish('add', 'again', ever(ids.slice(0, 5)))
     await task.caughtUp()
     expect(task.segmentsOf('device 4')).toEqual(['again'])
+    const checks = task.told('audience-checked').length
+    await expect.poll(() => task.told('audience-checked').length, { timeout: 20_000 }).toBeGreaterThan(checks)
+    expect(task.told('audience-checked').filter(({ shardsReplaced }) => shardsReplaced > 0)).toEqual([])
     await task.stop()
     publisher.redis.disconnect()
   })
 
   test('are found one by one without the others', async () => {
-    const publisher = new Publisher('single')
+    const publisher = new Publisher(server.url, 'single')
     const ids = Array.from({ length: 2 * LIMITS.audienceShardUsersAim }, (_, i) => `ours ${i}`)
     await publisher.publish('add', 'all', ever(ids))
     await publisher.publish('add', 'some', ever(ids.slice(0, 50)))
-    const task = new Task('single')
+    const task = new Task(server.url, 'single')
     await task.caughtUp()
     for (const id of ['ours 7', 'ours 70', 'ours nobody']) {
       const found: string[] = []
@@ -204,7 +120,7 @@ describe("a tenant's users in the remote cache", () => {
   })
 
   test('who asked to be forgotten does not come back with a file that still has them', async () => {
-    const publisher = new Publisher('forgetful')
+    const publisher = new Publisher(server.url, 'forgetful')
     await publisher.publish('add', 's', ever(['ours me', 'ours you']))
     expect(await publisher.forget(['ours me', 'ours nobody'])).toMatchObject({ rowsOfForgotten: 1, users: 1 })
     expect(await publisher.publish('add', 's', ever(['ours me']))).toMatchObject({ rowsOfForgotten: 1, users: 1 })
@@ -215,7 +131,7 @@ describe("a tenant's users in the remote cache", () => {
   })
 
   test('beyond the quota nothing is changed and nothing is left', async () => {
-    const publisher = new Publisher('quota', { quotaBytes: 3_000 })
+    const publisher = new Publisher(server.url, 'quota', { quotaBytes: 3_000 })
     await publisher.publish('add', 's', ever(['ours 1']))
     const keys = await redis.keys('t:{quota}:*')
     const many = ever(Array.from({ length: 500 }, (_, i) => `ours ${i}`))
@@ -225,9 +141,9 @@ describe("a tenant's users in the remote cache", () => {
     publisher.redis.disconnect()
   })
 
-  test('a shard that is lost or damaged is told, and what was before serves on until all is republished', async () => {
-    const publisher = new Publisher('damaged')
-    const task = new Task('damaged')
+  test('(faults 9, 10) a shard that is lost or damaged is told, and what was before serves on', async () => {
+    const publisher = new Publisher(server.url, 'damaged')
+    const task = new Task(server.url, 'damaged')
     await publisher.publish('add', 'a', ever(['ours 1']))
     await task.caughtUp()
     const { index } = audienceKeys('damaged')
@@ -245,9 +161,9 @@ describe("a tenant's users in the remote cache", () => {
   })
 
   test('a task without the memory says so, keeps what it has, and takes the next change that fits', async () => {
-    const publisher = new Publisher('large')
+    const publisher = new Publisher(server.url, 'large')
     const memory = { limitBytes: 64 << 20, residentBytes: 16 << 20, heldBytes: 0 }
-    const task = new Task('large', index => audienceProblem(index, memory))
+    const task = new Task(server.url, 'large', { admit: index => audienceProblem(index, memory) })
     await publisher.publish('add', 'a', ever(['ours 1']))
     await task.caughtUp()
     memory.residentBytes = 60 << 20
@@ -265,9 +181,9 @@ describe("a tenant's users in the remote cache", () => {
     publisher.redis.disconnect()
   })
 
-  test('serve on while the cache is away and after it lost its memory, and follow what is published then', async () => {
+  test('(faults 2, 10) serve on while the cache is away and after it lost its memory', async () => {
     const own = await startRedis()
-    const [publisher, task] = [new Publisher('gone', {}, own.url), new Task('gone', undefined, own.url)]
+    const [publisher, task] = [new Publisher(own.url, 'gone'), new Task(own.url, 'gone')]
     await publisher.publish('add', 'a', ever(['ours 1', 'ours 2']))
     await task.caughtUp()
     publisher.redis.disconnect()
@@ -276,7 +192,7 @@ describe("a tenant's users in the remote cache", () => {
     const empty = await startRedis({ port: own.port })
     await expect.poll(() => task.source.change().catch(() => 'away'), { timeout: 10_000 }).toBe('')
     expect(task.segmentsOf('ours 1')).toEqual(['a'])
-    const again = new Publisher('gone', {}, own.url)
+    const again = new Publisher(own.url, 'gone')
     // The same number as before, under another key.
     await again.publish('add', 'b', ever(['ours 2']))
     await task.caughtUp()

@@ -34,7 +34,7 @@ class Task {
     this.follower = new AudienceFollower({
       source: new DirectoryAudience(url, [3, 4], Date.now),
       ...{ table: new AudienceTable(this.memory), admit: () => undefined, clock: systemClock },
-      ...{ pollMs: 10, pickIndex: () => 0 },
+      ...{ pollMs: 10, checkMs: 3_600_000, pickIndex: () => 0 },
       turn: turn => Promise.resolve(this.reader.turn(turn)),
       onEvent: event => this.events.push(event),
     })

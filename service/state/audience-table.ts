@@ -44,11 +44,16 @@ export function firstSlotOf(first: number): number {
   return (first & 0x3fff_ffff) % PAGE_SLOTS
 }
 
+/** Instead of an ordinal: no set has it. */
+const NO_SEGMENT = 0xffff_ffff
+
 interface ShardPages {
   readonly pages: readonly number[]
   readonly users: number
   /** Entries of the map that have it: several while a shard of before stands for its parts. */
   shares: number
+  /** What the pages say of sets is not to be relied on. */
+  isDamaged: boolean
 }
 
 /** The one writer, on the control thread. Nothing that is put is read before its map is. */
@@ -114,6 +119,64 @@ export class AudienceTable {
     this.#users += built.users
   }
 
+  /**
+   * Whether readers of the last map find exactly these users in a shard of 2 to the power of `bits`. Pure.
+   * Cost: O(users)
+   */
+  isSame(shard: number, bits: number, chunk: AudienceChunk | undefined): boolean {
+    const map = new Uint32Array(this.#memory.maps[this.#slot])
+    if (map[0] !== this.#bits || bits > this.#bits) return false
+    const parts = 1 << (this.#bits - bits)
+    const at = MAP_SHARDS + 2 * shard * parts
+    const [start = 0, count = 0] = map.subarray(at, at + 2)
+    for (let i = 1; i < parts; i++) if (map[at + 2 * i] !== start || map[at + 2 * i + 1] !== count) return false
+    const pages = map.subarray(start, start + count)
+    if (this.#usersIn(pages) !== (chunk?.users.length ?? 0) / USER_WORDS) return false
+    return chunk === undefined || this.#haveAll(pages, chunk)
+  }
+
+  /** As put, for a shard that is not what it was: its sets are not let go of, because nothing says which they are. */
+  replace(shard: number, bits: number, chunk: AudienceChunk | undefined): void {
+    const parts = 1 << Math.max(0, this.#bits - bits)
+    for (const each of this.#shards.slice(shard * parts, (shard + 1) * parts)) if (each) each.isDamaged = true
+    this.put(shard, bits, chunk)
+  }
+
+  #usersIn(pages: Uint32Array): number {
+    let users = 0
+    for (const page of pages) {
+      const end = (page + 1) * PAGE_WORDS - 1
+      for (let at = page * PAGE_WORDS + 2; at < end; at += USER_WORDS) if (this.#words[at] !== 0) users++
+    }
+    return users
+  }
+
+  #haveAll(pages: Uint32Array, chunk: AudienceChunk): boolean {
+    const { segments, setEnds, users } = chunk
+    const ordinals = segments.map(name => this.#segmentOrdinals.get(name) ?? NO_SEGMENT)
+    /** Where each set was found last: nearly always all its users have the same place. */
+    const places = new Uint32Array(setEnds.length)
+    for (let i = 0; i < users.length; i += USER_WORDS) {
+      const [place, set] = [this.#placeOf(pages, users[i]!, users[i + 1]!), users[i + 2]!]
+      if (place === 0 || (place !== places[set] && !this.#sets.has(place, setWords(chunk, set, ordinals)))) return false
+      places[set] = place
+    }
+    return true
+  }
+
+  /** The place of a user's set, as readers find it; 0 = none. */
+  #placeOf(pages: Uint32Array, first: number, second: number): number {
+    const start = pages[pageOf(second, pages.length)]! * PAGE_WORDS
+    let slot = firstSlotOf(first)
+    for (let i = 0; i < PAGE_SLOTS; i++) {
+      const at = start + slot * USER_WORDS
+      const place = this.#words[at + 2] ?? 0
+      if (place === 0 || (this.#words[at] === first && this.#words[at + 1] === second)) return place
+      slot = slot === PAGE_SLOTS - 1 ? 0 : slot + 1
+    }
+    return 0
+  }
+
   /** Writes the map of all that was put. @returns which of the two it is, for the bid threads to turn to */
   place(): 0 | 1 {
     this.#slot = this.#slot === 0 ? 1 : 0
@@ -137,7 +200,7 @@ export class AudienceTable {
 
   /** Frees what the map before had. Call it when every reader has turned to the last map. Cost: O(users of that) */
   settle(): void {
-    for (const { pages } of this.#left) this.#freePages(pages)
+    for (const shard of this.#left) this.#freePages(shard)
     this.#left = []
   }
 
@@ -157,28 +220,26 @@ export class AudienceTable {
   }
 
   #build(chunk: AudienceChunk | undefined): ShardPages {
-    if (chunk === undefined) return { pages: [], users: 0, shares: 0 }
+    if (chunk === undefined) return { pages: [], users: 0, shares: 0, isDamaged: false }
     const places = this.#takeSets(chunk)
     const users = chunk.users.length / USER_WORDS
     for (let count = Math.ceil(users / PAGE_USERS); ; count++) {
       const pages = this.#takePages(count, places)
-      if (this.#fill(pages, chunk.users, places)) return { pages, users, shares: 0 }
+      if (this.#fill(pages, chunk.users, places)) return { pages, users, shares: 0, isDamaged: false }
       this.#free.push(...pages)
     }
   }
 
   /** Places of those sets that any user has. */
-  #takeSets({ segments, setEnds, members, users }: AudienceChunk): Uint32Array {
+  #takeSets(chunk: AudienceChunk): Uint32Array {
+    const { segments, setEnds, users } = chunk
     const ordinals = segments.map(name => this.#segmentOrdinal(name))
     const places = new Uint32Array(setEnds.length)
     try {
       for (let at = 2; at < users.length; at += USER_WORDS) {
         const set = users[at]!
         if (places[set] !== 0) continue
-        const start = set === 0 ? 0 : setEnds[set - 1]!
-        const words = members.slice(start * MEMBER_WORDS, setEnds[set]! * MEMBER_WORDS)
-        for (let i = 0; i < words.length; i += MEMBER_WORDS) words[i] = ordinals[words[i]!]!
-        places[set] = this.#sets.take(inOrder(words))
+        places[set] = this.#sets.take(setWords(chunk, set, ordinals))
       }
     } catch (error) {
       this.#releaseSets(places)
@@ -229,14 +290,14 @@ export class AudienceTable {
     return true
   }
 
-  #freePages(pages: readonly number[]): void {
+  #freePages({ pages, isDamaged }: ShardPages): void {
     const places = new Set<number>()
     for (const page of pages) {
       const end = (page + 1) * PAGE_WORDS - 1
       for (let at = page * PAGE_WORDS + 2; at < end; at += USER_WORDS) places.add(this.#words[at]!)
       this.#free.push(page)
     }
-    this.#releaseSets(places)
+    if (!isDamaged) this.#releaseSets(places)
   }
 
   #releaseSets(places: Iterable<number>): void {
@@ -247,6 +308,14 @@ export class AudienceTable {
 /** Which of a shard's pages has a user. */
 export function pageOf(second: number, pages: number): number {
   return Math.floor((second * pages) / 2 ** 32)
+}
+
+/** Members of one set, as the pool has them. @param ordinals of the chunk's segments */
+function setWords({ setEnds, members }: AudienceChunk, set: number, ordinals: readonly number[]): Uint32Array {
+  const start = set === 0 ? 0 : setEnds[set - 1]!
+  const words = members.slice(start * MEMBER_WORDS, setEnds[set]! * MEMBER_WORDS)
+  for (let i = 0; i < words.length; i += MEMBER_WORDS) words[i] = ordinals[words[i]!]!
+  return inOrder(words)
 }
 
 /** Members sorted by segment, in place: those of one shard have another order than those of the next. */

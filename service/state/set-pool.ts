@@ -46,7 +46,7 @@ export class SetPool {
     let slot = hashOf(members) & mask
     for (; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
       const place = this.#slots[slot]!
-      if (!this.#isSame(place, members)) continue
+      if (!this.has(place, members)) continue
       this.#words[place] = this.#words[place]! + 1
       return place
     }
@@ -70,6 +70,13 @@ export class SetPool {
     else free.push(place)
   }
 
+  /** Whether a place, any number, has these members. Cost: O(members) */
+  has(place: number, members: Uint32Array): boolean {
+    if (this.#words[place + 1]! * MEMBER_WORDS !== members.length) return false
+    for (let i = 0; i < members.length; i++) if (this.#words[place + SET_HEAD_WORDS + i] !== members[i]) return false
+    return true
+  }
+
   #write(members: Uint32Array): number {
     const size = members.length / MEMBER_WORDS
     let place = this.#free.get(size)?.pop()
@@ -88,12 +95,6 @@ export class SetPool {
   #membersAt(place: number): Uint32Array {
     const start = place + SET_HEAD_WORDS
     return this.#words.subarray(start, start + this.#words[place + 1]! * MEMBER_WORDS)
-  }
-
-  #isSame(place: number, members: Uint32Array): boolean {
-    if (this.#words[place + 1]! * MEMBER_WORDS !== members.length) return false
-    for (let i = 0; i < members.length; i++) if (this.#words[place + SET_HEAD_WORDS + i] !== members[i]) return false
-    return true
   }
 
   /** Takes a place out and closes the gap, so that every other one is still found. */

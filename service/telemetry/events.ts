@@ -26,13 +26,15 @@ export const EVENTS = {
   'state-loading': { meaning: 'A version is being loaded; about one line a second.' },
   'state-loaded': { meaning: 'A version was loaded and serves.' },
   'deltas-taken': { meaning: 'Changes of single records were taken and serve.' },
-  'state-checked': { meaning: 'What is served was compared with all that the cache has; they are the same.' },
+  'state-checked': {
+    meaning: 'Catalog or users that serve were compared with all that the cache has; they are the same.',
+  },
   'state-check-failed': {
-    meaning: 'What is served could not be compared with what the cache has; it serves on.',
+    meaning: 'Catalog or users that serve could not be compared with what the cache has; they serve on.',
     remedy: 'The line says what the cache lacks; publish again, or a task that starts now cannot load it.',
   },
   'state-diverged': {
-    meaning: 'What was served was not what the cache has, and was replaced.',
+    meaning: 'Catalog or users that served were not what the cache has, and were replaced.',
     remedy: 'Report it: this is a defect, or damaged memory.',
   },
   'state-copy-serves': {
@@ -40,7 +42,7 @@ export const EVENTS = {
     remedy: 'Bring the cache back; what has changed since the copy is not served.',
   },
   'state-copy-failed': {
-    meaning: 'The copy of the state on the disk could not be written or read.',
+    meaning: 'The copy of the state, or of its users, on the disk could not be written or read.',
     remedy: 'Check the folder of STATE_COPY_DIR.',
   },
   'audience-loaded': { meaning: "A change of the tenant's users was taken and serves." },

@@ -84,6 +84,7 @@ export const LOG_FIELDS = {
   rss_bytes: { type: 'number', meaning: 'Resident memory of the task.' },
   sets: { type: 'number', meaning: 'Distinct sets of segments that users have.' },
   shards: { type: 'number', meaning: 'Shards of users that were fetched.' },
+  shards_replaced: { type: 'number', meaning: 'Shards of users that were not what the cache has.' },
   signal: { type: 'text', meaning: 'The signal that came.' },
   stack: { type: 'text', meaning: 'Where an error came from.' },
   state: { type: 'text', meaning: 'STATE_URL without credentials.' },

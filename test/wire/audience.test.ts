@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../redis-server.ts'
+import { freePort, type RedisServer, startRedis } from '../redis-server.ts'
 import { sampleTenant } from '../sample-catalog.ts'
 import { exchangeBytes, rawPost } from './raw-connection.ts'
 import { runService, type ServiceRun } from './service-run.ts'
@@ -39,7 +39,8 @@ beforeAll(async () => {
   const file = join(directory, 'changes.ndjson')
   await writeFile(file, JSON.stringify({ put: 'lineItems', record: forVips }))
   expect(await run('publish', '--changes', file)).toMatchObject({ code: 0 })
-  service = await runService({ TENANT_ID: TENANT, STATE_URL: server.url, DRAIN_S: '2', BID_THREADS: '2' })
+  const env = { TENANT_ID: TENANT, STATE_URL: server.url, STATE_COPY_DIR: directory }
+  service = await runService({ ...env, DRAIN_S: '2', BID_THREADS: '2' })
   await service.entry('ready')
 })
 afterAll(async () => {
@@ -68,11 +69,14 @@ async function publishUsers(name: string, text: string, ...args: string[]) {
   return await run('publish-audience', file, '--segment', SEGMENT, ...args)
 }
 
+function requestAbout(about: object): object {
+  return { id: 'r', imp: [{ id: '1', banner: size }], site: { domain: 'news.example' }, ...about }
+}
+
 /** Whether the bid for a request is that for people in the segment. */
-async function isVip(about: object): Promise<boolean> {
-  const imp = [{ id: '1', banner: size }]
-  const body = JSON.stringify({ id: 'r', imp, site: { domain: 'news.example' }, ...about })
-  const answer = await exchangeBytes(service.port, rawPost({ path: `/${TENANT}/openrtb2/adx`, body }))
+async function isVip(about: object, port = service.port): Promise<boolean> {
+  const body = JSON.stringify(requestAbout(about))
+  const answer = await exchangeBytes(port, rawPost({ path: `/${TENANT}/openrtb2/adx`, body }))
   return answer?.status === 200 && JSON.parse(String(answer.body)).seatbid[0].bid[0].price > 500
 }
 
@@ -150,6 +154,22 @@ describe('an audience', () => {
     expect(await isVip({ device: { ifa: 'abcd-4' } })).toBe(false)
   })
 
+  test.each([
+    ['who is in it', { user: { buyeruid: 'n-9' } }, true],
+    ['somebody else', { user: { buyeruid: 'n-10' } }, false],
+    ['who is in it and may not be looked at', { user: { buyeruid: 'n-9' }, regs: { coppa: 1 } }, false],
+  ])('is looked at when it is explained what %s is bid for', async (_, about, wins) => {
+    const url = `http://127.0.0.1:${service.adminPort}/explain`
+    const body = JSON.stringify({ request: requestAbout(about), lineItem: 'li-vip' })
+    const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    const text = await answer.text()
+    expect(answer.status, text).toBe(200)
+    const { winners, others } = JSON.parse(text).impressions[0].lots[0]
+    expect(winners.some(({ id }: { id: string }) => id === 'li-vip')).toBe(wins)
+    if (!wins) expect(others[0].findings.map(({ what }: { what: string }) => what)).toEqual(['segment'])
+    expect(text).not.toContain('n-9')
+  })
+
   test('is known to a bid thread that replaces another', async () => {
     service.inject({ thread: 1, kind: 'throw' })
     await service.entry('thread-lost')
@@ -157,6 +177,28 @@ describe('an audience', () => {
     // Counted as live from its start; it listens a moment later.
     await sleep(1_000)
     for (let i = 0; i < 5; i++) await untilAll({ user: { buyeruid: 'n-9' } }, true)
+  })
+
+  test('is in the copy on the disk, with which a task starts when the cache is away', {
+    timeout: 180_000,
+  }, async () => {
+    const index = join(directory, `${TENANT}.users`, 'index')
+    const change = JSON.stringify(await redis.hget(`t:{${TENANT}}:state:audience`, 'change'))
+    const wait = { timeout: 120_000, interval: 200 }
+    await expect.poll(async () => await readFile(index, 'utf8').catch(String), wait).toContain(`"change":${change}`)
+    await expect.poll(() => readdir(join(directory, TENANT)).catch(() => []), wait).toContain('lineItems.ndjson')
+    const away = `redis://127.0.0.1:${await freePort()}`
+    const late = await runService({ TENANT_ID: TENANT, STATE_URL: away, STATE_COPY_DIR: directory, BID_THREADS: '1' })
+    try {
+      await late.entry('ready')
+      expect(await isVip({ user: { buyeruid: 'n-9' } }, late.port)).toBe(true)
+      expect(await isVip({ user: { buyeruid: 'b 1' } }, late.port)).toBe(false)
+      const told = late.lines.filter(line => line.includes('"state-copy-serves"'))
+      expect(told.map(line => line.includes('old copy of users')).toSorted()).toEqual([false, true])
+    } finally {
+      late.kill('SIGKILL')
+      await late.ended
+    }
   })
 
   test('with bad lines is refused with the line, the value and the remedy, unless that is allowed', async () => {
