@@ -12,7 +12,9 @@ import {
   startProgress,
   table,
 } from '../service/commands/terminal.ts'
+import { CapSimulation, type CapSimulationResult } from './money/cap-simulation.ts'
 import { BROKEN_RULES, type BrokenRule } from './money/faulty-cache.ts'
+import { BROKEN_COUNTS, type BrokenCount } from './money/faulty-counts.ts'
 import { type PacedPoint, runPacedDay } from './money/paced-day.ts'
 import { plotDays } from './money/plot.ts'
 import { Simulation, type SimulationResult } from './money/simulation.ts'
@@ -40,6 +42,7 @@ interface Options {
 
 const SEEDS_MAX = 1_000_000
 const FAILED_SHOWN = 10
+const LEAK_MAX = 0.001
 
 function wholeOf(name: string, given: string, min: number): number {
   const value = Number(given)
@@ -47,9 +50,14 @@ function wholeOf(name: string, given: string, min: number): number {
   throw new CommandProblem(`--${name} must be a whole number from ${min} to ${SEEDS_MAX}, got ${given}`)
 }
 
-function ruleOf(given: string | undefined): BrokenRule | undefined {
-  if (given === undefined || given in BROKEN_RULES) return given as BrokenRule | undefined
-  throw new CommandProblem(`--broken must be one of ${Object.keys(BROKEN_RULES).join(', ')}, got ${given}`)
+function isOneOf<T extends string>(given: string | undefined, rules: Readonly<Record<T, string>>): given is T {
+  return given !== undefined && given in rules
+}
+
+function checkRule(given: string | undefined): void {
+  if (given === undefined || isOneOf(given, BROKEN_RULES) || isOneOf(given, BROKEN_COUNTS)) return
+  const known = Object.keys({ ...BROKEN_RULES, ...BROKEN_COUNTS }).join(', ')
+  throw new CommandProblem(`--broken must be one of ${known}, got ${given}`)
 }
 
 /** The value below which a share of the sorted values lies. */
@@ -82,6 +90,19 @@ function show(results: readonly SimulationResult[]): void {
   console.log(table([['', 'p5', 'median', 'p99', 'most'], ...rowsOf('strict', strict), ...rowsOf('smooth', smooth)]))
 }
 
+/** What users saw above their caps, who came back after 2 s or later. @returns whether it is within the promise */
+function showCaps(results: readonly CapSimulationResult[]): boolean {
+  const sum = (of: (result: CapSimulationResult) => number) => results.reduce((total, each) => total + of(each), 0)
+  const impressions = sum(each => each.impressions)
+  const leak = sum(each => each.above) / impressions
+  const worst = Math.max(...results.map(each => each.above / each.impressions))
+  const heading = ['caps', 'impressions', 'faults', 'leak', 'of the worst seed', 'while tasks are cut off or killed']
+  const inTrouble = percent(sum(each => each.aboveInTrouble) / impressions)
+  const counts = [String(impressions), String(sum(each => each.faults))]
+  console.log(table([heading, ['', ...counts, percent(leak), percent(worst), inTrouble]]))
+  return leak <= LEAK_MAX
+}
+
 /** Days of pacing on three tasks: their table, and plan against spend as a picture. */
 async function plot(file: string, seed: number): Promise<void> {
   const days = new Map<string, readonly PacedPoint[]>()
@@ -96,14 +117,18 @@ async function plot(file: string, seed: number): Promise<void> {
 }
 
 async function simulate({ seeds, from, broken, plot: plotFile }: Options): Promise<void> {
-  const [count, first, rule] = [wholeOf('seeds', seeds, 1), wholeOf('from', from, 0), ruleOf(broken)]
-  console.log(
-    `seeds ${first} to ${first + count - 1}, commit ${commit()}${rule === undefined ? '' : `, without: ${rule}`}`,
-  )
+  checkRule(broken)
+  const [count, first] = [wholeOf('seeds', seeds, 1), wholeOf('from', from, 0)]
+  const rule: BrokenRule | undefined = isOneOf(broken, BROKEN_RULES) ? broken : undefined
+  const brokenCount: BrokenCount | undefined = isOneOf(broken, BROKEN_COUNTS) ? broken : undefined
+  const without = broken === undefined ? '' : `, without: ${broken}`
+  console.log(`seeds ${first} to ${first + count - 1}, commit ${commit()}${without}`)
   const progress = startProgress('simulating', count)
   const results: SimulationResult[] = []
+  const caps: CapSimulationResult[] = []
   for (let seed = first; seed < first + count; seed++) {
     results.push(new Simulation(seed, rule).run())
+    caps.push(await new CapSimulation(seed, brokenCount).run())
     progress.update(results.length)
   }
   progress.stop()
@@ -111,7 +136,9 @@ async function simulate({ seeds, from, broken, plot: plotFile }: Options): Promi
   const failed = results.filter(({ violations }) => violations.length > 0)
   console.log(`${failed.length} seeds with violations`)
   for (const { seed, violations } of failed.slice(0, FAILED_SHOWN)) console.log(bad(`seed ${seed}: ${violations[0]}`))
-  if (failed.length > 0) process.exitCode = EXIT.bad
+  const holdsCaps = showCaps(caps)
+  if (!holdsCaps) console.log(bad(`caps leak more than ${percent(LEAK_MAX)}`))
+  if (failed.length > 0 || !holdsCaps) process.exitCode = EXIT.bad
   if (plotFile !== undefined) await plot(plotFile, first)
 }
 
