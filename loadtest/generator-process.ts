@@ -35,8 +35,10 @@ export class GeneratorProcess {
   /** Starts it; it needs `load` before a run. @param caFile certificate of an authority that it trusts */
   constructor(placement: Placement, caFile?: string) {
     const file = fileURLToPath(new URL('./generator.ts', import.meta.url))
+    // On one processor a collection by several threads waits for its own helpers; and few collections are better.
+    const heap = ['--single-threaded-gc', '--initial-heap-size=512', '--min-semi-space-size=16']
     // autocannon's timer warns of a delay below 0 at the end of each run.
-    const flags = ['--max-semi-space-size=32', '--disable-warning=TimeoutNegativeWarning']
+    const flags = [...heap, '--max-semi-space-size=32', '--disable-warning=TimeoutNegativeWarning']
     const [command, ...args] = placed([process.execPath, ...flags, file], placement)
     const env = caFile === undefined ? process.env : { ...process.env, NODE_EXTRA_CA_CERTS: caFile }
     this.#child = spawn(command ?? process.execPath, args, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })

@@ -59,6 +59,7 @@ const VICTIM = { service: { cpus: '0', precedence: 'urgent' }, generator: { cpus
 const HUGE_LINE_ITEMS = 20_000
 const TIMEOUT_MS = 2_000
 const SETTLE_S = 1
+const WARM_UP = { ratePerS: 3_000, durationS: 10 }
 const ARM_NAMES = Object.keys(ARMS) as Arm[]
 const TREATED: readonly Arm[] = ARM_NAMES.filter(arm => arm !== 'alone' && arm !== 'control')
 /** A window in which the victim's generator lagged or others used its core is played again, up to so many times. */
@@ -72,7 +73,8 @@ export async function runIsolation(options: IsolationOptions, stage: Stage): Pro
   const redis = await stage.redis(Object.values(marks), '1')
   const neighbour = await startNeighbour(options, marks, redis, stage)
   const victim = await startVictim(options, marks.victim, redis, stage)
-  await load(victim, marks.neighbour, { ratePerS: options.ratePerS, durationS: 3, seed: options.seed })
+  // V8 compiles what a service runs often for tens of thousands of requests.
+  await load(victim, marks.neighbour, { ...WARM_UP, seed: options.seed })
 
   const rounds: Window[][] = []
   const dropped: Window[] = []

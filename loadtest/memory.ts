@@ -30,7 +30,9 @@ const NEIGHBOUR = 'acme-outdoor'
 const NEIGHBOUR_RATE_PER_S = 20
 const REQUESTS = 3_000
 const TIMEOUT_MS = 2_000
-const WARM_UP_S = 5
+/** V8 compiles what a service runs often for tens of thousands of requests. */
+const WARM_UP_S = 15
+const WARM_UP_FACTOR = 4
 /** A leak that has not ended the neighbour by then did not. */
 const LEAK_S_MAX = 20
 const SAMPLE_MS = 250
@@ -55,7 +57,8 @@ export async function runMemory(options: MemoryOptions, stage: Stage): Promise<R
     await sideOf(NEIGHBOUR, containers, stage),
   ] as const
   const startMs = Date.now()
-  const exchanges = [(await load(victim, containers, { ...options, durationS: WARM_UP_S })).exchange]
+  const warmUp = { ...options, ratePerS: options.ratePerS * WARM_UP_FACTOR, durationS: WARM_UP_S }
+  const exchanges = [(await load(victim, containers, warmUp)).exchange]
   const rounds: MemoryWindow[][] = []
   const dropped: MemoryWindow[] = []
   for (let number = 1; number <= options.rounds; number++) {

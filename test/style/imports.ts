@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'memory-ladder.ts': ['limits.ts', 'foundation'],
   'memory-plan.ts': ['limits.ts', 'foundation'],
   'stop-list.ts': [],
+  'v8-threads.ts': [],
   'estimates.ts': [],
   state: ['limits.ts', 'foundation'],
   decision: ['state', 'limits.ts', 'foundation'],

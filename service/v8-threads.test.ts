@@ -1,0 +1,23 @@
+import { execFileSync } from 'node:child_process'
+import { expect, test } from 'vitest'
+
+const MODULE = new URL('./v8-threads.ts', import.meta.url).href
+/** Prints `name niceness` of each of its threads, where the system tells them. */
+const SCRIPT = `
+  import { existsSync, readdirSync, readFileSync } from 'node:fs'
+  import { letV8ThreadsYield } from '${MODULE}'
+  letV8ThreadsYield()
+  for (const thread of existsSync('/proc/self/task') ? readdirSync('/proc/self/task') : []) {
+    const stat = readFileSync('/proc/self/task/' + thread + '/stat', 'latin1')
+    const [, name, rest] = /\\((.*)\\) (.*)/s.exec(stat)
+    console.log(name, rest.split(' ')[16])
+  }`
+
+test('V8’s own threads have the lowest precedence where Linux has one by thread, others keep theirs', () => {
+  const lines = execFileSync(process.execPath, ['--input-type=module', '--eval', SCRIPT], { encoding: 'utf8' })
+  const threads = lines.split('\n').filter(line => line !== '')
+  const own = threads.filter(thread => thread.includes('V8Worker'))
+  expect(own.length > 0).toBe(process.platform === 'linux')
+  expect(own.filter(thread => !thread.endsWith(' 19'))).toEqual([])
+  expect(threads.filter(thread => thread.endsWith(' 19'))).toEqual(own)
+})
