@@ -190,6 +190,7 @@ function take({ base, overlay }: PlacedState): void {
     const below = servedBase(base)
     const next = new Serving(below, systemClock.nowMs(), overlay && servedOverlay(overlay, below))
     problem = selfBidProblem(next)
+    // The self-bid is nobody's: it does not count.
     next.takeBids()
     next.stop(stops)
     if (problem === '') serving = next

@@ -9,9 +9,9 @@ export interface Field {
   /** Where it stands in the ground request: `imp[0].banner.battr`. */
   readonly place: string
   readonly rule: string
-  /** A rule that pairs of stories show; not honoured yet; information that restricts no bid. */
-  readonly kind: 'shown' | 'later' | 'tells'
-  /** Why not yet. */
+  /** A rule that pairs of stories show; not honoured yet; left out on purpose; information that restricts no bid. */
+  readonly kind: 'shown' | 'later' | 'unsent' | 'tells'
+  /** Why not yet, or why not. */
   readonly why: string
   /** A value of what only tells. */
   readonly example: unknown
@@ -20,6 +20,7 @@ export interface Field {
 type FieldText =
   | string
   | { readonly rule: string; readonly later: string }
+  | { readonly rule: string; readonly unsent: string }
   | { readonly tells: string; example: unknown }
 
 interface MustHonour {
@@ -40,6 +41,8 @@ export function mustHonour(): readonly Field[] {
       if (typeof text === 'string') return { ...at, kind: 'shown', rule: text, why: '', example: undefined } as const
       if ('later' in text)
         return { ...at, kind: 'later', rule: text.rule, why: text.later, example: undefined } as const
+      if ('unsent' in text)
+        return { ...at, kind: 'unsent', rule: text.rule, why: text.unsent, example: undefined } as const
       return { ...at, kind: 'tells', rule: text.tells, why: '', example: text.example } as const
     }),
   )
@@ -72,7 +75,12 @@ export function coverageRows(): readonly (readonly string[])[] {
     const pairs = files.flatMap(file => file.pairs.filter(pair => pair.fields.includes(name)).map(() => file.name))
     const where = [...new Set(pairs)].map(file => `\`${file}.json\``).join(', ')
     const shown = `${pairs.length} ${pairs.length === 1 ? 'pair' : 'pairs'}: ${where}`
-    const how = { shown, later: `**not yet**: ${why}`, tells: 'any value: the same answer' }[kind]
+    const how = {
+      shown,
+      later: `**not yet**: ${why}`,
+      unsent: `**not sent**: ${why}`,
+      tells: 'any value: the same answer',
+    }[kind]
     return [`\`${name}\``, section, rule, how]
   })
 }
