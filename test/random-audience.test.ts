@@ -90,7 +90,7 @@ test('a line item wins by segments of audiences as it would by the same ones in 
     const documents = randomTenant(random)
     const [tables, catalog] = [scanTables(documents), compile(documents)]
     const { lineItemIdStart, lineItemIds, lineItemPassRatePpm: passRatePpm } = catalog.columns
-    const engine = new Engine(catalog, { passRatePpm, covers: () => true, want: () => {} })
+    const engine = new Engine(catalog, { passRatePpm, covers: () => true, want: () => {}, empty: () => undefined })
     const naive = randomUsers(random, audience)
     for (let ask = 0; ask < 20; ask++) {
       const { request, texts, told } = randomRequest(random)

@@ -12,9 +12,14 @@ export interface Allowance {
   covers(lineItem: number, amountNanos: number): boolean
   /** Told of the first few of a decision that are not covered, so that more is leased. */
   want(lineItem: number, amountNanos: number): void
+  /**
+   * A bit per line item that is known not to cover one impression at its price, so that a decision can pass over whole
+   * words of them; some may be missing. True until the decision's end. Undefined where nobody keeps them.
+   */
+  empty(): Uint32Array | undefined
 }
 
 /** Pacing as documents fix it, and no budgets. */
 export function unlimited({ columns }: Catalog): Allowance {
-  return { passRatePpm: columns.lineItemPassRatePpm, covers: () => true, want: () => {} }
+  return { passRatePpm: columns.lineItemPassRatePpm, covers: () => true, want: () => {}, empty: () => undefined }
 }

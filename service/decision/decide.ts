@@ -322,11 +322,12 @@ export class Engine {
     return BUDGET
   }
 
-  /** A budget that holds no bid is wanted, but only of the best few: those below may never be needed. */
+  /** A budget that holds no bid is wanted, of the best few; then those known to be empty are passed over. */
   #isCovered(ordinal: number, { multiplier }: Opportunity): boolean {
     const amountNanos = Math.ceil(this.catalog.columns.lineItemPriceNanos[ordinal]! * multiplier)
     if (this.#allowance.covers(ordinal, amountNanos)) return true
-    if (this.#wanted++ < WANTED_MAX) this.#allowance.want(ordinal, amountNanos)
+    if (++this.#wanted <= WANTED_MAX) this.#allowance.want(ordinal, amountNanos)
+    if (this.#wanted === WANTED_MAX && multiplier === 1) this.#matcher.passOver(this.#allowance.empty())
     return false
   }
 

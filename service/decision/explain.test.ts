@@ -55,7 +55,7 @@ describe(`an explanation (seed ${SEED})`, () => {
       const spent = new Set(documents.lineItems.filter(() => random.chance(0.15)).map(({ id }) => id))
       const covers = (lineItem: number) => !spent.has(idAt(lineItemIdStart, lineItemIds, lineItem))
       const passRatePpm = catalog.columns.lineItemPassRatePpm
-      const engine = new Engine(catalog, { passRatePpm, covers, want: () => {} })
+      const engine = new Engine(catalog, { passRatePpm, covers, want: () => {}, empty: () => undefined })
       const free = new Engine(catalog)
       for (let ask = 0; ask < 20; ask++) {
         const facts = randomFacts(random)

@@ -22,6 +22,8 @@ export class Matcher {
   readonly #patched = new Int32Array(TILE_WORDS)
   /** A bit per line item that an overlay replaces; undefined when none does. */
   #masked: Uint32Array | undefined
+  /** The same for this impression only. */
+  #passedOver: Uint32Array | undefined
   #blockStart = 0
   #blockWords = 0
   /** Where the block's tile of row 0 begins. */
@@ -51,8 +53,23 @@ export class Matcher {
   begin(opportunity: Opportunity): void {
     this.#conditions?.beginImpression()
     this.#terms.begin(opportunity)
+    this.#passedOver = undefined
     this.#rewind(0)
     this.#nextBlock()
+  }
+
+  /** For the rest of this impression line items with a set bit are as if they were not there. Cost: O(one block). */
+  passOver(lineItems: Uint32Array | undefined): void {
+    this.#passedOver = lineItems
+    if (lineItems === undefined) return
+    this.#clear(lineItems)
+    this.#word &= ~lineItems[this.#blockStart + this.#wordIndex]!
+  }
+
+  /** Takes the line items with a set bit out of the block at hand. */
+  #clear(lineItems: Uint32Array): void {
+    const block = this.#block
+    for (let i = 0; i < this.#blockWords; i++) block[i]! &= ~lineItems[this.#blockStart + i]!
   }
 
   /** The next ordinal from here on, −1 after the last. Ordinals grow. */
@@ -137,8 +154,8 @@ export class Matcher {
     const words = this.#blockWords
     const tile = this.#tile
     for (let i = 0; i < words; i++) block[i] = rows[tile + i]!
-    const masked = this.#masked
-    if (masked !== undefined) for (let i = 0; i < words; i++) block[i]! &= ~masked[this.#blockStart + i]!
+    if (this.#masked !== undefined) this.#clear(this.#masked)
+    if (this.#passedOver !== undefined) this.#clear(this.#passedOver)
     for (let rank = 0; rank < terms.count; rank++) {
       const term = terms.order[rank]!
       let left = 0

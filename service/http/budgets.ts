@@ -37,5 +37,5 @@ const NOT_HELD: Hold = Object.freeze({ lease: '', bucket: 0, day: undefined })
 export function withoutLeases({ columns }: Catalog): Budgets {
   const { lineItemPassRatePpm: passRatePpm, lineItemBudgetKind: kinds } = columns
   const covers = (lineItem: number): boolean => kinds[lineItem] === BUDGET_KIND.none
-  return { passRatePpm, covers, want: () => {}, hold: () => NOT_HELD, release: () => {} }
+  return { passRatePpm, covers, want: () => {}, empty: () => undefined, hold: () => NOT_HELD, release: () => {} }
 }

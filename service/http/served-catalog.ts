@@ -76,6 +76,7 @@ export class ServedCatalog {
       passRatePpm: this.budgets.passRatePpm,
       covers: (lineItem, nanos) => this.#stopped?.[lineItem] !== 1 && this.budgets.covers(lineItem, nanos),
       want: (lineItem, nanos) => this.budgets.want(lineItem, nanos),
+      empty: () => this.budgets.empty(),
     }
     this.engine = new Engine(catalog, allowance, this.caps, below)
     this.#bids = new Uint32Array(catalog.header.lineItems)

@@ -62,6 +62,8 @@ export class Shares {
   #held: number[] = []
   #returned: number[] = []
   #nowMs = 0
+  /** How often there was more to hold than before: shares that were given, and holds that were released. */
+  increases = 0
   /** Of the last hold: what its notices say. */
   lease = ''
   bucket = 0
@@ -70,6 +72,7 @@ export class Shares {
   /** Takes a share. */
   give(share: Share): void {
     const { slice, leaseNumber, nanos, holdPart } = share
+    this.increases++
     let there = this.#slices[slice]
     if (there === undefined) {
       there = { holdPart, parts: [] }
@@ -150,6 +153,7 @@ export class Shares {
       if (held[at] !== part.leaseNumber || held[at + 1] !== bucket || (held[at + 2] as number) < nanos) continue
       held[at + 2] = (held[at + 2] as number) - nanos
       part.nanos += nanos
+      this.increases++
       return
     }
   }

@@ -17,17 +17,45 @@ export class ThreadBudgets {
   readonly passRatePpm: Uint32Array
   readonly #shares: Shares
   readonly #slices: Int32Array
+  readonly #priceNanos: Float64Array
+  /** See Allowance.empty. */
+  readonly #empty: Uint32Array
+  /** See Shares.increases: when the first of them was marked. */
+  #increases = 0
 
-  constructor(shares: Shares, { slices, rates }: CatalogShares) {
+  /** @param priceNanos of one impression, by ordinal */
+  constructor(shares: Shares, { slices, rates }: CatalogShares, priceNanos: Float64Array) {
     this.#shares = shares
     this.passRatePpm = new Uint32Array(rates)
     this.#slices = new Int32Array(slices)
+    this.#priceNanos = priceNanos
+    this.#empty = new Uint32Array((this.#slices.length + 31) >>> 5)
   }
 
   /** Whether a bid of this amount can be held now. A bid in a test auction costs nothing, and needs no lease. */
   covers(lineItem: number, amountNanos: number): boolean {
     const slice = this.#slices[lineItem] as number
-    return slice === NO_BUDGET || amountNanos === 0 || this.#shares.covers(slice, amountNanos)
+    if (slice === NO_BUDGET || amountNanos === 0 || this.#shares.covers(slice, amountNanos)) return true
+    // Another amount says nothing of the next bid's.
+    if (amountNanos === this.#priceNanos[lineItem]) {
+      const marked = this.#marked()
+      marked[lineItem >>> 5] = (marked[lineItem >>> 5] as number) | (1 << (lineItem & 31))
+    }
+    return false
+  }
+
+  /** As Allowance.empty: what was not covered at its price since there was last more to hold. */
+  empty(): Uint32Array {
+    return this.#marked()
+  }
+
+  /** What could hold no bid can hold none before there is more to hold. Cost: O(line items / 32) then. */
+  #marked(): Uint32Array {
+    if (this.#increases !== this.#shares.increases) {
+      this.#increases = this.#shares.increases
+      this.#empty.fill(0)
+    }
+    return this.#empty
   }
 
   /** See Shares.want. */

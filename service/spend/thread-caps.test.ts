@@ -154,7 +154,11 @@ describe('frequency caps', () => {
       const asker = new CapAsker({ table, board, log, onUntold: () => {}, onElsewhere: () => {} })
       const caps = new ThreadCaps(asker, catalog)
       const { lineItemIdStart, lineItemIds, lineItemPassRatePpm: passRatePpm } = catalog.columns
-      const engine = new Engine(catalog, { passRatePpm, covers: () => true, want: () => {} }, caps)
+      const engine = new Engine(
+        catalog,
+        { passRatePpm, covers: () => true, want: () => {}, empty: () => undefined },
+        caps,
+      )
       const tenantWords = capWords('tenant', '', documents.settings.frequencyCaps)
       let nowS = START_S
       for (let ask = 0; ask < 40; ask++) {
