@@ -104,7 +104,6 @@ const bidPath = new BidPath({
   spendLimit: data.guard && new SpendBrake(data.guard),
   identitySalt: hashText(data.tenantId, 0),
   audience,
-  monotonicMs: systemClock.monotonicMs,
   recorder,
   notices,
   pickIndex: random.pickIndex,
@@ -165,7 +164,6 @@ const doors = new Doors(app.server, () => recorder.count(COUNTER.connectionsRefu
 function selfBidProblem(next: Serving): string {
   let problem = ''
   const probe = new BidPath({
-    monotonicMs: systemClock.monotonicMs,
     recorder: new Recorder(createRecorderBlock()),
     notices,
     pickIndex: random.pickIndex,
@@ -176,7 +174,7 @@ function selfBidProblem(next: Serving): string {
   })
   const exchange = next.header.exchanges[0]
   if (exchange === undefined) return 'the tenant has no exchange'
-  const moment = { nowMs: systemClock.nowMs(), waitedMs: 0 }
+  const moment = { nowMs: systemClock.nowMs(), monotonicMs: systemClock.monotonicMs(), waitedMs: 0 }
   const { status } = probe.answer(selfBidRequest(next.base.catalog), exchange, next, moment)
   return problem !== '' || status !== 400 ? problem : 'the self-bid was answered 400'
 }
@@ -208,19 +206,19 @@ function servedBase({ header, slot, shares: ofCatalog }: PlacedCatalog): ServedC
   if (served?.catalog.header.announcement === header.announcement && servedSlot === slot) return served
   servedSlot = slot
   const catalog = openCatalog(header, data.slabs[slot])
-  return new ServedCatalog(catalog, { notices, budgets: budgetsOf(ofCatalog), caps: capsOf(catalog) })
+  return new ServedCatalog(catalog, { notices, budgets: budgetsOf(ofCatalog, catalog), caps: capsOf(catalog) })
 }
 
 function servedOverlay({ header, slot, shares: ofCatalog }: PlacedCatalog, { catalog }: ServedCatalog): ServedCatalog {
   const overlay = openCatalog(header, data.overlaySlabs[slot])
   return new ServedCatalog(overlay, {
     ...{ below: catalog, notices },
-    ...{ budgets: budgetsOf(ofCatalog), caps: capsOf(overlay) },
+    ...{ budgets: budgetsOf(ofCatalog, overlay), caps: capsOf(overlay) },
   })
 }
 
-function budgetsOf(ofCatalog: CatalogShares | undefined): ThreadBudgets | undefined {
-  return ofCatalog && new ThreadBudgets(shares, ofCatalog)
+function budgetsOf(ofCatalog: CatalogShares | undefined, { columns }: Catalog): ThreadBudgets | undefined {
+  return ofCatalog && new ThreadBudgets(shares, ofCatalog, columns.lineItemPriceNanos)
 }
 
 function capsOf(catalog: Catalog): ThreadCaps | undefined {
@@ -231,10 +229,9 @@ function capsOf(catalog: Catalog): ThreadCaps | undefined {
 function tellHeld(report: SharesReport | undefined): void {
   if (report !== undefined) post({ kind: 'held', report })
   if (counted.count > 0) post({ kind: 'counted', events: counted.takeAll() })
-  tellBids()
 }
 
-/** Before another catalog is taken, too: the ids are read from this one's slab. */
+/** Once a second, and before another catalog is taken: the ids are read from this one's slab. */
 function tellBids(): BidsTold {
   const bids = serving?.takeBids() ?? []
   if (bids.length > 0) post({ kind: 'bids', bids })
@@ -261,6 +258,7 @@ function beat(): void {
   heartbeats.beat(data.thread, systemClock.monotonicMs())
   noticeSender.sweep()
   sampler.turn()
+  tellBids()
   serving?.turnClock(systemClock.nowMs())
   if (gate.isGrowthStopped) serving?.forgetMarkup()
 }
@@ -273,6 +271,7 @@ async function stop(): Promise<void> {
   await Promise.all([app.close(), doors.close()])
   // All that is not held goes back.
   tellHeld(shares.close())
+  tellBids()
   control.close()
 }
 

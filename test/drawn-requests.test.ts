@@ -4,7 +4,6 @@ import { brokenRules } from '../loadtest/acceptance.ts'
 import { diverseRequests } from '../loadtest/diverse-traffic.ts'
 import { schemaFaults } from '../loadtest/schema-judge.ts'
 import { ratesOf, readTenantRecords } from '../loadtest/tenant-records.ts'
-import { systemClock } from '../service/foundation/clock.ts'
 import { Random } from '../service/foundation/random.ts'
 import { BidPath } from '../service/http/bid-path.ts'
 import { ServedCatalog } from '../service/http/served-catalog.ts'
@@ -32,13 +31,12 @@ function answerTo(text: string): { status: number; body: string; alarms: readonl
   // Creatives that take turns remember whose turn it is.
   const serving = new Serving(new ServedCatalog(catalog), NOW_MS)
   const path = new BidPath({
-    monotonicMs: systemClock.monotonicMs,
     recorder,
     pickIndex: new Random(SEED).pickIndex,
     bidIdPrefix: 'b-',
     alarm: (code, detail) => alarms.push(`${code}: ${detail}`),
   })
-  const { status, body } = path.answer(text, exchange, serving, { nowMs: NOW_MS, waitedMs: 0 })
+  const { status, body } = path.answer(text, exchange, serving, { nowMs: NOW_MS, monotonicMs: 0, waitedMs: 0 })
   return { status, body, alarms }
 }
 

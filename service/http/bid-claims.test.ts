@@ -43,7 +43,7 @@ function stage(isRoadblock = false) {
   guard.limit(MAX_NANOS_PER_MINUTE)
   guard.look({ monotonicMs: 0, tasks: 1 })
   guard.look({ monotonicMs: 10_000, tasks: 1 })
-  const budgets = new ThreadBudgets(shares, { slices, rates })
+  const budgets = new ThreadBudgets(shares, { slices, rates }, catalog.columns.lineItemPriceNanos)
   const served = new ServedCatalog(catalog, { budgets, caps: new ThreadCaps(asker, catalog) })
   const left = (): number => new Int32Array(memory, 0, 1)[0] as number
   return { served, shares, table, log, brake: new SpendBrake(memory), left }
@@ -52,7 +52,8 @@ function stage(isRoadblock = false) {
 describe('what a bid takes', () => {
   test('is all of it or nothing, whichever part is missing', () => {
     const { served, shares, brake, left, table } = stage()
-    const claims = new BidClaims(brake, () => 1_000)
+    const claims = new BidClaims(brake)
+    claims.begin(1_000)
     const bid = { served, lineItem: 0, creative: 0, amountNanos: 400_000_000, expiresS: 60 }
     served.caps.begin(Uint32Array.of(0, 0, 0, 0, 5, 6), 0, [])
     const before = left()
@@ -74,7 +75,8 @@ describe('what a bid takes', () => {
 
   test('goes back when the bids of a request are not made', () => {
     const { served, shares, brake, left, table, log } = stage()
-    const claims = new BidClaims(brake, () => 1_000)
+    const claims = new BidClaims(brake)
+    claims.begin(1_000)
     shares.give({ ...SHARE, nanos: LEASED_NANOS, holdPart: 1 })
     served.caps.begin(Uint32Array.of(0, 0, 0, 0, 5, 6), 0, [])
     const before = left()
@@ -95,11 +97,12 @@ describe('what a bid takes', () => {
 
   test('stays with the bids of the request before', () => {
     const { served, shares, brake } = stage()
-    const claims = new BidClaims(brake, () => 1_000)
+    const claims = new BidClaims(brake)
+    claims.begin(1_000)
     shares.give({ ...SHARE, nanos: LEASED_NANOS, holdPart: 1 })
     served.caps.begin(NO_IDENTITIES, 0, [])
     claims.take({ served, lineItem: 0, creative: 0, amountNanos: 100_000_000, expiresS: 60 })
-    claims.begin()
+    claims.begin(1_000)
     claims.giveBack()
     expect(shares.covers(0, LEASED_NANOS)).toBe(false)
   })
@@ -110,13 +113,13 @@ test('a roadblock that cannot have the whole page holds nothing', () => {
   const serving = new Serving(served, NOW_MS)
   const path = new BidPath({
     ...{ recorder: new Recorder(createRecorderBlock()), pickIndex: new Random(1).pickIndex, bidIdPrefix: 'test-' },
-    ...{ monotonicMs: () => 1_000, spendLimit: brake, identitySalt: 1 },
+    ...{ spendLimit: brake, identitySalt: 1 },
     alarm: (code, detail) => expect.fail(`${code}: ${detail}`),
   })
   const exchange = serving.exchange('adx') as Exchange
   const imp = ['1', '2'].map(id => ({ id, banner: { w: 300, h: 250 } }))
   const body = JSON.stringify({ id: 'r', allimps: 1, imp, site: { domain: 'news.example' } })
-  const answer = () => path.answer(body, exchange, serving, { nowMs: NOW_MS, waitedMs: 0 })
+  const answer = () => path.answer(body, exchange, serving, { nowMs: NOW_MS, monotonicMs: 1_000, waitedMs: 0 })
   const price = served.catalog.columns.lineItemPriceNanos[0] as number
   shares.give({ ...SHARE, nanos: Math.floor(price * 1.5), holdPart: 1 })
   const before = left()

@@ -37,16 +37,16 @@ interface Claim {
 /** Claims of one bid thread, for one request after another. Every method changes them. */
 export class BidClaims {
   readonly #spendLimit: SpendLimit | undefined
-  readonly #monotonicMs: () => number
+  #monotonicMs = 0
   #claims: Claim[] = []
 
-  constructor(spendLimit: SpendLimit | undefined, monotonicMs: () => number) {
+  constructor(spendLimit: SpendLimit | undefined) {
     this.#spendLimit = spendLimit
-    this.#monotonicMs = monotonicMs
   }
 
-  /** Another request: what was taken until now is the bids' for good. */
-  begin(): void {
+  /** Another request: what was taken until now is the bids' for good. @param monotonicMs when it came */
+  begin(monotonicMs: number): void {
+    this.#monotonicMs = monotonicMs
     if (this.#claims.length > 0) this.#claims = []
   }
 
@@ -55,7 +55,7 @@ export class BidClaims {
     const { served, lineItem, creative, amountNanos, expiresS } = claimant
     const { budgets, caps } = served
     if (this.#spendLimit?.take(amountNanos) === false) return 'spending-too-fast'
-    const hold = budgets.hold(lineItem, amountNanos, this.#monotonicMs(), expiresS * 1_000)
+    const hold = budgets.hold(lineItem, amountNanos, this.#monotonicMs, expiresS * 1_000)
     if (hold === undefined) {
       this.#spendLimit?.giveBack(amountNanos)
       return 'no-budget'

@@ -5,7 +5,6 @@ import { type AcceptanceOptions, brokenRules, isGoodRequest } from '../../loadte
 import { MALFORMED_WAYS, malformedBody } from '../../loadtest/malformed.ts'
 import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
 import { NO_BID_REASON_NAMES, type NoBidReason } from '../decision/reasons.ts'
-import { systemClock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
 import { LIMITS } from '../limits.ts'
 import { readToken } from '../openrtb/notice-token.ts'
@@ -21,7 +20,7 @@ import { Serving } from './serving.ts'
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
-const MOMENT = { nowMs: NOW_MS, waitedMs: 0 }
+const MOMENT = { nowMs: NOW_MS, monotonicMs: 0, waitedMs: 0 }
 const RATES: NonNullable<AcceptanceOptions['rates']> = sampleTenant().rates.rates
 
 /** A bid path over a whole tenant, and what it was alarmed about. */
@@ -35,7 +34,6 @@ class Bench {
   constructor(documents: TenantDocuments = sampleTenant(), seed = SEED, notices?: NoticeUrls) {
     this.serving = new Serving(new ServedCatalog(compiledTenant(documents), { notices }), NOW_MS)
     this.path = new BidPath({
-      monotonicMs: systemClock.monotonicMs,
       recorder: new Recorder(this.#block),
       pickIndex: new Random(seed).pickIndex,
       bidIdPrefix: 'test-',

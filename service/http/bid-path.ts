@@ -46,7 +46,6 @@ export interface BidPathDeps {
   readonly pickIndex: PickIndex
   /** Distinct for every thread of every task, in characters that need no escape. */
   readonly bidIdPrefix: string
-  readonly monotonicMs: () => number
   /** See ReadTerms: without it nobody is told apart. */
   readonly identitySalt?: number
   /** What the tenant knows of users; without it only what requests tell. */
@@ -62,6 +61,8 @@ export interface BidPathDeps {
 /** When and how late a request is answered. */
 export interface Moment {
   readonly nowMs: number
+  /** On a clock that all threads share. */
+  readonly monotonicMs: number
   /** Since the request's head came, and behind other work of this thread before: it counts against tmax. */
   readonly waitedMs: number
 }
@@ -71,7 +72,7 @@ interface Asked {
   readonly read: BidRequest
   readonly exchange: Exchange
   readonly serving: Serving
-  readonly nowMs: number
+  readonly moment: Moment
 }
 
 /** What a bid's token says of it. */
@@ -114,12 +115,12 @@ export class BidPath {
 
   constructor(deps: BidPathDeps) {
     this.#deps = deps
-    this.#claims = new BidClaims(deps.spendLimit, deps.monotonicMs)
+    this.#claims = new BidClaims(deps.spendLimit)
   }
 
   /** Total: never throws, whatever the body holds. A broken assertion is a no-bid, counted and alarmed. */
   answer(bodyText: string, exchange: Exchange, serving: Serving, moment: Moment): Answer {
-    this.#claims.begin()
+    this.#claims.begin(moment.monotonicMs)
     try {
       return this.#answer(bodyText, exchange, serving, moment)
     } catch (error) {
@@ -131,8 +132,9 @@ export class BidPath {
     }
   }
 
-  #answer(bodyText: string, exchange: Exchange, serving: Serving, { nowMs, waitedMs }: Moment): Answer {
+  #answer(bodyText: string, exchange: Exchange, serving: Serving, moment: Moment): Answer {
     const { recorder } = this.#deps
+    const { nowMs, waitedMs } = moment
     const begunMs = recorder.mark()
     const body = parse(bodyText)
     const { targeted, slotsKnown, needsFrameworks, rates, daypart } = serving
@@ -148,15 +150,15 @@ export class BidPath {
     const paused = serving.header.settings.status !== 'active'
     const reason = paused ? 'tenant-paused' : serving.isStopped(exchange.id) ? 'stopped' : read.reason
     if (reason !== undefined) return this.#noBids(read, reason, exchange)
-    return this.#decideAll({ read, exchange, serving, nowMs })
+    return this.#decideAll({ read, exchange, serving, moment })
   }
 
   #decideAll(asked: Asked): Answer {
-    const { read, exchange, serving } = asked
+    const { read, exchange, serving, moment } = asked
     const { impressions } = read
     this.#bids = new Map()
     this.#bidsChars = 0
-    if (serving.hasCaps) serving.identify(read.identities, this.#deps.monotonicMs())
+    if (serving.hasCaps) serving.identify(read.identities, moment.monotonicMs)
     serving.engine.prepare(read.facts)
     if (serving.roadblocks.length > 0 && this.#roadblocked(asked))
       return { status: 200, body: writeResponse(read.id, this.#bids, read.currency, true) }
@@ -226,10 +228,10 @@ export class BidPath {
     else this.#accept(decision, impression, lot, asked)
   }
 
-  #decide(lot: Opportunity, { serving, nowMs }: Asked): Decision {
+  #decide(lot: Opportunity, { serving, moment }: Asked): Decision {
     const { recorder, pickIndex } = this.#deps
     const startedMs = recorder.mark()
-    const decision = serving.engine.decide(lot, nowMs, pickIndex)
+    const decision = serving.engine.decide(lot, moment.nowMs, pickIndex)
     recorder.since(HISTOGRAM.decideTime, startedMs)
     return decision
   }
@@ -286,7 +288,7 @@ export class BidPath {
   }
 
   /** The token of a bid's notices; '' where nobody could call them. */
-  #tokenOf(bid: OutgoingBid, made: PricedBid, { exchange, serving, nowMs }: Asked): string {
+  #tokenOf(bid: OutgoingBid, made: PricedBid, { exchange, serving, moment }: Asked): string {
     const { notices } = this.#deps
     if (notices === undefined) return ''
     const format = bid.catalog.columns.creativeFormat[bid.creative]
@@ -303,7 +305,7 @@ export class BidPath {
       bucket: made.hold.bucket,
       amountNanosMax: made.amountNanos,
       nanosPerCpm: NANOS_PER_CPM * (made.lot.multiplier || 1) * (serving.header.rates.get(bid.currency) ?? Number.NaN),
-      expiresS: Math.floor(nowMs / 1_000) + LIMITS.noticeLifeS,
+      expiresS: Math.floor(moment.nowMs / 1_000) + LIMITS.noticeLifeS,
     })
   }
 
@@ -328,7 +330,7 @@ export class BidPath {
       lineItemId: asked.serving.served(bid.catalog).lineItemIdOf(bid.lineItem),
       request: asked.read.request,
       imp: bid.imp,
-      nowMs: asked.nowMs,
+      nowMs: asked.moment.nowMs,
       cacheBuster: this.#deps.pickIndex(CACHE_BUSTERS),
     })
   }

@@ -39,7 +39,7 @@ async function startServer({ loopLagMs = 0, bidMs = 0 } = {}): Promise<number> {
   }
   const gate = new BidGate(createBidGateMemory())
   const clocks = { nowMs, monotonicMs: () => performance.now(), loopLagMs: () => loopLagMs, isDraining: () => false }
-  const bidPath = new BidPath({ recorder, monotonicMs: systemClock.monotonicMs, ...parts })
+  const bidPath = new BidPath({ recorder, ...parts })
   const callers = new CallerGate({
     recorder,
     forwardedHops: 1,

@@ -2,7 +2,6 @@
  * `POST /{tenant}/openrtb2/{exchange}` on the bare server: caller, limits, body, inflate, decide, send. Fastify serves
  * every other path; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
  */
-import type { ServerResponse } from 'node:http'
 import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
@@ -14,6 +13,7 @@ import type { BidGate } from './bid-gate.ts'
 import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
 import type { BidMessage, BodyTaker } from './bid-message.ts'
 import type { BidPath } from './bid-path.ts'
+import type { BidResponse } from './bid-response.ts'
 import type { CallerGate } from './caller-gate.ts'
 import { isDeeperThan } from './json-depth.ts'
 import { LoopTurn } from './loop-turn.ts'
@@ -43,11 +43,13 @@ export interface BidRouteDeps {
 
 const OPENRTB_VERSION = '2.6'
 const JSON_TYPE = 'application/json; charset=utf-8'
+const BEFORE_LENGTH = `Content-Type: ${JSON_TYPE}\r\nContent-Length: `
+const AFTER_LENGTH = `\r\nx-openrtb-version: ${OPENRTB_VERSION}\r\n`
 /** Below this an answer is not compressed: the headers weigh more than what is saved. */
 const GZIP_BYTES_MIN = 1_024
 const GZIP_FAST = { level: constants.Z_BEST_SPEED }
 const EMPTY = Buffer.alloc(0)
-const NO_BODY: readonly string[] = ['Content-Length', '0']
+const NO_BODY = 'Content-Length: 0\r\n'
 const INFLATE = { maxOutputLength: LIMITS.inflatedBytesMax }
 const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
 const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
@@ -62,7 +64,7 @@ const SHED_DEADLINE = shedCounter('deadline')
  */
 class Call implements BodyTaker {
   readonly req: BidMessage
-  readonly res: ServerResponse
+  readonly res: BidResponse
   readonly exchangeId: string
   readonly headers: BidHeaders
   readonly startedMs = performance.now()
@@ -76,7 +78,7 @@ class Call implements BodyTaker {
 
   constructor(
     route: BidRoute,
-    { req, res }: { req: BidMessage; res: ServerResponse },
+    { req, res }: { req: BidMessage; res: BidResponse },
     exchangeId: string,
     headers: BidHeaders,
   ) {
@@ -125,16 +127,19 @@ export class BidRoute {
   readonly #deps: BidRouteDeps
   readonly #prefix: string
   readonly #turn = new LoopTurn()
+  /** The clock that all threads share is so far ahead of this thread's performance.now. */
+  readonly #sharedMs: number
   /** Of bodies that have come in part, or wait to be inflated. */
   #heldBytes = 0
 
   constructor(deps: BidRouteDeps) {
     this.#deps = deps
     this.#prefix = `/${deps.tenantId}/openrtb2/`
+    this.#sharedMs = deps.monotonicMs() - performance.now()
   }
 
   /** @returns false when the request is not for this route; then nothing has been done with it. */
-  take(req: BidMessage, res: ServerResponse): boolean {
+  take(req: BidMessage, res: BidResponse): boolean {
     const url = req.url as string
     if (req.method !== 'POST' || !url.startsWith(this.#prefix)) return false
     const query = url.indexOf('?', this.#prefix.length)
@@ -168,7 +173,7 @@ export class BidRoute {
   }
 
   /** A load balancer that fails open sends requests before we are ready: they get their no-bid at once. */
-  #notReady(req: BidMessage, res: ServerResponse): void {
+  #notReady(req: BidMessage, res: BidResponse): void {
     this.#deps.recorder.count(NOT_READY)
     this.#deps.recorder.count(SHED_NOT_READY)
     req.resume()
@@ -176,7 +181,7 @@ export class BidRoute {
   }
 
   /** Without a look at the body; the connection stays. */
-  #turnAway({ req, res }: { req: BidMessage; res: ServerResponse }, cause: ShedCause, status: 204 | 429): void {
+  #turnAway({ req, res }: { req: BidMessage; res: BidResponse }, cause: ShedCause, status: 204 | 429): void {
     this.#deps.recorder.count(shedCounter(cause))
     req.resume()
     this.#send(res, status, '')
@@ -196,7 +201,7 @@ export class BidRoute {
   }
 
   /** No bid for want of memory; the connection closes, because the rest of the body is not read. */
-  shed(req: BidMessage, res: ServerResponse): void {
+  shed(req: BidMessage, res: BidResponse): void {
     this.#deps.recorder.count(SHED_OVERLOAD)
     res.shouldKeepAlive = false
     req.resume()
@@ -205,17 +210,18 @@ export class BidRoute {
 
   /** Answers a call whose body is whole; large compressed bodies after a turn of the event loop. */
   takeBody(call: Call, body: Buffer): void {
+    const wholeMs = performance.now()
     this.#deps.recorder.add(COUNTER.bytesIn, body.length)
-    if (this.#isShedUnread(call.res)) return
+    if (this.#isShedUnread(call.res, wholeMs)) return
     if (!call.headers.isGzip) {
-      this.#answer(call, body)
+      this.#answer(call, body, wholeMs)
       return
     }
     this.#deps.recorder.count(COUNTER.gzipIn)
     if (body.length > LIMITS.inflateSyncBytesMax) {
       if (!call.hold(body.length)) return
       gunzip(body, INFLATE, (error, inflated) => {
-        if (error === null) this.#answer(call, inflated)
+        if (error === null) this.#answer(call, inflated, performance.now())
         else this.refuse(call.req, call.res, inflateStatus(error))
       })
       return
@@ -227,7 +233,7 @@ export class BidRoute {
       this.refuse(call.req, call.res, inflateStatus(error))
       return
     }
-    this.#answer(call, inflated)
+    this.#answer(call, inflated, performance.now())
   }
 
   /**
@@ -236,16 +242,16 @@ export class BidRoute {
    * short.
    * @returns whether the request has had its no-bid
    */
-  #isShedUnread(res: ServerResponse): boolean {
+  #isShedUnread(res: BidResponse, wholeMs: number): boolean {
     const isLate = this.#deps.loopLagMs() > LIMITS.bidLagMsMax
-    if (!isLate && !this.#turn.isOver()) return false
+    if (!isLate && !this.#turn.isOver(wholeMs)) return false
     this.#deps.recorder.count(isLate ? SHED_DEADLINE : SHED_OVERLOAD)
     this.#send(res, 204, '')
     return true
   }
 
   /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
-  #answer({ req, res, exchangeId, headers, startedMs }: Call, body: Buffer): void {
+  #answer({ req, res, exchangeId, headers, startedMs }: Call, body: Buffer, wholeMs: number): void {
     const { bidPath, recorder, sampler, tracer, nowMs, loopLagMs } = this.#deps
     const serving = this.#deps.serving()
     const exchange = serving?.exchange(exchangeId)
@@ -261,10 +267,9 @@ export class BidRoute {
     const isTraced = tracer?.begins() === true
     recorder.beginRequest()
     const isSampled = sampler?.begins() === true
-    const wholeMs = performance.now()
     recorder.time(HISTOGRAM.bodyTime, (wholeMs - startedMs) * 1e6)
-    const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs()) + loopLagMs()
-    const moment = { nowMs: nowMs(), waitedMs }
+    const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs(wholeMs)) + loopLagMs()
+    const moment = { nowMs: nowMs(), monotonicMs: wholeMs + this.#sharedMs, waitedMs }
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
     const answeredMs = recorder.mark()
     if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
@@ -277,29 +282,19 @@ export class BidRoute {
   }
 
   /** @param body ASCII: one byte per character */
-  #send(res: ServerResponse, status: number, body: string): void {
+  #send(res: BidResponse, status: number, body: string): void {
     const { recorder } = this.#deps
     recorder.count(responseCounter(status))
     if (this.#deps.isDraining()) res.shouldKeepAlive = false
     if (body === '') {
-      if (status === 204) res.writeHead(204)
-      else res.writeHead(status, [...NO_BODY])
-      res.end()
+      res.answer(status, status === 204 ? '' : NO_BODY, '')
       return
     }
     recorder.add(COUNTER.bytesOut, body.length)
-    res.writeHead(status, [
-      'Content-Type',
-      JSON_TYPE,
-      'Content-Length',
-      String(body.length),
-      'x-openrtb-version',
-      OPENRTB_VERSION,
-    ])
-    res.end(body, 'latin1')
+    res.answer(status, BEFORE_LENGTH + body.length + AFTER_LENGTH, body)
   }
 
-  #sendGzip(res: ServerResponse, body: string): void {
+  #sendGzip(res: BidResponse, body: string): void {
     const { recorder } = this.#deps
     const compressed = gzipSync(body, GZIP_FAST)
     recorder.count(responseCounter(200))
@@ -316,7 +311,7 @@ export class BidRoute {
   }
 
   /** A status without a body; once only. The connection closes, because the rest of the body may never be read. */
-  refuse(req: BidMessage, res: ServerResponse, status: number): void {
+  refuse(req: BidMessage, res: BidResponse, status: number): void {
     if (res.headersSent) return
     // What the load balancer keeps open for others is not closed for a caller that may not call.
     if (status !== 400 && status !== 403) res.shouldKeepAlive = false

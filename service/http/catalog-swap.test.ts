@@ -58,7 +58,6 @@ async function startServer(serving: () => Serving | undefined) {
   const recorder = new Recorder(createRecorderBlock())
   const alarms: string[] = []
   const bidPath = new BidPath({
-    monotonicMs: systemClock.monotonicMs,
     recorder,
     pickIndex: new Random(1).pickIndex,
     bidIdPrefix: 'b-',

@@ -18,16 +18,18 @@ export class LoopTurn {
     this.#endMs = performance.now()
   }
 
-  /** Milliseconds since this was first asked in this turn: at least so long has waited what is read now. */
-  ageMs(): number {
-    const nowMs = performance.now()
+  /**
+   * Milliseconds since this was first asked in this turn: at least so long has waited what is read now.
+   * @param nowMs of performance.now
+   */
+  ageMs(nowMs: number): number {
     if (!this.#isOpen) this.#start(nowMs)
     return nowMs - this.#startMs
   }
 
-  /** Whether what is read now should not be begun: see the two limits. */
-  isOver(): boolean {
-    return this.ageMs() > this.#limitMs
+  /** Whether what is read now should not be begun: see the two limits. @param nowMs of performance.now */
+  isOver(nowMs: number): boolean {
+    return this.ageMs(nowMs) > this.#limitMs
   }
 
   #start(nowMs: number): void {

@@ -8,6 +8,7 @@ import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, responseCounter } from '../telemetry/signals.ts'
 import { headRefusal } from './bid-headers.ts'
 import { BidMessage } from './bid-message.ts'
+import { BidResponse } from './bid-response.ts'
 import type { BidRoute } from './bid-route.ts'
 import type { NoticeRoute } from './notice-route.ts'
 
@@ -52,6 +53,7 @@ const SOCKET_STALL_MS = 2_500
 
 const HTTP_OPTIONS = {
   IncomingMessage: BidMessage,
+  ServerResponse: BidResponse,
   maxHeaderSize: LIMITS.headerBytesMax,
   requestTimeout: REQUEST_MS_MAX,
   headersTimeout: REQUEST_MS_MAX,
@@ -74,10 +76,13 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
     clientErrorHandler: (error, socket) => refuseSocket(error, socket, recorder),
     serverFactory: fallback => {
       const options = { ...HTTP_OPTIONS, keepAliveTimeout: keepAliveMs }
-      const listener = (req: BidMessage, res: ServerResponse<BidMessage>): void => {
+      const listener = (req: BidMessage, res: BidResponse): void => {
         const refusal = headRefusal(req.rawHeaders)
         if (refusal !== 0) refuse(req, res, refusal, recorder)
-        else if (!route.take(req, res) && noticeRoute?.take(req, res) !== true) fallback(req, res)
+        else if (!route.take(req, res)) {
+          req.openHeaders()
+          if (noticeRoute?.take(req, res) !== true) fallback(req, res)
+        }
       }
       const server: Server = certificate
         ? createTlsServer({ ...options, ...certificate, handshakeTimeout: REQUEST_MS_MAX }, listener)

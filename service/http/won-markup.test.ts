@@ -15,6 +15,7 @@ import { Serving } from './serving.ts'
 import { wonMarkup } from './won-markup.ts'
 
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
+const MOMENT = { nowMs: NOW_MS, monotonicMs: 0, waitedMs: 0 }
 const sign = signerOf([{ id: 'k1', secret: 'a'.repeat(32) }])
 const reader = { tenantId: 'acme', sign, same: sameSignature }
 const notices = new NoticeUrls({ publicUrl: 'https://ads.example.com', tenantId: 'acme', keyId: 'k1', sign })
@@ -41,7 +42,6 @@ function stage(markup: Exchange['markup'], change: (creative: Creative) => Creat
   }
   const serving = new Serving(new ServedCatalog(compiledTenant(documents), { notices }), NOW_MS)
   const path = new BidPath({
-    monotonicMs: () => 0,
     recorder: new Recorder(createRecorderBlock()),
     notices,
     pickIndex: new Random(1).pickIndex,
@@ -52,7 +52,7 @@ function stage(markup: Exchange['markup'], change: (creative: Creative) => Creat
   })
   return (imp: object) => {
     const body = JSON.stringify({ id: 'r', imp: [imp], site: { domain: 'news.example' } })
-    const answer = path.answer(body, serving.exchange('adx') as Exchange, serving, { nowMs: NOW_MS, waitedMs: 0 })
+    const answer = path.answer(body, serving.exchange('adx') as Exchange, serving, MOMENT)
     return { bid: answer.body === '' ? undefined : JSON.parse(answer.body).seatbid[0].bid[0], serving }
   }
 }

@@ -18,6 +18,7 @@ import { type ExplainTerms, type Explanation, explainRequest } from './explain-r
 
 const SEED = Number(process.env.SEED ?? 20_261_121)
 const NOW_MS = Date.parse('2026-11-21T12:00:00Z')
+const MOMENT = { nowMs: NOW_MS, monotonicMs: 0, waitedMs: 0 }
 const REQUESTS = 150
 
 interface AnsweredBid {
@@ -51,17 +52,12 @@ function answerOf(documents: TenantDocuments, exchangeId: string) {
   return (request: unknown) => {
     const block = createRecorderBlock()
     const path = new BidPath({
-      ...{
-        recorder: new Recorder(block),
-        monotonicMs: () => 0,
-        pickIndex: new Random(SEED).pickIndex,
-        bidIdPrefix: 'b-',
-      },
+      ...{ recorder: new Recorder(block), pickIndex: new Random(SEED).pickIndex, bidIdPrefix: 'b-' },
       alarm: (code, detail) => {
         throw new Error(`${code}: ${detail}`)
       },
     })
-    const { body } = path.answer(JSON.stringify(request), exchange, serving, { nowMs: NOW_MS, waitedMs: 0 })
+    const { body } = path.answer(JSON.stringify(request), exchange, serving, MOMENT)
     const answer = (body === '' ? {} : JSON.parse(body)) as { seatbid?: readonly { bid: readonly AnsweredBid[] }[] }
     const { counters } = snapshot({ blocks: [block], gauges: {}, takenAtMs: 0 })
     const reasons = NO_BID_REASON_NAMES.flatMap((reason, i) =>

@@ -34,7 +34,7 @@ describe('the budgets of a thread', () => {
     asked.hold(1, 5, 0, 100)
     expect(asked.covers(1, 5)).toBe(false)
     expect([...asked.empty()]).toEqual([2])
-    asked.release(1, 5, { lease: 'one', bucket: 2 })
+    asked.release(1, 5, { lease: 'one', bucket: 1, day: 0 })
     expect([...asked.empty()]).toEqual([0])
     expect(asked.covers(1, 5)).toBe(true)
   })

@@ -48,7 +48,6 @@ function bidsWith(builder: CatalogBuilder): string {
   const serving = new Serving(new ServedCatalog(catalog), systemClock.nowMs())
   let alarmed = ''
   const path = new BidPath({
-    monotonicMs: systemClock.monotonicMs,
     recorder: new Recorder(createRecorderBlock()),
     pickIndex: new Random(SEED).pickIndex,
     bidIdPrefix: 'fuzz-',
@@ -56,7 +55,7 @@ function bidsWith(builder: CatalogBuilder): string {
       alarmed = `${code}: ${detail}`
     },
   })
-  const moment = { nowMs: systemClock.nowMs(), waitedMs: 0 }
+  const moment = { nowMs: systemClock.nowMs(), monotonicMs: systemClock.monotonicMs(), waitedMs: 0 }
   for (const exchange of header.exchanges.slice(0, 5)) {
     for (const request of [selfBidRequest(catalog), ...REQUESTS]) {
       const { status, body } = path.answer(request, exchange, serving, moment)

@@ -96,7 +96,6 @@ export class Stage {
   constructor() {
     const recorder = new Recorder(this.#block)
     const bidPath = new BidPath({
-      monotonicMs: systemClock.monotonicMs,
       audience: this.#audience.reader,
       recorder,
       pickIndex: new Random(SEED).pickIndex,
