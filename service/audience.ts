@@ -38,6 +38,8 @@ export class TaskAudience {
   readonly #source: AudienceSource
   readonly #follower: AudienceFollower
   readonly #keeper: CopyKeeper<AudienceIndex> | undefined
+  /** Users that may not come back; undefined before the first look, which cannot tell when they were forgotten. */
+  #forgotten: number | undefined
 
   constructor({ config, clock, log, recorder, limitBytes, copyDirectory, turn }: AudienceOptions) {
     this.memory = createAudienceMemory(limitBytes / 2)
@@ -65,7 +67,9 @@ export class TaskAudience {
         }),
       onEvent: event => {
         tell(event, log, recorder)
-        if (event.kind === 'audience-loaded') this.#keeper?.note(event.index)
+        if (event.kind !== 'audience-loaded') return
+        this.#keeper?.note(event.index)
+        this.#auditForgotten(event.index, log)
       },
     })
   }
@@ -87,6 +91,15 @@ export class TaskAudience {
   get gauges(): TaskGauges {
     const { users, bytes, sets } = this.#table
     return { audienceUsers: users, audienceBytes: bytes, audienceSets: sets.count, audienceSetBytes: sets.bytes }
+  }
+
+  /** Who asked is known to whoever forgot them: a task sees that there are more. */
+  #auditForgotten({ number, forgotten }: { readonly number: number; readonly forgotten: number }, log: Logger): void {
+    const more = forgotten - (this.#forgotten ?? forgotten)
+    this.#forgotten = forgotten
+    if (more <= 0) return
+    const resource = `${more} of the users, change ${number}`
+    log.audit({ actor: 'publisher', action: 'forget', resource, decision: 'allowed' })
   }
 
   start(): void {

@@ -85,12 +85,20 @@ const notices =
     ? undefined
     : new NoticeUrls({ publicUrl, tenantId: data.tenantId, keyId: signingKey.id, sign })
 const noticeSender = new NoticeSender((id, notice) => post({ kind: 'notice', id, notice }), systemClock.monotonicMs)
+const tracer =
+  data.traceRatio > 0
+    ? new RequestTracer({
+        ...{ ratio: data.traceRatio, recorder, post },
+        ...{ unit: () => random.unit(), nowMs: systemClock.nowMs },
+      })
+    : undefined
+
 const noticeRoute =
   signingKey &&
   new NoticeRoute({
     reader: { tenantId: data.tenantId, sign, same: sameSignature },
     prices: priceReadersOf(priceKeys),
-    recorder,
+    ...{ recorder, tracer },
     send: notice => noticeSender.send(notice),
     markupOf: (token, tokenText, rendition) => {
       const asked = { token, tokenText, rendition, nowMs: systemClock.nowMs(), cacheBuster: random.next() }
@@ -110,14 +118,6 @@ const bidPath = new BidPath({
   bidIdPrefix: `${randomBytes(6).toString('hex')}-`,
   alarm: (code, detail, error) => log.write('error', code, detail, error === undefined ? {} : { error }),
 })
-
-const tracer =
-  data.traceRatio > 0
-    ? new RequestTracer({
-        ...{ ratio: data.traceRatio, recorder, post },
-        ...{ unit: () => random.unit(), nowMs: systemClock.nowMs },
-      })
-    : undefined
 
 const sampler = new RequestSampler({
   ...{ recorder, unit: () => random.unit(), nowMs: systemClock.nowMs },

@@ -126,6 +126,10 @@ const VALUES: Readonly<Record<string, readonly [good: readonly string[], bad: re
     ['1', '3600'],
     ['0', '3601'],
   ],
+  SAMPLE_TRAFFIC: [
+    ['on', 'off'],
+    ['yes', 'ON'],
+  ],
   LOG_LEVEL: [
     ['debug', 'info', 'warn', 'error'],
     ['trace', 'INFO'],

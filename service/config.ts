@@ -261,6 +261,13 @@ export const SETTINGS = {
     ...oneOf(['emf', 'cloudwatch', 'none'], 'emf'),
   },
   metricsPeriodS: { env: 'METRICS_PERIOD_S', about: 'Seconds between two metric reports.', ...whole(1, 3_600, 60) },
+  sampleTraffic: {
+    env: 'SAMPLE_TRAFFIC',
+    about:
+      'Whether made-up bid requests are sent to the task, which the log and the console then say. npm start sends ' +
+      'them and sets it; the service itself sends nothing.',
+    ...oneOf(['on', 'off'], 'off'),
+  },
   logLevel: {
     env: 'LOG_LEVEL',
     about: 'Least severe line that is written.',

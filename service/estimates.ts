@@ -20,11 +20,11 @@ export class Tally {
   #sum = 0
   #variance = 0
 
-  /** @param weight how many requests the sample stands for */
-  add(weight: number): void {
+  /** @param weight how many requests the sample stands for @param part of it that counts, 0 to 1 */
+  add(weight: number, part = 1): void {
     this.#samples++
-    this.#sum += weight
-    this.#variance += weight * (weight - 1)
+    this.#sum += weight * part
+    this.#variance += part * part * weight * (weight - 1)
   }
 
   get estimate(): Estimate {

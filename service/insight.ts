@@ -1,7 +1,10 @@
 /** Wires what tells people about bids: the explainer, with what this task knows of budgets and stops. */
 
+import { randomInt } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { LotExplanation } from './decision/explain.ts'
+import { dryRun } from './dry-run.ts'
+import { type EventTail, NOTHING_SEEN, type TailCounts } from './event-tail.ts'
 import { Explainer } from './explainer.ts'
 import type { Clock } from './foundation/clock.ts'
 import type { ConsoleFiles } from './http/console-files.ts'
@@ -12,6 +15,9 @@ import { idTextsOfRequest } from './openrtb/id-texts.ts'
 import type { Announcement } from './remote-cache/source.ts'
 import { SampledRequests } from './sampled-requests.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
+import type { PlanView } from './spend/pacing.ts'
+import { type PacingQuery, pacingRows } from './spend/pacing-rows.ts'
+import { PlanHistory } from './spend/plan-history.ts'
 import type { SegmentLookup } from './state/audience-reader.ts'
 import type { Catalog } from './state/catalog.ts'
 import { type FoundSegments, findSegments } from './state/found-segments.ts'
@@ -41,12 +47,26 @@ export interface InsightOptions {
   readonly freeBytes: () => number
   readonly stops: () => StopList
   /** Undefined where no notices can come: then nothing with a budget bids. */
-  readonly money: { knownBudgets(): readonly KnownBudget[] } | undefined
+  readonly money: KnownMoney | undefined
+  readonly tail: EventTail
+}
+
+/** What the task knows of budgets and plans. */
+interface KnownMoney {
+  /** See TaskBudgets.known. */
+  knownBudgets(): readonly KnownBudget[]
+  /** By owner. */
+  readonly plans: ReadonlyMap<string, PlanView>
+  /** By ordinal of a catalog; undefined for one that does not serve. */
+  passRatesOf(catalog: Catalog): Uint32Array | undefined
 }
 
 const NANOS = 1e9
 const SECOND_MS = 1_000
+const PLANS_EVERY_S = 5
 const NOT_LOOKED_AT = ['frequency caps', 'chance where a plan slows down', 'how long the request waited']
+
+const NOT_ASKED = ['budgets', 'frequency caps', 'how long the request waited']
 
 /** Answers the admin port. */
 export class Insight implements InsightDeps {
@@ -55,12 +75,18 @@ export class Insight implements InsightDeps {
   readonly #seconds = new LiveSeconds()
   readonly #samples: SampledRequests
   readonly #streams = new LiveStreams()
+  readonly #plans = new PlanHistory()
+  #looks = 0
+  /** What open consoles have been told of the tail. */
+  #told: TailCounts = NOTHING_SEEN
   readonly #looking: NodeJS.Timeout
 
   constructor(options: InsightOptions) {
     this.#options = options
     this.#explainer = new Explainer(options)
-    this.#samples = new SampledRequests(options.catalogs, options.audience)
+    this.#samples = new SampledRequests(options.catalogs, options.audience, catalog =>
+      options.money?.passRatesOf(catalog),
+    )
     this.#looking = setInterval(() => this.#look(), SECOND_MS).unref()
   }
 
@@ -70,13 +96,18 @@ export class Insight implements InsightDeps {
 
   /** Begins to tell what happens, the last minutes first. @returns false when enough look already */
   openLive(res: ServerResponse): boolean {
-    return this.#streams.add(res, { seconds: this.#seconds.all, now: this.#now(this.#options.snapshot()) })
+    const tail = this.events()
+    return this.#streams.add(res, { seconds: this.#seconds.all, now: this.#now(this.#options.snapshot()), tail })
   }
 
   #look(): void {
     const snapshot = this.#options.snapshot()
     const second = this.#seconds.look(snapshot)
-    if (second !== undefined && this.#streams.isWatched) this.#streams.tell({ second, now: this.#now(snapshot) })
+    const { clock, money, tail } = this.#options
+    if (this.#looks++ % PLANS_EVERY_S === 0 && money !== undefined) this.#plans.look(clock.nowMs(), money.plans)
+    if (second === undefined || !this.#streams.isWatched) return
+    this.#streams.tell({ second, now: this.#now(snapshot), tail: tail.since(this.#told) })
+    this.#told = tail.counts
   }
 
   #now({ gauges, threads, counters }: Snapshot): object {
@@ -92,6 +123,18 @@ export class Insight implements InsightDeps {
 
   recent(query: RecentCall): { readonly samples: number; readonly requests: readonly object[] } {
     return { samples: this.#samples.samples, requests: this.#samples.recent(query) }
+  }
+
+  /** The last log lines, notices and versions. */
+  events(): InsightReply['body'] {
+    return { ...this.#options.tail.since(NOTHING_SEEN) }
+  }
+
+  /** Line items that follow plans, those furthest from them first. Cost: O(budgets that bids asked for) */
+  pacing(query: PacingQuery): InsightReply['body'] {
+    const { clock, money } = this.#options
+    const known = { budgets: money?.knownBudgets() ?? [], views: money?.plans ?? new Map<string, PlanView>() }
+    return pacingRows({ ...known, pointsOf: owner => this.#plans.of(owner) }, query, clock.nowMs())
   }
 
   deals(): { readonly samples: number; readonly deals: readonly object[] } {
@@ -114,7 +157,7 @@ export class Insight implements InsightDeps {
     const held = this.#options.held()
     if (held === undefined) return { status: 503, body: { error: 'no state is served yet; see /state' } }
     const nowMs = at === undefined ? clock.nowMs() : Date.parse(at)
-    if (Number.isNaN(nowMs)) return { status: 400, body: { error: `at is no instant: ${at}` } }
+    if (Number.isNaN(nowMs)) return noInstant(at)
     const budgets = money?.knownBudgets() ?? []
     const spent = budgets.flatMap(({ isSpent, lineItemId }) => (isSpent ? [lineItemId] : []))
     const segments = this.#segmentsOf(request, exchange, nowMs)
@@ -140,6 +183,18 @@ export class Insight implements InsightDeps {
     return findSegments(audience, idTextsOfRequest(request, id), nowMs)
   }
 
+  /** What it would be answered; where a line item is named, if nobody else took part. Spends and counts nothing. */
+  dryRun({ request, exchange, lineItem, at }: ExplainCall): InsightReply {
+    const { audience, catalogs, clock, stops } = this.#options
+    const nowMs = at === undefined ? clock.nowMs() : Date.parse(at)
+    if (Number.isNaN(nowMs)) return noInstant(at)
+    const pickIndex = (count: number) => randomInt(count)
+    const run = dryRun(catalogs(), { request, exchange, lineItem, audience, nowMs, pickIndex, stops: stops() })
+    if (run.kind === 'refused') return { status: run.status, body: { error: run.error } }
+    const { status, response, reasons } = run
+    return { status: 200, body: { status, response, reasons, notLookedAt: NOT_ASKED } }
+  }
+
   /** What this task knows now of line items that are told, by id: those with a budget, and those that are stopped. */
   #liveOf(lots: readonly LotExplanation[], budgets: readonly KnownBudget[]): Readonly<Record<string, object>> {
     const stops = this.#options.stops()
@@ -157,6 +212,10 @@ export class Insight implements InsightDeps {
     this.#streams.end()
     await this.#explainer.stop()
   }
+}
+
+function noInstant(at: string | undefined): InsightReply {
+  return { status: 400, body: { error: `at is no instant: ${at}` } }
 }
 
 /** What this task knows now of one line item beside its documents. */

@@ -278,7 +278,16 @@ export const LIMITS = {
   sampleLineItemsMax: 200,
   /** Deals that are watched: a tenant has some hundreds. */
   dealsWatchedMax: 1_000,
-  /** Line items in one answer of /line-items. */
+  /** What the console's tails keep: lines of so many bytes, notices, and versions; some 250 KB together. */
+  tailLinesKept: 100,
+  tailLineBytesMax: 2 * KIB,
+  tailNoticesKept: 100,
+  tailVersionsKept: 50,
+  /** Plans whose course is kept to be plotted, and points of each: 16 bytes and an object, 5 MB together. */
+  plansWatchedMax: 1_000,
+  planPointsMax: 120,
+  /** Line items in one answer of /line-items, and in one of /pacing, where each has its plot. */
+  pacingRowsMax: 100,
   lineItemRowsMax: 1_000,
 
   /** Line items of equal rank between which chance decides. */

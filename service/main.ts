@@ -10,6 +10,7 @@ import { CatalogLoad } from './catalog-load.ts'
 import { openCertificates } from './certificate-files.ts'
 import { compilerIdentity } from './compiled-chunks.ts'
 import { type Config, portProblem, readConfig } from './config.ts'
+import { EventTail } from './event-tail.ts'
 import { systemClock } from './foundation/clock.ts'
 import { AdminGate } from './http/admin-gate.ts'
 import { createAdminServer } from './http/admin-server.ts'
@@ -61,11 +62,13 @@ const startedAtMs = systemClock.nowMs()
 const read = readConfig(env)
 const recorderBlocks = [createRecorderBlock()]
 const recorder = new Recorder(recorderBlocks[0] as SharedArrayBuffer)
+const tail = new EventTail()
 const log = new Logger({
   identity: identityFromEnv(env),
   level: 'problems' in read ? 'info' : read.logLevel,
   clock: systemClock,
   onLoss: cause => recorder.count(logLossCounter(cause)),
+  onLine: line => tail.takeLine(line),
 })
 if ('problems' in read) {
   logConfigProblems(log, read.problems)
@@ -104,6 +107,8 @@ const task = await readEcsTask(env.ECS_CONTAINER_METADATA_URI_V4)
 log.learn({ task_id: task?.taskId })
 log.info('started', 'Bidcell begins', { fields: { node: process.version, state: withoutCredentials(config.stateUrl) } })
 
+if (config.sampleTraffic === 'on') log.warn('sample-traffic', 'made-up bid requests are sent to this task')
+
 const limit = readMemoryLimit({ settingMib: config.memoryLimitMib ?? task?.memoryLimitMib })
 const threadCount = bidThreadCount(config)
 const plan = memoryPlan({ limitMib: Math.floor(limit.bytes / MIB), bidThreads: threadCount })
@@ -124,7 +129,7 @@ const money =
     : await openMoney({
         ...{ config, clock: systemClock, log, recorder, recorderBlocks, threads: threadCount },
         share: (thread, message) => threads.share(thread, message),
-        counts,
+        ...{ counts, tail },
         memoryBytes: limit.bytes,
         journalNoticesMax: plan.journalNoticesMax,
       }).catch(leaveWithout('SPEND_URL or JOURNAL_DIR'))
@@ -203,6 +208,7 @@ const refresher = new Refresher<CatalogLoad>({
   drop: () => nextState.drop(),
   onEvent: event => {
     tellState(event)
+    tail.takeState(event, systemClock.nowMs())
     if (event.kind === 'version-loaded' || event.kind === 'copy-serves') void allIsThere.then(tellReady)
     if (event.kind === 'version-loaded' || event.kind === 'deltas-taken') copyKeeper?.note(event.announcement)
   },
@@ -302,11 +308,11 @@ function stateNow() {
 const insight = new Insight({
   consoleFiles: await readConsoleFiles(),
   thread: { stateUrl: config.stateUrl, tenantId: config.tenantId, timeoutMs: config.cacheTimeoutMs },
-  ...{ clock: systemClock, counts, money, snapshot: snapshotNow },
+  ...{ clock: systemClock, counts, money, tail, snapshot: snapshotNow },
   held: () => refresher.view.held,
   catalogs: () => threads.catalogs,
   audience: audience.reader,
-  about: () => ({ identity: log.identity, ...stateNow() }),
+  about: () => ({ identity: log.identity, isSample: config.sampleTraffic === 'on', ...stateNow() }),
   freeBytes: () => (memory.state.level === 'critical' ? 0 : limit.bytes - process.memoryUsage.rss()),
   stops: () => stops,
 })

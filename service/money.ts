@@ -3,6 +3,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { arrivedNotice } from './arrived-notice.ts'
 import type { Config } from './config.ts'
+import type { EventTail } from './event-tail.ts'
 import type { Clock } from './foundation/clock.ts'
 import { openFrequency, type TaskFrequency } from './frequency.ts'
 import { Guards } from './guards.ts'
@@ -17,11 +18,13 @@ import { NoticeIntake } from './remote-cache/notice-intake.ts'
 import { accountName } from './spend/accounts.ts'
 import type { KnownBudget } from './spend/budgets-view.ts'
 import type { BookOperation } from './spend/ledger.ts'
+import type { PlanView } from './spend/pacing.ts'
 import { abandonedAfterMs, booksAfterMs, type LeaseRules, opensAfterMs } from './spend/slice.ts'
 import { type SharesMessage, TaskBudgets } from './spend/task-budgets.ts'
 import { TaskLedger } from './spend/task-ledger.ts'
 import { openSpendStore, type SpendStore, spendUrlOf } from './spend-store.ts'
 import { dayAt } from './state/calendar.ts'
+import type { Catalog } from './state/catalog.ts'
 import type { LineItemCounts } from './telemetry/line-item-counts.ts'
 import type { Logger } from './telemetry/logger.ts'
 import { Recorder, type RecorderBlock, type TaskGauges } from './telemetry/recorder.ts'
@@ -40,6 +43,8 @@ export interface MoneyOptions {
   readonly share: (thread: number, message: SharesMessage) => void
   /** Told of each bill and each win, once. */
   readonly counts: LineItemCounts
+  /** Told of each notice and event. */
+  readonly tail: EventTail
   /** The task's memory limit. */
   readonly memoryBytes: number
   /** Notices that its journal takes, which are in memory, too. */
@@ -244,10 +249,22 @@ class Money {
     return this.#budgets.known()
   }
 
+  /** The rates at which line items of a catalog that serves take part, by ordinal: see Allowance. They change. */
+  passRatesOf({ header }: Catalog): Uint32Array | undefined {
+    const layer = this.#budgets.layers.find(({ catalog }) => catalog.header === header)
+    return layer && new Uint32Array(layer.shares.rates)
+  }
+
+  /** Plans that line items follow, by owner. Cost: O(those). */
+  get plans(): ReadonlyMap<string, PlanView> {
+    return this.#budgets.plans.views
+  }
+
   /** Takes a notice or an event. @returns whether it is safe and may be acknowledged */
   async take(notice: Notice): Promise<boolean> {
-    const { log, recorder } = this.#options
+    const { log, recorder, tail } = this.#options
     const { token, price } = notice
+    tail.takeNotice(notice)
     if (price?.reading === 'above') {
       const fields = { exchange: token.exchangeId, line_item: token.lineItemId, bid: token.bidId }
       log.error('price-above', 'a bill is above what was bid', { fields })

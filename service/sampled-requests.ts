@@ -61,6 +61,8 @@ export interface SeenRequest {
 export interface Funnel {
   readonly targeted: Estimate
   readonly eligible: Estimate
+  /** Of these, how many pacing lets through; budgets and caps come after it. */
+  readonly paced: Estimate
 }
 
 /** A deal that requests offered, since the task began. */
@@ -78,8 +80,10 @@ export interface DealRow {
 interface Layer {
   readonly catalog: Catalog
   readonly engine: Engine
-  readonly funnels: Map<number, { readonly targeted: Tally; readonly eligible: Tally }>
+  readonly funnels: Map<number, FunnelTally>
 }
+
+type FunnelTally = { readonly [K in keyof Funnel]: Tally }
 
 interface DealTally {
   readonly seen: Tally
@@ -91,6 +95,9 @@ interface DealTally {
 const NOT_HELD = Object.freeze({ lease: '', bucket: 0, day: undefined })
 const NO_CAPS = { allowsLineItem: () => true, allowsCreative: () => true }
 const ELIGIBLE = STAGES.length
+const PPM = 1e6
+/** By ordinal of a catalog that serves; undefined where none is steered. */
+type PassRates = (catalog: Catalog) => Uint32Array | undefined
 
 /** Judges samples with what serves now. */
 export class SampledRequests {
@@ -98,14 +105,19 @@ export class SampledRequests {
   readonly #audience: SegmentLookup
   readonly #recent: SeenRequest[] = []
   readonly #deals = new Map<string, DealTally>()
+  readonly #passRates: PassRates
   #serving: Serving | undefined
   #layers: readonly Layer[] = []
   #samples = 0
 
-  /** @param catalogs what serves: the catalog, then its overlay. @param audience the users that serve */
-  constructor(catalogs: () => readonly Catalog[], audience: SegmentLookup) {
+  /**
+   * @param catalogs what serves: the catalog, then its overlay
+   * @param audience the users that serve @param passRates at which line items of a catalog take part
+   */
+  constructor(catalogs: () => readonly Catalog[], audience: SegmentLookup, passRates: PassRates) {
     this.#catalogs = catalogs
     this.#audience = audience
+    this.#passRates = passRates
   }
 
   get samples(): number {
@@ -183,17 +195,20 @@ export class SampledRequests {
     const furthestIn = new Map<string, number>()
     let targeted = 0
     let eligible = 0
-    for (const layer of this.#layers)
+    for (const layer of this.#layers) {
+      const passRatePpm = this.#passRates(layer.catalog) ?? layer.catalog.columns.lineItemPassRatePpm
       layer.engine.judge(opportunity, sample.atMs, (ordinal, stage) => {
         targeted++
-        if (stage === ELIGIBLE) eligible++
-        countFunnel(layer, ordinal, stage, sample.weight)
+        const part = stage === ELIGIBLE ? (passRatePpm[ordinal] as number) / PPM : undefined
+        if (part !== undefined) eligible++
+        countFunnel(layer, ordinal, part, sample.weight)
         for (const deal of dealsAt(layer.catalog, ordinal, opportunity))
           furthestIn.set(deal, Math.max(stage, furthestIn.get(deal) ?? 0))
         const { lineItemIdStart, lineItemIds } = layer.catalog.columns
         if (lineItems.length < LIMITS.sampleLineItemsMax)
           lineItems.push({ id: idAt(lineItemIdStart, lineItemIds, ordinal), outcome: STAGES[stage] ?? 'eligible' })
       })
+    }
     const deals = opportunity.deals.map(deal => deal.id)
     for (const deal of deals) this.#countDeal(deal, furthestIn.get(deal), bids, sample.weight)
     return { id, deals, bids: bids.map(({ impId: _, ...bid }) => bid), targeted, eligible, lineItems }
@@ -234,9 +249,9 @@ export class SampledRequests {
     this.#refresh(nowMs)
     return new Map(
       this.#layers.flatMap(({ catalog: { columns }, funnels }) =>
-        [...funnels].map(([ordinal, { targeted, eligible }]) => {
+        [...funnels].map(([ordinal, { targeted, eligible, paced }]) => {
           const id = idAt(columns.lineItemIdStart, columns.lineItemIds, ordinal)
-          return [id, { targeted: targeted.estimate, eligible: eligible.estimate }] as const
+          return [id, { targeted: targeted.estimate, eligible: eligible.estimate, paced: paced.estimate }] as const
         }),
       ),
     )
@@ -280,14 +295,17 @@ function parsed(text: string): unknown {
   }
 }
 
-function countFunnel({ funnels }: Layer, ordinal: number, stage: number, weight: number): void {
+/** @param part of an eligible one that pacing lets through, 0 to 1; undefined for one that is not eligible */
+function countFunnel({ funnels }: Layer, ordinal: number, part: number | undefined, weight: number): void {
   let funnel = funnels.get(ordinal)
   if (funnel === undefined) {
-    funnel = { targeted: new Tally(), eligible: new Tally() }
+    funnel = { targeted: new Tally(), eligible: new Tally(), paced: new Tally() }
     funnels.set(ordinal, funnel)
   }
   funnel.targeted.add(weight)
-  if (stage === ELIGIBLE) funnel.eligible.add(weight)
+  if (part === undefined) return
+  funnel.eligible.add(weight)
+  funnel.paced.add(weight, part)
 }
 
 /** Ids of the offered deals that a line item is in. */

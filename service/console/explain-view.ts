@@ -5,6 +5,12 @@ import type { Explanation } from '../openrtb/explain-request.ts'
 import { byId, element, shown, tableOf } from './element.ts'
 
 type Told = Explanation & { readonly error?: string; readonly live: Readonly<Record<string, object>> }
+interface DryRun {
+  readonly error?: string
+  readonly status?: number
+  readonly response?: unknown
+  readonly reasons?: Readonly<Record<string, number>>
+}
 type Lot = LotExplanation & { readonly of: string }
 
 const SAMPLE = {
@@ -59,19 +65,33 @@ export class ExplainView {
     answer.replaceChildren(element('p', { class: 'quiet' }, 'Reading what is served …'))
     const [exchange, lineItem] = [this.#exchange.value.trim(), this.#lineItem.value.trim()]
     const body = { request, ...(exchange === '' ? {} : { exchange }), ...(lineItem === '' ? {} : { lineItem }) }
-    const told = await explain(body)
-    answer.replaceChildren(...(told.error === undefined ? answerOf(told, lineItem) : [problem(told.error)]))
+    const [told, run] = await Promise.all([asked<Told>('/explain', body), asked<DryRun>('/dry-run', body)])
+    if (told.error !== undefined) answer.replaceChildren(problem(told.error))
+    else answer.replaceChildren(...answerOf(told, lineItem), dryRunOf(run, lineItem))
   }
 }
 
-async function explain(body: object): Promise<Told> {
+async function asked<T>(path: string, body: object): Promise<T> {
   const headers = { 'content-type': 'application/json' }
   try {
-    const answer = await fetch('/explain', { method: 'POST', headers, body: JSON.stringify(body) })
-    return (await answer.json()) as Told
+    const answer = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) })
+    return (await answer.json()) as T
   } catch (error) {
-    return { error: `the task does not answer: ${String(error)}` } as Told
+    return { error: `the task does not answer: ${String(error)}` } as T
   }
+}
+
+/** The answer as it would be sent, but for addresses of notices. */
+function dryRunOf({ error, status, response, reasons = {} }: DryRun, lineItemId: string): HTMLElement {
+  const whose = lineItemId === '' ? 'The answer' : `The answer if ${lineItemId} were alone`
+  const why = Object.entries(reasons).map(([reason, count]) => `${reason} (${count})`)
+  const text = response === undefined ? why.join(', ') : JSON.stringify(response, undefined, 2)
+  return element(
+    'details',
+    { id: 'dry-run', class: 'card' },
+    element('summary', {}, `${whose}: ${error ?? status}, nothing held or counted`),
+    element('pre', {}, text),
+  )
 }
 
 function problem(error: string): HTMLElement {

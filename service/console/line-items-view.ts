@@ -14,6 +14,8 @@ interface Row {
   /** Impressions, estimated since the version serves. */
   readonly targeted?: Estimate
   readonly eligible?: Estimate
+  /** Of these, how many pacing lets through. */
+  readonly paced?: Estimate
   readonly leaseLeft?: number
   readonly passRate?: number
   readonly stopped?: boolean
@@ -26,6 +28,7 @@ const HEAD = [
   'CPM',
   'targeted',
   'eligible',
+  'paced',
   'bids',
   'wins',
   'billed',
@@ -82,7 +85,7 @@ export class LineItemsView {
     why.addEventListener('click', () => this.#onWhy(row.id))
     const id = row.stopped ? [row.id, element('span', { class: 'warn' }, ' stopped')] : [row.id]
     const rank = [row.priority, row.cpm].map(shown)
-    const funnel = [row.targeted, row.eligible].map(shownEstimate)
+    const funnel = [row.targeted, row.eligible, row.paced].map(shownEstimate)
     const cells = [...rank, ...funnel, ...[row.bids, row.wins, row.billed, row.spendNanos / NANOS].map(shown)]
     const rate = row.passRate === undefined ? '–' : `${shown(100 * row.passRate)} %`
     const left = row.leaseLeft === undefined ? '–' : shown(row.leaseLeft)

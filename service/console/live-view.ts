@@ -6,6 +6,8 @@ import { byId, element, facts, shape, shown, shownBytes } from './element.ts'
 /** What the task says of itself, once a second. */
 export interface LiveNow {
   readonly identity: Readonly<Record<string, string | undefined>>
+  /** Whether the bid requests that come are made up. */
+  readonly isSample: boolean
   readonly ready: boolean
   readonly version?: string
   readonly announcement?: number
@@ -108,7 +110,8 @@ function bar(name: string, value: number, max: number, text = shown(value)): HTM
   return element('li', {}, element('span', {}, name), element('span', { class: 'quiet' }, text), meter)
 }
 
-function showIdentity({ identity }: LiveNow): void {
+function showIdentity({ identity, isSample }: LiveNow): void {
+  byId('sample').hidden = !isSample
   byId('tenant').textContent = identity.tenant_id ?? ''
   document.title = `${identity.tenant_id} · Bidcell`
   const names = ['tier_id', 'region', 'cell_id', 'infra_group_id', 'task_id'] as const

@@ -1,13 +1,19 @@
 /** The console's page: live numbers, line items, and why. */
+
+import type { TailNews } from '../event-tail.ts'
 import type { LiveSecond } from '../telemetry/live-seconds.ts'
 import { byId } from './element.ts'
+import { EventsView } from './events-view.ts'
 import { ExplainView } from './explain-view.ts'
 import { LineItemsView } from './line-items-view.ts'
 import { type LiveNow, LiveView } from './live-view.ts'
+import { PacingView } from './pacing-view.ts'
 import { RecentView } from './recent-view.ts'
 
 const live = new LiveView()
 const explain = new ExplainView()
+const events = new EventsView()
+new PacingView()
 new LineItemsView(lineItemId => explain.why(lineItemId))
 new RecentView((request, exchange) => explain.explain(request, exchange))
 
@@ -21,16 +27,18 @@ const say = (text: string, isLive: boolean) => {
 const feed = new EventSource('/console/live')
 feed.addEventListener('error', () => say('no connection; trying again', false))
 feed.addEventListener('history', ({ data }) => {
-  const { seconds, now } = JSON.parse(data) as { seconds: readonly LiveSecond[]; now: LiveNow }
+  const { seconds, now, tail } = JSON.parse(data) as { seconds: readonly LiveSecond[]; now: LiveNow; tail: TailNews }
   live.start(seconds, now)
+  events.start(tail)
   say('live', true)
 })
 feed.addEventListener('second', ({ data }) => {
-  const { second, now } = JSON.parse(data) as { second: LiveSecond; now: LiveNow }
+  const { second, now, tail } = JSON.parse(data) as { second: LiveSecond; now: LiveNow; tail: TailNews }
   live.add(second, now)
+  events.add(tail)
 })
 
-const KEYS: Readonly<Record<string, string>> = { '/': 'search', e: 'request' }
+const KEYS: Readonly<Record<string, string>> = { '/': 'search', p: 'plans-search', l: 'log', e: 'request' }
 
 document.addEventListener('keydown', event => {
   const isTyping = event.target instanceof Element && event.target.closest('input, textarea, select') !== null

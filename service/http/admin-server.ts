@@ -79,7 +79,9 @@ export function createAdminServer(deps: AdminServerDeps): FastifyInstance {
   )
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send({
-      error: 'not found; there are /console, /metrics, /state, /stops, /line-items, /deals, /recent and /explain',
+      error:
+        'not found; there are /console, /metrics, /state, /stops, /line-items, /pacing, /deals, /recent, /events, ' +
+        '/explain and /dry-run',
     }),
   )
   return app

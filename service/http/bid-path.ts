@@ -20,7 +20,7 @@ import { noBidCode } from '../openrtb/no-bid.ts'
 import { billedBy, type NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
 import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
-import type { AudienceReader } from '../state/audience-reader.ts'
+import type { SegmentLookup } from '../state/audience-reader.ts'
 import { FORMAT } from '../state/catalog.ts'
 import type { Exchange } from '../state/exchange-document.ts'
 import { isRoadblock } from '../state/roadblocks.ts'
@@ -49,7 +49,7 @@ export interface BidPathDeps {
   /** See ReadTerms: without it nobody is told apart. */
   readonly identitySalt?: number
   /** What the tenant knows of users; without it only what requests tell. */
-  readonly audience?: AudienceReader
+  readonly audience?: SegmentLookup
   /** Without it a tenant spends as fast as its budgets let it. */
   readonly spendLimit?: SpendLimit | undefined
   /** Without it bids carry no notice addresses. */

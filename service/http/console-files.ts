@@ -12,9 +12,11 @@ const SCRIPTS = [
   '../console/page.ts',
   '../console/chart.ts',
   '../console/element.ts',
+  '../console/events-view.ts',
   '../console/explain-view.ts',
   '../console/line-items-view.ts',
   '../console/live-view.ts',
+  '../console/pacing-view.ts',
   '../console/recent-view.ts',
 ] as const
 const HTML = 'text/html; charset=utf-8'

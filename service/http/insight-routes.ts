@@ -1,6 +1,6 @@
 /** The admin port's questions about bids: why, and why not. */
 import type { ServerResponse } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, RouteShorthandOptions } from 'fastify'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
 import { LIMITS } from '../limits.ts'
 import { CONSOLE_POLICY, type ConsoleFiles } from './console-files.ts'
@@ -25,6 +25,12 @@ export interface RecentCall {
   readonly limit: number
 }
 
+/** Which line items with plans: part of an id of them, or of what has the plan. */
+export interface PacingCall {
+  readonly search?: string
+  readonly limit: number
+}
+
 /** An answer: plain data for JSON. */
 export interface InsightReply {
   readonly status: number
@@ -35,12 +41,18 @@ export interface InsightReply {
 export interface InsightDeps {
   readonly consoleFiles: ConsoleFiles
   readonly explain: (call: ExplainCall) => Promise<InsightReply>
+  /** What it would be answered, as if a line item that is named were alone. Spends nothing. */
+  readonly dryRun: (call: ExplainCall) => InsightReply
   /** Line items that are served, with what they did in this task. */
   readonly lineItems: (query: LineItemQuery) => InsightReply['body']
   /** Sampled requests, newest first, with their decisions; without what tells of a person. */
   readonly recent: (query: RecentCall) => InsightReply['body']
   /** Deals that sampled requests offered, and why they were not bid in. */
   readonly deals: () => InsightReply['body']
+  /** Line items that follow plans, and how far these have come. */
+  readonly pacing: (query: PacingCall) => InsightReply['body']
+  /** The last log lines, notices and versions. */
+  readonly events: () => InsightReply['body']
   /** Tells once a second what happens. @returns false when there are enough who look already */
   readonly openLive: (res: ServerResponse) => boolean
 }
@@ -85,6 +97,18 @@ export function addInsightRoutes(app: FastifyInstance, deps: InsightDeps): void 
   app.get<{ Querystring: RecentCall }>('/recent', { schema: { querystring: recent } }, (request, reply) =>
     reply.send(deps.recent(request.query)),
   )
+  const pacing = {
+    type: 'object',
+    properties: {
+      search: { type: 'string', maxLength: 64, default: '' },
+      limit: { type: 'integer', minimum: 1, maximum: LIMITS.pacingRowsMax, default: 12 },
+    },
+    additionalProperties: false,
+  }
+  app.get<{ Querystring: PacingCall }>('/pacing', { schema: { querystring: pacing } }, (request, reply) =>
+    reply.send(deps.pacing(request.query)),
+  )
+  app.get('/events', (_request, reply) => reply.send(deps.events()))
   app.get('/deals', (_request, reply) => reply.send(deps.deals()))
   app.get<{ Querystring: LineItemQuery }>('/line-items', { schema: { querystring } }, (request, reply) =>
     reply.send(deps.lineItems(request.query)),
@@ -107,16 +131,17 @@ function addConsole(app: FastifyInstance, deps: InsightDeps): void {
 }
 
 function addExplain(app: FastifyInstance, deps: InsightDeps): void {
-  app.post<{ Body: ExplainCall }>(
-    '/explain',
-    {
-      schema: { body: EXPLAIN },
-      bodyLimit: LIMITS.inflatedBytesMax,
-      errorHandler: (_error, _request, reply) => void reply.code(400).send({ error: EXPLAIN_REMEDY }),
-    },
-    async (request, reply) => {
-      const { status, body } = await deps.explain(request.body)
-      return await reply.code(status).send(body)
-    },
-  )
+  const options: RouteShorthandOptions = {
+    schema: { body: EXPLAIN },
+    bodyLimit: LIMITS.inflatedBytesMax,
+    errorHandler: (_error, _request, reply) => void reply.code(400).send({ error: EXPLAIN_REMEDY }),
+  }
+  app.post<{ Body: ExplainCall }>('/explain', options, async (request, reply) => {
+    const { status, body } = await deps.explain(request.body)
+    return await reply.code(status).send(body)
+  })
+  app.post<{ Body: ExplainCall }>('/dry-run', options, async (request, reply) => {
+    const { status, body } = deps.dryRun(request.body)
+    return await reply.code(status).send(body)
+  })
 }

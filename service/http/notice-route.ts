@@ -16,6 +16,7 @@ import type { EncryptedPrice } from '../openrtb/notice-price.ts'
 import { type NoticeToken, readToken, type TokenReader, type TokenRefusal } from '../openrtb/notice-token.ts'
 import { isLanding, MARKUP_PARAMETER } from '../openrtb/notice-urls.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
+import type { RequestTracer } from '../telemetry/request-tracer.ts'
 import { noticeCounter, priceCounter, refusalCounter, responseCounter } from '../telemetry/signals.ts'
 import type { Markup } from './won-markup.ts'
 
@@ -25,6 +26,7 @@ export interface NoticeRouteDeps {
   /** Prices of exchanges that encrypt them, by exchange. */
   readonly prices: ReadonlyMap<string, EncryptedPrice>
   readonly recorder: Recorder
+  readonly tracer?: RequestTracer | undefined
   /** @returns whether the notice is safe */
   readonly send: (notice: Notice) => Promise<boolean>
   /** Markup of what was won; undefined where it is served no more. */
@@ -78,7 +80,15 @@ export class NoticeRoute {
     const call = this.#callOf(req.url as string)
     if (call === undefined) return false
     req.resume()
-    const read = readToken(call.tokenText, this.#deps.reader, this.#tokenNowS(call))
+    const { reader, tracer } = this.#deps
+    const startedMs = tracer?.draws() === true ? performance.now() : undefined
+    const read = readToken(call.tokenText, reader, this.#tokenNowS(call))
+    if (startedMs !== undefined)
+      res.once('finish', () => {
+        const exchange = 'refusal' in read ? '' : read.token.exchangeId
+        const { kind } = call
+        tracer?.endNotice({ kind, startedMs, exchange, status: res.statusCode, rawHeaders: req.rawHeaders })
+      })
     if ('refusal' in read) this.#refused(call, read.refusal, res)
     else if (call.isEvent) void this.#event(call, read.token, res)
     else void this.#notice(call, read.token, res)

@@ -24,6 +24,8 @@ export interface KnownBudget {
   readonly isSpent: boolean
   /** Of 1,000,000 opportunities, how many it takes part in. */
   readonly passRatePpm: number
+  /** Whose plans it follows, its own first. */
+  readonly planOwners: readonly string[]
 }
 
 const OFF_PLAN = 0.05
@@ -47,7 +49,11 @@ export function budgetsView(leases: Iterable<Lease>, pacers: readonly Pacer[]): 
 
 interface Opened {
   readonly slice: { readonly leases: readonly Lease[] }
-  readonly lineItem: { readonly id: string; readonly priceNanos: number }
+  readonly lineItem: {
+    readonly id: string
+    readonly priceNanos: number
+    readonly paced: readonly { readonly owner: string }[]
+  }
 }
 
 interface Served {
@@ -57,8 +63,9 @@ interface Served {
 
 /** What is known of a slice that was opened, by where its line item is served. Pure. Cost: O(leases) */
 export function knownBudget({ slice: { leases }, lineItem }: Opened, { layer, ordinal }: Served): KnownBudget {
-  const { id, priceNanos } = lineItem
+  const { id, priceNanos, paced } = lineItem
   const leftNanos = leases.reduce((sum, lease) => sum + Math.max(0, lease.roomNanos) + lease.sharedNanos, 0)
   const passRatePpm = new Uint32Array(layer.shares.rates)[ordinal] as number
-  return { lineItemId: id, leftNanos, isSpent: leftNanos < priceNanos, passRatePpm }
+  const planOwners = paced.map(({ owner }) => owner)
+  return { lineItemId: id, leftNanos, isSpent: leftNanos < priceNanos, passRatePpm, planOwners }
 }

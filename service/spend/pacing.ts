@@ -37,6 +37,15 @@ export interface PacerOptions {
   readonly endMs: number
 }
 
+/** A plan as people see it. */
+export interface PlanView {
+  readonly options: PacerOptions
+  /** As the ledger last told, all tasks together. */
+  readonly spentNanos: number
+  /** See Pacer.behind. */
+  readonly behind: number
+}
+
 /** Over so long rates are smoothed: longer than most bids take to be billed. */
 const SMOOTHING_MS = 60_000
 /** A first guess that spends too little rather than too much. */
@@ -92,6 +101,12 @@ export class Pacer {
   /** Share of the budget by which spend was behind its plan at the last look; below 0 ahead of it, 0 without a plan. */
   get behind(): number {
     return this.#behind
+  }
+
+  /** Undefined before the first look at what it follows now. */
+  get view(): PlanView | undefined {
+    if (Number.isNaN(this.#lookedMs)) return undefined
+    return { options: this.#options, spentNanos: this.#spentNanos, behind: this.#behind }
   }
 
   /** Goes on with another budget or another day: what it has learned of its traffic stays. */

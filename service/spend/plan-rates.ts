@@ -1,7 +1,7 @@
 /** The rates at which plans let line items take part: one pacer for each line item and campaign that has one. */
 import type { BudgetedLineItem, PacedBudget } from './catalog-budgets.ts'
 import type { Forecast } from './forecast.ts'
-import { Pacer } from './pacing.ts'
+import { Pacer, type PlanView } from './pacing.ts'
 import type { TaskLedger } from './task-ledger.ts'
 
 /** Now, on the wall and on the task's own clock. */
@@ -26,6 +26,16 @@ export class PlanRates {
   /** Of plans that are followed. Cost: O(those). */
   get pacers(): readonly Pacer[] {
     return [...this.#pacers.values()].map(({ pacer }) => pacer)
+  }
+
+  /** What is known of plans that are followed, by owner. Cost: O(those). */
+  get views(): ReadonlyMap<string, PlanView> {
+    const views = new Map<string, PlanView>()
+    for (const [owner, { pacer }] of this.#pacers) {
+      const { view } = pacer
+      if (view !== undefined) views.set(owner, view)
+    }
+    return views
   }
 
   /**

@@ -126,6 +126,11 @@ export class TaskBudgets {
     return placed.flatMap(({ open, place }) => (place === undefined ? [] : [knownBudget(open, place)]))
   }
 
+  /** The catalog that serves, then its overlay. */
+  get layers(): readonly BudgetLayer[] {
+    return this.#layers
+  }
+
   /** What goes with a catalog to the bid threads. It is given to `serve` once it serves. Cost: O(line items). */
   sharesOf(catalog: Catalog): BudgetLayer {
     const { lineItems } = catalog.header

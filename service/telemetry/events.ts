@@ -12,6 +12,10 @@ interface Event {
 export const EVENTS = {
   started: { meaning: 'The process began; the line shows the settings, without secrets.' },
   ready: { meaning: 'The readiness check passes.' },
+  'sample-traffic': {
+    meaning: 'The bid requests that come are made up: what is bid, booked and counted is no business.',
+    remedy: 'Start without SAMPLE_TRAFFIC=on where bids are for sale.',
+  },
   'not-ready': { meaning: 'The readiness check stopped passing.', remedy: 'The lines before say why.' },
   draining: { meaning: 'SIGTERM came; open requests are answered and no new connection is kept.' },
   stopped: { meaning: 'The process ends.' },

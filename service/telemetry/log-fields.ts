@@ -104,6 +104,7 @@ export const LOG_FIELDS = {
 /** Actions of the audit stream. */
 export const AUDIT_ACTIONS = {
   'state-change': 'Another version, or deltas, were announced: they serve (allowed), or were refused.',
+  forget: 'Users asked to be forgotten: they are in no segment of this task any more. Each id counts.',
   stop: 'Bids were stopped by hand in this task.',
   release: 'Bids that were stopped by hand may go on.',
   'admin-access': 'Somebody asked the admin port for something.',

@@ -33,6 +33,8 @@ export interface LoggerOptions {
   readonly clock: Clock
   /** Called for each line that is not written. */
   readonly onLoss?: (loss: Loss) => void
+  /** Told each line of the log, metrics apart, that is written; without its end. */
+  readonly onLine?: (line: string) => void
   /** Default: stdout. */
   readonly fd?: number
 }
@@ -75,7 +77,7 @@ export class Logger {
         // The identity is ours: it wins over a field of the same name.
         mixinMergeStrategy: (line, identity) => ({ ...identity, ...line, ...identity }),
       },
-      { write: line => this.writeLine(line) },
+      { write: line => this.#writeEntry(line) },
     )
     this.#audits = this.#pino.child({}, { level: 'info' })
   }
@@ -121,6 +123,11 @@ export class Logger {
   writeLine(json: string): void {
     const line = json.endsWith('\n') ? json.slice(0, -1) : json
     this.#destination.write(`${cutLine(line, LIMITS.logLineBytesMax - 1)}\n`)
+  }
+
+  #writeEntry(line: string): void {
+    this.writeLine(line)
+    this.#options.onLine?.(line.trimEnd())
   }
 
   /** What is on every line now. */

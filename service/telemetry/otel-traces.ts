@@ -43,7 +43,7 @@ export function writeTrace(tracer: Tracer, ids: TraceIds, thread: number, messag
   const { startedAtMs, endedAtMs, stages, parent } = message
   ids.next = parent?.traceId
   const options = { kind: SpanKind.SERVER, startTime: hrTimeOf(startedAtMs), attributes: attributesOf(message, thread) }
-  const span = tracer.startSpan('POST /openrtb2/:exchange', options, contextOf(parent))
+  const span = tracer.startSpan(message.route, options, contextOf(parent))
   ids.next = undefined
   const inside = trace.setSpan(ROOT_CONTEXT, span)
   for (const stage of stages) {
@@ -60,11 +60,12 @@ function contextOf(parent: TraceParent | undefined): Context {
 }
 
 /** Nothing of a request but its exchange, which the state knows, stands in a trace. */
-function attributesOf({ exchange, status, counted }: TraceMessage, thread: number): Attributes {
+function attributesOf({ route, exchange, status, counted }: TraceMessage, thread: number): Attributes {
+  const [method = '', path = ''] = route.split(' ')
   const counts = Object.entries(counted).map(([name, count]) => [`bidcell.${name}`, count] as const)
   return {
-    'http.request.method': 'POST',
-    'http.route': '/openrtb2/:exchange',
+    'http.request.method': method,
+    'http.route': path,
     'http.response.status_code': status,
     'bidcell.exchange': exchange,
     'bidcell.thread': `bid-${thread}`,

@@ -4,12 +4,14 @@
  */
 import { LIMITS } from '../limits.ts'
 import type { Recorder, Stage } from './recorder.ts'
-import { COUNTER_SLOTS, HISTOGRAM } from './signals.ts'
+import { COUNTER_SLOTS, COUNTERS, HISTOGRAM } from './signals.ts'
 import { type TraceParent, traceParentOf } from './trace-parent.ts'
 
 /** One traced request, as it is posted to the control thread. Instants are wall clock ms, with their fractions. */
 export interface TraceMessage {
   readonly kind: 'trace'
+  /** With its method and without what it is filled with, such as `POST /openrtb2/:exchange`. */
+  readonly route: string
   readonly startedAtMs: number
   readonly endedAtMs: number
   readonly exchange: string
@@ -31,6 +33,9 @@ export interface RequestTracerOptions {
   readonly nowMs: () => number
 }
 
+const BID_ROUTE = 'POST /openrtb2/:exchange'
+const NOTICE_ROUTE = 'GET /notice/:kind'
+
 /** A request that ends. Instants are those of performance.now. */
 export interface TracedRequest {
   readonly startedMs: number
@@ -38,6 +43,12 @@ export interface TracedRequest {
   readonly exchange: string
   readonly status: number
   readonly rawHeaders: readonly string[]
+}
+
+/** A notice or an event that was answered. */
+export interface TracedNotice extends Omit<TracedRequest, 'wholeMs'> {
+  /** As in its path. */
+  readonly kind: string
 }
 
 /** Decides by chance alone, before anything else: a request that is not traced costs one subtraction. */
@@ -56,17 +67,33 @@ export class RequestTracer {
 
   /** Whether the request at hand is traced; then `end` must be called in the same turn. */
   begins(): boolean {
-    if (--this.#untilNext > 0) return false
-    this.#untilNext = this.#gap()
-    const { recorder, nowMs } = this.#options
-    const second = Math.floor(nowMs() / 1_000)
-    if (second !== this.#second) this.#inSecond = 0
-    this.#second = second
-    if (++this.#inSecond > LIMITS.tracesPerSecondMax) return false
+    if (!this.draws()) return false
+    const { recorder } = this.#options
     this.#stages = []
     this.#before = recorder.counters()
     recorder.trace(this.#stages)
     return true
+  }
+
+  /** Whether a notice at hand is traced; then `endNotice` is to be called once it is answered, in whichever turn. */
+  draws(): boolean {
+    if (--this.#untilNext > 0) return false
+    this.#untilNext = this.#gap()
+    const second = Math.floor(this.#options.nowMs() / 1_000)
+    if (second !== this.#second) this.#inSecond = 0
+    this.#second = second
+    return ++this.#inSecond <= LIMITS.tracesPerSecondMax
+  }
+
+  /** Posts what became of a notice. Others come and go while it waits: it has no stages and counts itself alone. */
+  endNotice({ startedMs, exchange, status, kind, rawHeaders }: TracedNotice): void {
+    const { nowMs, post } = this.#options
+    const endedAtMs = nowMs()
+    post({
+      ...{ kind: 'trace', route: NOTICE_ROUTE, exchange, status, parent: traceParentOf(rawHeaders), stages: [] },
+      startedAtMs: endedAtMs - (performance.now() - startedMs),
+      ...{ endedAtMs, counted: { [`${COUNTERS.notices.name}.${kind}`]: 1 } },
+    })
   }
 
   /** Posts what became of it. */
@@ -77,7 +104,7 @@ export class RequestTracer {
     const zeroAtMs = nowMs() - endedMs
     const body: Stage = { histogram: HISTOGRAM.bodyTime, startMs: startedMs, endMs: wholeMs }
     post({
-      kind: 'trace',
+      ...{ kind: 'trace', route: BID_ROUTE },
       startedAtMs: zeroAtMs + startedMs,
       endedAtMs: zeroAtMs + endedMs,
       exchange,

@@ -35,6 +35,8 @@ beforeAll(async () => {
   run = await runService({
     ...{ TENANT_ID: TENANT, STATE_URL, BID_THREADS: '1', SPEND_URL: `file:${scratch}/spend` },
     ...{ NOTICE_KEYS: 'k1:at-least-thirty-two-letters-long', PUBLIC_URL: 'https://ads.example' },
+    // Said, and shown; what comes is sent by this test.
+    SAMPLE_TRAFFIC: 'on',
   })
   await run.entry('ready')
   browser = await openChromium()
@@ -56,6 +58,7 @@ describe('the console in a browser', () => {
     expect(await page.locator('#identity').textContent()).toContain('standard')
     expect(await tile('readiness').textContent()).toBe('ready')
     expect(await page.locator('#state').textContent()).toContain('files-')
+    expect(await page.locator('#sample').isVisible()).toBe(true)
   })
 
   test('shows traffic as it comes, bids and bills by line item', async () => {
@@ -68,8 +71,33 @@ describe('the console in a browser', () => {
     await page.locator('#sort').selectOption('billed')
     const first = page.locator('#line-items tr').first()
     await expect
-      .poll(async () => Number(await first.locator('td').nth(8).textContent()), { timeout: 20_000 })
+      .poll(async () => Number(await first.locator('td').nth(9).textContent()), { timeout: 20_000 })
       .toBeGreaterThan(0)
+  })
+
+  test('plots what was spent beside the plan, and finds plans by keyboard', async () => {
+    const plans = page.locator('#plans figure')
+    await expect.poll(() => plans.count(), { timeout: 30_000 }).toBeGreaterThan(0)
+    expect(await plans.first().locator('path.other').getAttribute('d')).toMatch(/^M0\.00 90\.00L/)
+    expect(await plans.first().locator('.legend').textContent()).toMatch(/spent .* of .*plan .*takes part/)
+    await page.locator('body').press('p')
+    await page.keyboard.type('no-such-line-item')
+    await expect.poll(() => plans.count(), { timeout: 20_000 }).toBe(0)
+    await page.locator('#plans-search').fill('')
+    await expect.poll(() => plans.count(), { timeout: 20_000 }).toBeGreaterThan(0)
+    await page.keyboard.press('Escape')
+  })
+
+  test('tells what happened, as it happens: log, notices and versions', async () => {
+    await expect.poll(() => page.locator('#log').textContent(), { timeout: 10_000 }).toContain('sample-traffic')
+    expect(await page.locator('#log').textContent()).not.toContain('admin-access')
+    await expect.poll(() => page.locator('#notices').textContent(), { timeout: 20_000 }).toContain('billing')
+    expect(await page.locator('#versions tbody').textContent()).toContain('serves')
+    const rows = await page.locator('#notices tbody tr').count()
+    await bid()
+    await expect.poll(() => page.locator('#notices tbody tr').count(), { timeout: 20_000 }).toBeOneOf([rows + 1, 60])
+    await page.locator('body').press('l')
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe('log')
   })
 
   test('finds a line item by keyboard and says why it does not deliver', async () => {
@@ -107,6 +135,8 @@ describe('the console in a browser', () => {
     await page.keyboard.press('Control+Enter')
     await expect.poll(() => page.locator('#answer').textContent(), { timeout: 30_000 }).toContain('do not bid')
     expect(await page.locator('#answer h3').textContent()).toBe('Impression 1: bid')
+    await page.locator('#dry-run summary').click()
+    expect(await page.locator('#dry-run pre').textContent()).toContain('"seatbid"')
   })
 
   test('is readable in the dark, and nothing went wrong meanwhile', async () => {

@@ -15,6 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'stop-list.ts': [],
   'v8-threads.ts': [],
   'estimates.ts': [],
+  'event-tail.ts': ['remote-cache', 'openrtb', 'telemetry', 'limits.ts'],
   state: ['limits.ts', 'foundation'],
   decision: ['state', 'limits.ts', 'foundation'],
   openrtb: ['decision', 'state', 'limits.ts', 'foundation'],
@@ -23,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['stop-list.ts', 'openrtb', 'decision', 'state', 'telemetry', 'limits.ts', 'foundation'],
   'remote-cache': ['spend', 'state', 'limits.ts', 'foundation'],
   // Runs in a browser: only types of what it is told.
-  console: ['http', 'openrtb', 'decision', 'telemetry', 'estimates.ts'],
+  console: ['http', 'openrtb', 'decision', 'spend', 'telemetry', 'estimates.ts', 'event-tail.ts'],
   // Closed lists of reasons, kinds and outcomes are the labels of signals.
   telemetry: ['openrtb', 'decision', 'limits.ts', 'foundation'],
   'thread-messages.ts': ['stop-list.ts', 'http', 'openrtb', 'remote-cache', 'spend', 'state', 'telemetry'],
@@ -50,6 +51,7 @@ const WIRING: readonly string[] = [
   'explain-thread.ts',
   'explainer.ts',
   'insight.ts',
+  'dry-run.ts',
   'sampled-requests.ts',
 ]
 

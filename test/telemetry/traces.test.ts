@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Random } from '../../service/foundation/random.ts'
@@ -129,8 +132,10 @@ describe('a service with an endpoint for traces', () => {
   const TASK_ARN = 'arn:aws:ecs:eu-west-1:123456789012:task/acme/0123abcd'
   let receiver: Receiver
   let run: ServiceRun
+  let scratch: string
 
   beforeAll(async () => {
+    scratch = await mkdtemp(join(tmpdir(), 'bidcell-traces-'))
     receiver = await startReceiver()
     receiver.answers.set('/v4/x', { ContainerARN: 'arn:aws:ecs:eu-west-1:123456789012:container/acme/9' })
     receiver.answers.set('/v4/x/task', {
@@ -138,7 +143,8 @@ describe('a service with an endpoint for traces', () => {
       ...{ Revision: '7', AvailabilityZone: 'eu-west-1a', LaunchType: 'FARGATE', Limits: { Memory: 4_096 } },
     })
     run = await runService({
-      ...{ TENANT_ID: TENANT, STATE_URL, BID_THREADS: '1', DRAIN_S: '2' },
+      ...{ TENANT_ID: TENANT, STATE_URL, BID_THREADS: '1', DRAIN_S: '2', SPEND_URL: `file:${scratch}/spend` },
+      ...{ NOTICE_KEYS: 'k1:at-least-thirty-two-letters-long', PUBLIC_URL: 'https://ads.example' },
       ...{ ECS_CONTAINER_METADATA_URI_V4: `${receiver.url}/v4/x` },
       ...{ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
       ...{ OTEL_TRACES_SAMPLER: 'always_on', OTEL_BSP_SCHEDULE_DELAY: '100' },
@@ -150,6 +156,7 @@ describe('a service with an endpoint for traces', () => {
     run?.kill('SIGKILL')
     await run?.ended
     receiver?.close()
+    await rm(scratch, { recursive: true })
   })
 
   const traceBodies = () =>
@@ -187,6 +194,30 @@ describe('a service with an endpoint for traces', () => {
     }
     expect(BigInt(joined.endTimeUnixNano) >= last).toBe(true)
     expect(Math.abs(Number(BigInt(joined.startTimeUnixNano) / 1_000_000n) - Date.now())).toBeLessThan(60_000)
+  })
+
+  test('sends a span per notice, refused ones included, and nothing of its token', async () => {
+    const url = `http://127.0.0.1:${run.port}/${TENANT}`
+    const headers = { 'content-type': 'application/json' }
+    const answer = await fetch(`${url}/openrtb2/adx`, { method: 'POST', body: BODY, headers })
+    const { seatbid } = (await answer.json()) as { seatbid: { bid: { burl: string; price: number }[] }[] }
+    const { burl = '', price } = seatbid[0]?.bid[0] ?? {}
+    const { pathname, search } = new URL(burl.replace(/\$\{AUCTION_PRICE\}/, String(price)))
+    const traceparent = `00-${TRACE}-${SPAN}-01`
+    const billed = await fetch(`http://127.0.0.1:${run.port}${pathname}${search}`, { headers: { traceparent } })
+    expect(billed.status).toBe(204)
+    expect((await fetch(`${url}/notice/win/forged-token`)).status).toBe(400)
+    const notices = () => spans().filter(({ name }) => name === 'GET /notice/:kind')
+    await expect.poll(() => notices().length, { timeout: 15_000 }).toBe(2)
+    const [billing, forged] = notices() as [Span, Span]
+    expect(billing).toMatchObject({ traceId: TRACE, parentSpanId: SPAN, kind: 2 })
+    expect(valuesOf(billing.attributes)).toMatchObject({
+      ...{ 'http.request.method': 'GET', 'http.route': '/notice/:kind', 'http.response.status_code': 204 },
+      ...{ 'bidcell.exchange': 'adx', 'bidcell.notices.billing': 1 },
+    })
+    expect(BigInt(billing.endTimeUnixNano) > BigInt(billing.startTimeUnixNano)).toBe(true)
+    expect(valuesOf(forged.attributes)).toMatchObject({ 'http.response.status_code': 400 })
+    expect(JSON.stringify(traceBodies())).not.toContain(pathname.slice(-20))
   })
 
   test('says who it is in the words of the conventions, and nothing of the request', async () => {

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runService, type ServiceRun } from './service-run.ts'
@@ -8,11 +11,20 @@ const BODY = '{"id":"r1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"
 const BIDS = 7
 
 let run: ServiceRun
+let scratch: string
 beforeAll(async () => {
-  run = await runService({ TENANT_ID: TENANT, STATE_URL, BID_THREADS: '1' })
+  scratch = await mkdtemp(join(tmpdir(), 'bidcell-console-'))
+  run = await runService({
+    ...{ TENANT_ID: TENANT, STATE_URL, BID_THREADS: '1', SPEND_URL: `file:${scratch}/spend` },
+    ...{ NOTICE_KEYS: 'k1:at-least-thirty-two-letters-long', PUBLIC_URL: 'https://ads.example' },
+  })
   await run.entry('ready')
 }, 60_000)
-afterAll(() => run.kill('SIGKILL'))
+afterAll(async () => {
+  run.kill('SIGKILL')
+  await run.ended
+  await rm(scratch, { recursive: true })
+})
 
 const admin = (path: string) => fetch(`http://127.0.0.1:${run.adminPort}${path}`)
 
@@ -56,7 +68,10 @@ describe('the console', () => {
     await reader.cancel()
     const [first, second] = [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => JSON.parse(data as string))
     expect(first).toMatchObject({ now: { identity: { tenant_id: TENANT }, ready: true, lineItems: 46 } })
+    expect(first.now.isSample).toBe(false)
+    expect(first.tail.versions[0]).toMatchObject({ outcome: 'serves', detail: '48 line items' })
     expect(second).toMatchObject({ second: { bidRequests: 0, bids: 0 }, now: { memory: { level: 'ok' } } })
+    expect(second.tail.counts.log).toBeGreaterThanOrEqual(first.tail.counts.log)
   })
 
   test('is turned away when many look already', async () => {
@@ -86,5 +101,57 @@ describe('GET /line-items', () => {
         timeout: 10_000,
       })
       .toBe(BIDS)
+  })
+})
+
+describe('GET /events', () => {
+  test('tells the last log lines, versions and notices, and nothing of who looks', async () => {
+    const url = `http://127.0.0.1:${run.port}/${TENANT}/openrtb2/adx`
+    const headers = { 'content-type': 'application/json' }
+    const { seatbid } = (await (await fetch(url, { method: 'POST', headers, body: BODY })).json()) as {
+      seatbid: { bid: { burl: string; price: number }[] }[]
+    }
+    const { burl = '', price } = seatbid[0]?.bid[0] ?? {}
+    const { pathname, search } = new URL(burl.replace(/\$\{AUCTION_PRICE\}/, String(price)))
+    expect((await fetch(`http://127.0.0.1:${run.port}${pathname}${search}`)).status).toBe(204)
+    const { log, notices, versions } = (await (await admin('/events')).json()) as {
+      log: readonly { readonly code: string; readonly fields: object }[]
+      notices: readonly object[]
+      versions: readonly object[]
+    }
+    expect(log.map(({ code }) => code)).toEqual(expect.arrayContaining(['started', 'state-loaded', 'ready']))
+    expect(log[0]?.fields).not.toHaveProperty('tenant_id')
+    expect(JSON.stringify(log)).not.toContain('admin-access')
+    expect(notices).toHaveLength(1)
+    expect(notices[0]).toMatchObject({ kind: 'billing', exchange: 'adx', amount: (price ?? 0) / 1_000 })
+    expect(versions).toHaveLength(1)
+  })
+})
+
+describe('GET /pacing', () => {
+  test('tells of line items with a plan what the plan wants over its time, and what was spent', async () => {
+    interface Plan {
+      readonly id: string
+      readonly limit: number
+      readonly spent: number
+      readonly curve: readonly number[]
+      readonly points: readonly unknown[]
+    }
+    type Pacing = { readonly total: number; readonly rows: readonly { lineItemId: string; plans: readonly Plan[] }[] }
+    const pacing = async (query = '') => (await (await admin(`/pacing${query}`)).json()) as Pacing
+    // Line items that would win are leased for before they bid, and then their plans are known within seconds.
+    await expect.poll(async () => (await pacing()).total, { timeout: 30_000 }).toBeGreaterThan(0)
+    const { total, rows } = await pacing('?limit=1')
+    expect([total > 0, rows.length]).toEqual([true, 1])
+    const [plan] = rows[0]?.plans ?? []
+    expect(plan?.limit).toBeGreaterThan(0)
+    expect([plan?.curve[0], plan?.curve.at(-1), plan?.spent]).toEqual([0, 1, 0])
+    await expect
+      .poll(async () => (await pacing('?limit=1')).rows[0]?.plans[0]?.points.length, { timeout: 30_000 })
+      .toBeGreaterThan(0)
+    const found = await pacing(`?search=${plan?.id}`)
+    expect(found.rows.every(({ plans }) => plans.some(({ id }) => id === plan?.id))).toBe(true)
+    expect((await pacing('?search=no-such-line-item')).total).toBe(0)
+    expect((await admin('/pacing?limit=0')).status).toBe(400)
   })
 })

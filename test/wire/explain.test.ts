@@ -41,9 +41,19 @@ interface Told {
     readonly reason?: string
     readonly lots: readonly {
       readonly winners: readonly { readonly id: string; readonly campaignId: string }[]
-      readonly others: readonly { readonly id: string; readonly findings: readonly { readonly what: string }[] }[]
+      readonly others: readonly {
+        readonly id: string
+        readonly campaignId: string
+        readonly findings: readonly { readonly what: string }[]
+      }[]
     }[]
   }[]
+}
+
+interface DryRun {
+  readonly error?: string
+  readonly response?: { readonly seatbid: readonly { readonly bid: readonly { readonly cid: string }[] }[] }
+  readonly reasons?: Readonly<Record<string, number>>
 }
 
 async function admin(path: string, body: unknown): Promise<{ status: number; told: Told }> {
@@ -69,6 +79,28 @@ describe('POST /explain at the admin port', () => {
   test('tells all that keeps one line item from it', async () => {
     const { told } = await explain({ request: REQUEST, lineItem: 'li-1101', exchange: 'adx' })
     expect(told.impressions[0]?.lots[0]?.others[0]?.findings.map(({ what }) => what)).toContain('country')
+  })
+
+  test('tells what would be answered, or what one line item alone would bid, and spends nothing', async () => {
+    const dryRun = async (body: unknown) => (await admin('/dry-run', body)).told as unknown as DryRun
+    const all = await dryRun({ request: REQUEST })
+    const bidOf = ({ response }: DryRun) => response?.seatbid?.[0]?.bid[0]
+    expect(bidOf(all)).toMatchObject({ impid: '1', adm: expect.any(String) })
+    expect(JSON.stringify(all.response)).not.toContain('/notice/')
+    const { winners, others } = (await explain({ request: REQUEST })).told.impressions[0]?.lots[0] ?? {}
+    const outranked = others?.find(({ findings }) => findings.length === 0)
+    const [winner] = winners ?? []
+    for (const each of [winner, outranked]) {
+      if (each === undefined) continue
+      const forced = await dryRun({ request: REQUEST, lineItem: each.id })
+      expect(bidOf(forced)?.cid, each.id).toBe(each.campaignId)
+    }
+    const barred = await dryRun({ request: REQUEST, lineItem: 'li-1101' })
+    expect([bidOf(barred), barred.reasons]).toEqual([undefined, { 'no-eligible-line-item': 1 }])
+    expect((await dryRun({ request: REQUEST, lineItem: 'nobody' })).error).toContain('there is no such line item')
+    expect((await dryRun({ request: 7 })).error).toContain('the body must be JSON like')
+    const metrics = await (await fetch(`http://127.0.0.1:${run.adminPort}/metrics`)).text()
+    expect(metrics).toMatch(/^bidcell_bid_requests_total\{[^}]*\} 0$/m)
   })
 
   test('knows what is stopped by hand', async () => {

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sampleTenant } from '../sample-catalog.ts'
 import { runService, type ServiceRun } from './service-run.ts'
 
 const TENANT = 'acme-outdoor'
@@ -82,11 +83,15 @@ describe('requests that are looked at as a whole', () => {
 
   test('make the funnel of each line item: exact where every request was looked at', async () => {
     const { rows } = await admin<{
-      rows: readonly { id: string; bids: number; targeted?: Estimate; eligible?: Estimate }[]
+      rows: readonly { id: string; bids: number; targeted?: Estimate; eligible?: Estimate; paced?: Estimate }[]
     }>('/line-items?sort=bids&limit=1000')
     const bids = rows.reduce((sum, row) => sum + row.bids, 0)
     expect(bids).toBe(3)
     expect(rows[0]?.eligible).toMatchObject({ value: 3, error: 0 })
+    // Without notices nothing is steered: what the documents let through counts.
+    const rateOf = new Map(sampleTenant().lineItems.map(({ id, passThroughRate = 1 }) => [id, passThroughRate]))
+    for (const { id, paced, eligible } of rows)
+      expect(paced?.value ?? 0, id).toBeCloseTo((eligible?.value ?? 0) * (rateOf.get(id) ?? Number.NaN), 6)
     for (const { targeted, eligible } of rows) expect(targeted?.value ?? 0).toBeGreaterThanOrEqual(eligible?.value ?? 0)
   })
 })
