@@ -26,7 +26,7 @@ const PHASES = {
   quiet: 'nothing happens',
   paused: 'the cache hangs: SIGSTOP',
   resumed: 'the cache goes on',
-  killed: 'the cache is killed',
+  killed: 'the cache is killed (fault 2)',
   started: 'the cache is started again, with its data',
   restarted: 'the task is killed, and started again at once',
   after: 'nothing happens',

@@ -32,7 +32,7 @@ const FACTORS = [0.5, 1, 2, 3, 5, 10] as const
 const JUDGED_FACTOR = 5
 /** How long the exchange waits. The shortest time that exchanges give is 80 ms, most give 100 to 300. */
 const WITHIN_MS = 100
-/** reference: goodput at five times the capacity, and after how long a burst is forgotten. */
+/** Fault 15 (test/faults/README.md): goodput at five times the capacity, and after how long a burst is forgotten. */
 const GOODPUT_SHARE_MIN = 0.8
 const RECOVERY_S_MAX = 2
 /** After the burst a slice is good again with this share of what a slice was before. */

@@ -67,31 +67,30 @@ class Call implements BodyTaker {
   readonly res: BidResponse
   readonly exchangeId: string
   readonly headers: BidHeaders
-  readonly startedMs = performance.now()
+  readonly startedMs: number
   readonly #route: BidRoute
   /** Almost every body is one chunk, so a list is made only for the others. */
   #first: Buffer | undefined
   #more: Buffer[] | undefined
   #bytes = 0
   #heldBytes = 0
-  #isShed = false
 
   constructor(
     route: BidRoute,
-    { req, res }: { req: BidMessage; res: BidResponse },
+    { req, res, startedMs }: { req: BidMessage; res: BidResponse; startedMs: number },
     exchangeId: string,
     headers: BidHeaders,
   ) {
     this.#route = route
     this.req = req
     this.res = res
+    this.startedMs = startedMs
     this.exchangeId = exchangeId
     this.headers = headers
   }
 
   chunk(bytes: Buffer): void {
     this.#bytes += bytes.length
-    if (this.#isShed) return
     if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.req, this.res, 413)
     // A body that is whole with this piece is answered before anything else happens: it waits nowhere.
     else if (this.#bytes !== this.headers.bodyBytes && !this.hold(bytes.length)) return
@@ -106,7 +105,6 @@ class Call implements BodyTaker {
    */
   hold(bytes: number): boolean {
     if (!this.#route.hold(bytes)) {
-      this.#isShed = true
       this.#route.shed(this.req, this.res)
       return false
     }
@@ -116,9 +114,29 @@ class Call implements BodyTaker {
   }
 
   end(): void {
-    if (this.res.headersSent) return
     const body = this.#more === undefined ? (this.#first ?? EMPTY) : Buffer.concat(this.#more)
     this.#route.takeBody(this, body)
+  }
+}
+
+/** A call whose body nobody wants. It is answered once that has passed: only then is the answer one write. */
+class Unwanted implements BodyTaker {
+  readonly #route: BidRoute
+  readonly #res: BidResponse
+  readonly #status: 204 | 429
+
+  constructor(route: BidRoute, res: BidResponse, status: 204 | 429) {
+    this.#route = route
+    this.#res = res
+    this.#status = status
+  }
+
+  chunk(bytes: Buffer): void {
+    this.#route.pass(bytes)
+  }
+
+  end(): void {
+    this.#route.send(this.#res, this.#status, '')
   }
 }
 
@@ -129,6 +147,8 @@ export class BidRoute {
   readonly #turn = new LoopTurn()
   /** The clock that all threads share is so far ahead of this thread's performance.now. */
   readonly #sharedMs: number
+  /** Takes what comes of a body after its answer. The stream by which Node would read it costs more than that. */
+  readonly #rest: BodyTaker = { chunk: bytes => this.pass(bytes), end: () => {} }
   /** Of bodies that have come in part, or wait to be inflated. */
   #heldBytes = 0
 
@@ -166,9 +186,14 @@ export class BidRoute {
       this.#turnAway({ req, res }, cause, cause !== 'memory' && exchange.overQuota === 'status-429' ? 429 : 204)
       return true
     }
+    const startedMs = performance.now()
+    if (this.#turn.isOver(startedMs)) {
+      this.#turnAway({ req, res }, 'overload', 204)
+      return true
+    }
     const headers = readBidHeaders(req.rawHeaders)
     if (headers.refusal !== 0) this.refuse(req, res, headers.refusal)
-    else req.takeBody(new Call(this, { req, res }, exchangeId, headers))
+    else req.takeBody(new Call(this, { req, res, startedMs }, exchangeId, headers))
     return true
   }
 
@@ -176,15 +201,18 @@ export class BidRoute {
   #notReady(req: BidMessage, res: BidResponse): void {
     this.#deps.recorder.count(NOT_READY)
     this.#deps.recorder.count(SHED_NOT_READY)
-    req.resume()
-    this.#send(res, 204, '')
+    req.takeBody(new Unwanted(this, res, 204))
   }
 
   /** Without a look at the body; the connection stays. */
   #turnAway({ req, res }: { req: BidMessage; res: BidResponse }, cause: ShedCause, status: 204 | 429): void {
     this.#deps.recorder.count(shedCounter(cause))
-    req.resume()
-    this.#send(res, status, '')
+    req.takeBody(new Unwanted(this, res, status))
+  }
+
+  /** Counts what is not kept. */
+  pass(bytes: Buffer): void {
+    this.#deps.recorder.add(COUNTER.bytesIn, bytes.length)
   }
 
   /** @returns false when these bytes would be too many; then they are not counted */
@@ -204,8 +232,8 @@ export class BidRoute {
   shed(req: BidMessage, res: BidResponse): void {
     this.#deps.recorder.count(SHED_OVERLOAD)
     res.shouldKeepAlive = false
-    req.resume()
-    this.#send(res, 204, '')
+    req.takeBody(this.#rest)
+    this.send(res, 204, '')
   }
 
   /** Answers a call whose body is whole; large compressed bodies after a turn of the event loop. */
@@ -237,16 +265,16 @@ export class BidRoute {
   }
 
   /**
-   * Sheds what has waited too long, before anything is done with its body: the time goes to those that can still win.
-   * Only bid requests are treated so. Notices, events and health checks wait for one turn at most, which this keeps
-   * short.
+   * Sheds what has waited too long, before anything is done with its body, as `take` does with most of it by the head:
+   * the time goes to those that can still win. Only bid requests are treated so. Notices, events and health checks wait
+   * for one turn at most, which this keeps short.
    * @returns whether the request has had its no-bid
    */
   #isShedUnread(res: BidResponse, wholeMs: number): boolean {
     const isLate = this.#deps.loopLagMs() > LIMITS.bidLagMsMax
     if (!isLate && !this.#turn.isOver(wholeMs)) return false
     this.#deps.recorder.count(isLate ? SHED_DEADLINE : SHED_OVERLOAD)
-    this.#send(res, 204, '')
+    this.send(res, 204, '')
     return true
   }
 
@@ -273,7 +301,7 @@ export class BidRoute {
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
     const answeredMs = recorder.mark()
     if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
-    else this.#send(res, answer.status, answer.body)
+    else this.send(res, answer.status, answer.body)
     recorder.since(HISTOGRAM.sendTime, answeredMs)
     recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
     if (isSampled) sampler?.end({ exchange: exchangeId, request: body.toString(), answer: answer.body })
@@ -281,8 +309,8 @@ export class BidRoute {
       tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: req.rawHeaders })
   }
 
-  /** @param body ASCII: one byte per character */
-  #send(res: BidResponse, status: number, body: string): void {
+  /** Answers. @param body ASCII: one byte per character */
+  send(res: BidResponse, status: number, body: string): void {
     const { recorder } = this.#deps
     recorder.count(responseCounter(status))
     if (this.#deps.isDraining()) res.shouldKeepAlive = false
@@ -315,8 +343,8 @@ export class BidRoute {
     if (res.headersSent) return
     // What the load balancer keeps open for others is not closed for a caller that may not call.
     if (status !== 400 && status !== 403) res.shouldKeepAlive = false
-    req.resume()
-    this.#send(res, status, '')
+    req.takeBody(this.#rest)
+    this.send(res, status, '')
   }
 }
 

@@ -144,7 +144,7 @@ describe('a notice', () => {
     ['?price=99', 'above', 2_500_000],
     ['?price=AUDIT', 'audit', 0],
   ]
-  test.each(PRICES)('with the price "%s" is %s', async (query, reading, nanos) => {
+  test.each(PRICES)('with the price "%s" is %s (fault 29)', async (query, reading, nanos) => {
     const before = counted(priceCounter(reading as 'exact'))
     expect((await get(`/acme/notice/billing/${token()}${query}`)).status).toBe(204)
     expect(told[0]?.price).toEqual({ reading, nanos })
@@ -184,7 +184,7 @@ describe('a token', () => {
     ['expired', 410, `/acme/notice/billing/${token({ expiresS: NOW_S })}`],
     ['expired', 410, `/acme/event/impression/${token({ expiresS: NOW_S })}`],
     ['expired', 410, `/acme/event/conversion/${token({ expiresS: NOW_S - LIMITS.eventLifeS })}`],
-  ] as const)('that is %s gets %d, changes nothing and is not repeated: %s', async (refusal, status, path) => {
+  ] as const)('that is %s gets %d, changes nothing, is not repeated (fault 29): %s', async (refusal, status, path) => {
     const before = counted(refusalCounter(refusal))
     const answer = await get(`${path}?price=1&x=marker`)
     expect(answer.status).toBe(status)
@@ -193,7 +193,7 @@ describe('a token', () => {
     expect(counted(refusalCounter(refusal))).toBe(before + 1)
   })
 
-  test('with any one bit changed is worth nothing (seed 3)', async () => {
+  test('with any one bit changed is worth nothing (fault 29, seed 3)', async () => {
     const random = new Random(3)
     const good = Buffer.from(token())
     for (let round = 0; round < 300; round++) {

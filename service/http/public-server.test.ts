@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createRecorderBlock, Recorder } from '../telemetry/recorder.ts'
@@ -14,6 +14,7 @@ const app = createPublicServer({
   recorder,
   keepAliveMs: 60_000,
 })
+const LIVE = 'GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n'
 let port = 0
 
 beforeAll(async () => {
@@ -62,29 +63,41 @@ describe('paths that do not exist', () => {
   })
 })
 
-describe('connections', () => {
-  test('that do not read their answers are cut, and those idle between requests are not', {
-    timeout: 30_000,
-  }, async () => {
-    const idle = connect(port, '127.0.0.1')
-    idle.on('data', () => {})
-    idle.write('GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n')
-    const stuck = connect(port, '127.0.0.1')
-    stuck.pause()
-    stuck.on('error', () => {})
-    const many = 'GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(10_000)
-    for (let i = 0; i < 10; i++) stuck.write(many)
-    await expect.poll(() => connections(), { timeout: 3_000 }).toBe(2)
-    await expect.poll(() => connections(), { timeout: 20_000, interval: 200 }).toBe(1)
-    await sleep(50)
-    expect(idle.closed).toBe(false)
-    idle.destroy()
-    stuck.destroy()
-  })
-})
-
-function connections(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    app.server.getConnections((error, count) => (error ? reject(error) : resolve(count)))
-  })
+/** The server's end of a new connection, and the client's. */
+async function bothEnds(): Promise<{ served: Socket; client: Socket }> {
+  const serving = new Promise<Socket>(resolve => app.server.once('connection', resolve))
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {})
+  return { served: await serving, client }
 }
+
+/** Seconds until the server gave a connection up, of a clock that stands still while its event loop does. */
+async function secondsUntilCut({ served }: { served: Socket }): Promise<number> {
+  let halfSeconds = 0
+  const clock = setInterval(() => halfSeconds++, 500)
+  await new Promise<void>(resolve => served.once('close', () => resolve()))
+  clearInterval(clock)
+  return halfSeconds / 2
+}
+
+test('who does not read, or was refused and does not close, is cut within 6 s, and who is idle is not (fault 27)', {
+  timeout: 60_000,
+}, async () => {
+  const idle = await bothEnds()
+  idle.client.on('data', () => {}).write(LIVE)
+  const deaf = await bothEnds()
+  deaf.client.pause()
+  while (deaf.served.writableLength === 0) {
+    deaf.client.write(LIVE.repeat(1_000))
+    await sleep(5)
+  }
+  // It goes on asking: what it sends is no sign that it reads.
+  const asking = setInterval(() => deaf.client.writableLength === 0 && deaf.client.write(LIVE), 100)
+  const rude = await bothEnds()
+  rude.client.on('data', () => {}).write('no HTTP at all\r\n\r\n')
+  const seconds = await Promise.all([secondsUntilCut(deaf), secondsUntilCut(rude)])
+  clearInterval(asking)
+  expect(Math.min(...seconds)).toBeGreaterThan(4)
+  expect(Math.max(...seconds)).toBeLessThanOrEqual(6)
+  expect(idle.served.destroyed).toBe(false)
+  for (const { client } of [idle, deaf, rude]) client.destroy()
+})

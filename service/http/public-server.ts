@@ -11,6 +11,7 @@ import { BidMessage } from './bid-message.ts'
 import { BidResponse } from './bid-response.ts'
 import type { BidRoute } from './bid-route.ts'
 import type { NoticeRoute } from './notice-route.ts'
+import { cutUnread } from './unread-answers.ts'
 
 /** What the health checks answer from; asked anew for every check. */
 export interface Health {
@@ -45,11 +46,6 @@ export interface PublicServerDeps {
 /** Headers and body together must have arrived by then; see faults such as Slowloris. */
 const REQUEST_MS_MAX = 5_000
 const CONNECTION_CHECK_MS = 500
-/**
- * Half of the time after which a connection is cut on which no byte moves though we have something to send or have
- * ended it: Node gives it another turn when something went out in the first.
- */
-const SOCKET_STALL_MS = 2_500
 
 const HTTP_OPTIONS = {
   IncomingMessage: BidMessage,
@@ -88,8 +84,7 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
         ? createTlsServer({ ...options, ...certificate, handshakeTimeout: REQUEST_MS_MAX }, listener)
         : createServer(options, listener)
       server.on('tlsClientError', () => recorder.count(COUNTER.tlsFailures))
-      server.timeout = SOCKET_STALL_MS
-      server.on('timeout', cutStalled)
+      cutUnread(server)
       server.maxConnections = connectionsMax
       server.on('drop', () => recorder.count(COUNTER.connectionsRefused))
       server.on('connection', () => recorder.count(COUNTER.connections))
@@ -115,15 +110,6 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
 /** New connections of a port that speaks TLS get another certificate; those that are open keep theirs. */
 export function renewCertificate({ server }: FastifyInstance, certificate: Certificate): void {
   if (server instanceof TlsServer) server.setSecureContext({ ...certificate })
-}
-
-/**
- * For whoever does not read the answer, or does not close after it was refused. Who is slow to send has requestTimeout
- * and its 408; who is idle between requests has keepAliveTimeout, which is told by its length.
- */
-function cutStalled(socket: Socket): void {
-  const isSending = socket.writableLength > 0 || socket.writableEnded
-  if (isSending || socket.timeout !== SOCKET_STALL_MS) socket.destroy()
 }
 
 /** The connection ends: what follows may be meant for another server. */

@@ -72,7 +72,7 @@ async function runSeed(seed: number): Promise<Outcome> {
   return { seed, cuts, used: spent / limitNanos, problems }
 }
 
-test(`three tasks whose links are cut at random keep a strict budget, and book each bill once (${SEEDS} seeds)`, {
+test(`three tasks with links cut at random keep a strict budget, book each bill once (fault 10, ${SEEDS} seeds)`, {
   timeout: 600_000,
 }, async () => {
   const outcomes: Outcome[] = []

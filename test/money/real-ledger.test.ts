@@ -34,7 +34,7 @@ async function market(seed: number, limitNanos: number) {
   }
 }
 
-test('replies that are cut off count nothing twice, and the strict budget is used and kept', async () => {
+test('replies that are cut off count nothing twice, and the strict budget is used and kept (fault 5)', async () => {
   const limitNanos = 60 * PRICE_NANOS
   const { server, proxy, market: running } = await market(11, limitNanos)
   await sleep(OPENS_AFTER_MS + 500)
@@ -51,7 +51,7 @@ test('replies that are cut off count nothing twice, and the strict budget is use
   expect(leased).toBe(0)
 })
 
-test('after a failover that forgot the last moments, every billed event is booked once', async () => {
+test('after a failover that forgot the last moments, every billed event is booked once (fault 4)', async () => {
   const limitNanos = 400 * PRICE_NANOS
   const { server, proxy, market: running } = await market(12, limitNanos)
   const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', String(server.port)] })
@@ -73,7 +73,7 @@ test('after a failover that forgot the last moments, every billed event is booke
   expect(spent - late).toBeLessThanOrEqual(limitNanos)
 })
 
-test('a ledger that comes back empty does not count as unspent, and leases nothing until it is rebuilt', async () => {
+test('an empty ledger does not count as unspent, and leases nothing until it is rebuilt (fault 10)', async () => {
   const limitNanos = 200 * PRICE_NANOS
   const { server, proxy, market: running } = await market(13, limitNanos)
   await sleep(OPENS_AFTER_MS + 1_200)
@@ -96,7 +96,7 @@ test('a ledger that comes back empty does not count as unspent, and leases nothi
   expect(spent).toBeGreaterThan(before)
 })
 
-test('a ledger whose epoch was evicted leases nothing until it is rebuilt, and loses nothing', async () => {
+test('a ledger whose epoch was evicted leases nothing until it is rebuilt, and loses nothing (fault 10)', async () => {
   const limitNanos = 200 * PRICE_NANOS
   const { server, market: running } = await market(14, limitNanos)
   await sleep(OPENS_AFTER_MS + 1_200)

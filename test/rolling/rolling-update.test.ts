@@ -97,7 +97,7 @@ async function ground(): Promise<{ redis: Redis; env: Record<string, string> }> 
   }
 }
 
-test(`${REPETITIONS} rolling updates of two tasks under load lose no request and no notice`, async () => {
+test(`${REPETITIONS} rolling updates of two tasks under load lose no request and no notice (fault 11)`, async () => {
   const { redis, env } = await ground()
   const ports = await Promise.all(Array.from({ length: 4 }, freePort))
   const proxy = await startLoadBalancer(TENANT, ports)

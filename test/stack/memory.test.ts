@@ -133,7 +133,7 @@ test.each([
   // Half of what a task should have.
   { memoryMib: 256, rooms: 1, what: 'more than it should hold', codes: ['memory-warn', 'memory-critical'] },
 ])(
-  'a rendered task of $memoryMib MiB with $what lives in its exact memory, flooded by users',
+  'a rendered task of $memoryMib MiB with $what lives in its exact memory, flooded by users (fault 17)',
   { timeout: 120_000 },
   async ({ memoryMib, rooms, codes }) => {
     const size = taskSize({ ...SAMPLE_TASK, cpuUnits: 256, memoryMib: 512 })

@@ -194,6 +194,38 @@ function exitFindings(tree: Tree): readonly Finding[] {
     )
 }
 
+/** Tables of the code that the runbook answers, by the head of its own; rows that ask nothing are not meant. */
+const RUNBOOK_TABLES: Readonly<Record<string, { readonly table: string; readonly silent: RegExp }>> = {
+  '| code |': { table: 'log events', silent: /\| — \|$/ },
+  '| error code |': { table: 'error codes', silent: /^$/ },
+}
+
+/** Codes in the first cells of a table's rows. */
+function codesOf(rows: readonly string[]): readonly string[] {
+  return rows.flatMap(row => [...(row.split('|')[1] ?? '').matchAll(/`([\w-]+)`/g)].map(([, code]) => code!))
+}
+
+function runbookFindings(tree: Tree): readonly Finding[] {
+  const path = 'RUNBOOK.md'
+  const lines = tree.documents.find(document => document.path === path)?.lines ?? []
+  return Object.entries(RUNBOOK_TABLES).flatMap(([head, { table, silent }]) => {
+    const made = tree.tables.get(table)
+    if (made === undefined) return []
+    const asked = new Set(codesOf(made.split('\n').filter(row => !silent.test(row))))
+    const start = lines.findIndex(line => line.startsWith(head))
+    const rest = start < 0 ? [] : lines.slice(start)
+    const end = rest.indexOf('')
+    const told = codesOf(end < 0 ? rest : rest.slice(0, end))
+    const at = { path, line: start + 1 }
+    const missing = [...asked].filter(code => !told.includes(code))
+    const twice = told.filter((code, index) => told.indexOf(code) < index || !asked.has(code))
+    return [
+      ...missing.map(code => ({ ...at, what: `${code} has no row`, remedy: 'say what to look at, and what to do' })),
+      ...twice.map(code => ({ ...at, what: `${code} is not asked for, or told twice`, remedy: 'remove it' })),
+    ]
+  })
+}
+
 const everyDocument =
   (findingsOf: (tree: Tree, document: Document) => readonly Finding[]) =>
   (tree: Tree): readonly Finding[] =>
@@ -242,6 +274,19 @@ export const DOCUMENT_RULES: readonly Rule[] = [
       {
         files: { 'REFERENCE.md': '<!-- table: a -->\n| b |\n<!-- end of table -->\n<!-- table: c -->' },
         tables: { a: '| b |' },
+      },
+    ],
+  },
+  {
+    name: 'runbook-code',
+    about: 'the runbook says what to do about each error code and each log code that asks for something, and no other',
+    check: runbookFindings,
+    canaries: [
+      { files: { 'RUNBOOK.md': '' }, tables: { 'log events': '| `a` | b | c |' } },
+      { files: { 'RUNBOOK.md': '| code | do |\n| `a` | b |' }, tables: { 'log events': '| `a` | b | — |' } },
+      {
+        files: { 'RUNBOOK.md': '| error code | do |\n| `a`, `b` | c |' },
+        tables: { 'error codes': '| `a` | b | c |' },
       },
     ],
   },

@@ -87,7 +87,7 @@ function quantile(values: readonly number[], share: number): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? Number.NaN
 }
 
-test('endpoints that never answer and a stdout that nobody reads change neither bids nor memory, nor hold up the end', {
+test('silent endpoints and a stdout that nobody reads change no bids, memory or end (faults 18, 19)', {
   timeout: RUN_MS + 120_000,
 }, async () => {
   const hole = await startBlackhole()

@@ -69,7 +69,7 @@ describe('every line on stdout is one JSON object of the schema, with the identi
     expect(new Set(codesOf(allLines(run)))).toEqual(new Set(['config-invalid']))
   })
 
-  test('when requests are malformed or hostile, metrics included, until the end', async () => {
+  test('when requests are malformed or hostile, metrics included, until the end (fault 30)', async () => {
     const run = await service({ STATE_URL: `file:${DIRECTORY}`, METRICS_SINK: 'emf', METRICS_PERIOD_S: '1' })
     await run.entry('ready')
     for (const request of hostileRequests()) await exchangeBytes(run.port, request)

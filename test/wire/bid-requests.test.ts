@@ -99,7 +99,7 @@ describe('a bid request', () => {
       expect(await statusOf({ headers: { 'Content-Type': type } }), type).toBe(200)
   })
 
-  test('whose type has blanks around it, or parameters, is JSON all the same', async () => {
+  test('whose type has blanks around it, or parameters, is JSON all the same (fault 26)', async () => {
     for (const type of [' application/json', '\tapplication/json', 'application/json \t', 'application/json;x=";y"'])
       expect(await statusOf({ headers: { 'Content-Type': type } }), type).toBe(200)
   })
@@ -112,7 +112,7 @@ describe('a bid request', () => {
     ';',
     '\xa0application/json',
     'application/json, text/plain',
-  ])('of type %s gets 415', async type => {
+  ])('of type %s gets 415 (fault 26)', async type => {
     expect(await statusOf({ headers: { 'Content-Type': type } })).toBe(415)
   })
 
@@ -214,21 +214,21 @@ describe('gzip', () => {
     expect((await post({ body }))?.headers).not.toHaveProperty('content-encoding')
   })
 
-  test('that inflates above the limit gets 413, small or large', async () => {
+  test('that inflates above the limit gets 413, small or large (fault 22)', async () => {
     for (const mib of [4, 64]) {
       const bomb = gzipSync(Buffer.alloc(mib * 1_024 * 1_024, ' '))
       expect(await statusOf({ headers: zipped, body: bomb }), `${mib}`).toBe(413)
     }
   })
 
-  test('that is cut or none gets 415', async () => {
+  test('that is cut or none gets 415 (fault 22)', async () => {
     const bytes = gzipSync(BODY)
     for (const body of [bytes.subarray(0, bytes.length - 9), Buffer.from(BODY), Buffer.alloc(0)])
       expect(await statusOf({ headers: zipped, body }), String(body.length)).toBe(415)
   })
 
   test.each(['deflate', 'br', 'gzip, gzip', 'x', 'gzip, identity'])(
-    'is the only encoding: %s gets 415',
+    'is the only encoding: %s gets 415 (fault 22)',
     async encoding => {
       expect(await statusOf({ headers: { 'Content-Encoding': encoding } })).toBe(415)
     },
@@ -238,14 +238,14 @@ describe('gzip', () => {
 describe('headers', () => {
   const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-${i}`, 'v']))
 
-  test('up to a hundred are read and more get 431', async () => {
+  test('up to a hundred are read and more get 431 (fault 24)', async () => {
     // Host, Content-Type and Content-Length are there already.
     expect(await statusOf({ headers: many(97) })).toBe(200)
     expect(await statusOf({ headers: many(98) })).toBe(431)
     expect(await statusOf({ headers: many(2_100) })).toBe(431)
   })
 
-  test('are as many on every other path, and none is lost', async () => {
+  test('are as many on every other path, and none is lost (fault 24)', async () => {
     for (const path of [`/${TENANT}/health/live`, `/${TENANT}/notice/win/x`, '/globex/openrtb2/adx']) {
       expect(await statusOf({ path, headers: many(98) }), path).toBe(431)
       expect(await statusOf({ path, headers: many(2_100) }), path).toBe(431)
@@ -253,12 +253,12 @@ describe('headers', () => {
     }
   })
 
-  test('of more than 16 KiB get 431', async () => {
+  test('of more than 16 KiB get 431 (fault 24)', async () => {
     expect(await statusOf({ headers: { 'X-Long': 'x'.repeat(15_000) } })).toBe(200)
     expect(await statusOf({ headers: { 'X-Long': 'x'.repeat(17_000) } })).toBe(431)
   })
 
-  test('named like prototypes do no harm', async () => {
+  test('named like prototypes do no harm (fault 24)', async () => {
     expect(await statusOf({ headers: { ['__proto__']: 'x', constructor: 'y', 'X-Tenant-Id': 'globex' } })).toBe(200)
   })
 })

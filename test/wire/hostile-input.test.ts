@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type ServiceProcess, startService } from '../../loadtest/service-process.ts'
+import { LIMITS } from '../../service/limits.ts'
+import { type Receiver, startReceiver } from '../telemetry/receiver.ts'
 import { exchangeBytes, RawConnection, rawPost } from './raw-connection.ts'
 
 const TENANT = 'acme-outdoor'
@@ -13,10 +15,17 @@ const MIB = 1_024 * 1_024
 
 let service: ServiceProcess
 let port: number
+let traces: Receiver
 
 beforeAll(async () => {
   const directory = fileURLToPath(new URL(`../tenants/${TENANT}`, import.meta.url))
-  service = await startService({ env: { TENANT_ID: TENANT, STATE_URL: `file:${directory}`, DRAIN_S: '2' } })
+  traces = await startReceiver()
+  service = await startService({
+    env: {
+      ...{ TENANT_ID: TENANT, STATE_URL: `file:${directory}`, DRAIN_S: '2', OTEL_TRACES_SAMPLER: 'always_on' },
+      ...{ OTEL_EXPORTER_OTLP_ENDPOINT: traces.url, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' },
+    },
+  })
   port = Number(new URL(service.url).port)
 })
 afterAll(async () => {
@@ -24,6 +33,9 @@ afterAll(async () => {
   expect(await bidStatus(GOOD)).toBe(200)
   expect(service.isAlive()).toBe(true)
   expect(await service.stop()).toBe(0)
+  // What was sent was traced, as many of it as a second allows.
+  expect(traces.received.map(({ path }) => path)).toContain('/v1/traces')
+  traces.close()
 })
 
 const bidStatus = async (body: string | Buffer, headers = {}) =>
@@ -42,9 +54,9 @@ function median(values: readonly number[]): number {
 }
 
 /** The fastest of a few: what it costs when nobody else uses the machine. */
-async function fastestMs(run: () => Promise<unknown>): Promise<number> {
+async function fastestMs(run: () => unknown): Promise<number> {
   let fastest = Number.POSITIVE_INFINITY
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 20; round++) {
     const startMs = performance.now()
     await run()
     fastest = Math.min(fastest, performance.now() - startMs)
@@ -52,8 +64,22 @@ async function fastestMs(run: () => Promise<unknown>): Promise<number> {
   return fastest
 }
 
+/** The same from a request's first byte to its answer, on connections that are open already. */
+async function fastestAnswerMs(body: string | Buffer, headers = {}): Promise<number> {
+  const bytes = rawPost({ path: PATH, body, headers })
+  const connections = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(port)))
+  const waiting = [...connections]
+  const ms = await fastestMs(async () => {
+    const connection = waiting.pop()
+    connection?.write(bytes)
+    await connection?.answer()
+  })
+  for (const connection of connections) connection.close()
+  return ms
+}
+
 describe('JSON', () => {
-  test.each([50_000, 200_000])('of %d levels gets 400', async levels => {
+  test.each([50_000, 200_000])('of %d levels gets 400, with tracing on (fault 21)', async levels => {
     const list = `{"id":"r1",${IMP},"x":${'['.repeat(levels)}${']'.repeat(levels)}}`
     const objects = gzipSync(`{"id":"r1",${IMP},"x":${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}}`)
     expect(await bidStatus(gzipSync(list), { 'Content-Encoding': 'gzip' })).toBe(400)
@@ -75,11 +101,11 @@ describe('JSON', () => {
     ['a floor of text', '"bidfloor":"900"', 200],
     ['keys of prototypes', '"__proto__":{"bidfloor":900},"constructor":{"prototype":{"bidfloor":900}}', 200],
     ['escaped keys of prototypes', '"\\u005f\\u005fproto__":{"bidfloor":900},"\\u0063onstructor":{"x":1}', 200],
-  ])('with %s is read by the rules', async (_, member, status) => {
+  ])('with %s is read by the rules (fault 23)', async (_, member, status) => {
     expect(await bidStatus(`{"id":"r1","imp":[{"id":"1",${member},"banner":{"w":300,"h":250}}]}`)).toBe(status)
   })
 
-  test('cannot reach a prototype', async () => {
+  test('cannot reach a prototype (fault 23)', async () => {
     const floor = '{"bidfloor":900,"secure":1,"id":"x"}'
     const imp = `{"id":"1","__proto__":${floor}}`
     const poison = `{"__proto__":${floor},"constructor":{"prototype":${floor}},"id":"r1","imp":[${imp}]}`
@@ -87,27 +113,49 @@ describe('JSON', () => {
     expect(await bidStatus(GOOD)).toBe(200)
   })
 
-  test('with 80,000 keys that look like indexes is harmless and quick', async () => {
-    const keys = Array.from({ length: 80_000 }, (_, index) => `"${index * 7}":0`).join()
-    const body = gzipSync(`{"id":"r1",${IMP},"x":{${keys}}}`)
-    const statuses = new Set<number | undefined>()
-    const ms = await fastestMs(async () => statuses.add(await bidStatus(body, { 'Content-Encoding': 'gzip' })))
-    expect([...statuses]).toEqual([200])
-    expect(ms).toBeLessThan(100)
+  test.each([
+    [100_000, 1],
+    [80_000, 7],
+  ])('with %d keys that look like indexes, in steps of %d, is harmless and quick (fault 23)', async (count, step) => {
+    const keys = Array.from({ length: count }, (_, index) => `"${index * step}":0`).join()
+    const text = `{"id":"r1",${IMP},"x":{${keys}}}`
+    const zipped = { 'Content-Encoding': 'gzip' }
+    const body = gzipSync(text)
+    expect(await bidStatus(body, zipped)).toBe(200)
+    const ownMs = await fastestMs(() => JSON.parse(gunzipSync(body).toString()))
+    const ms = await fastestAnswerMs(body, zipped)
+    console.log(
+      `${count} keys in steps of ${step}: ${ms.toFixed(1)} ms, gunzip and JSON.parse alone ${ownMs.toFixed(1)} ms`,
+    )
+    expect(ms).toBeLessThan(Math.max(10, 4 * ownMs))
   })
 })
 
 describe('bombs', () => {
   const zipped = { 'Content-Encoding': 'gzip' }
 
-  test('of gzip are refused quickly and leave no memory behind', async () => {
+  test('of gzip are refused quickly and leave no memory behind (fault 22)', async () => {
     const bomb = gzipSync(Buffer.alloc(200 * MIB, ' '))
     expect(bomb.length).toBeLessThan(256 * 1_024)
-    expect(await fastestMs(() => bidStatus(bomb, zipped))).toBeLessThan(100)
+    // What this machine takes to inflate as much as is allowed; it fails, as in the service.
+    const ownMs = await fastestMs(() => {
+      expect(() => gunzipSync(bomb, { maxOutputLength: LIMITS.inflatedBytesMax })).toThrow()
+    })
+    const ms: number[] = []
+    for (const [body, headers] of [
+      [bomb, zipped],
+      [bomb.subarray(0, 20_000), zipped],
+      [bomb, { 'Content-Encoding': 'gzip, gzip' }],
+      [bomb, { 'Content-Encoding': 'br' }],
+    ] as const)
+      ms.push(await fastestAnswerMs(body, headers))
+    console.log(`bombs are refused in ${ms.map(each => each.toFixed(1)).join(', ')} ms; own ${ownMs.toFixed(1)} ms`)
+    expect(Math.max(...ms)).toBeLessThan(Math.max(5, 4 * ownMs))
     const rss: number[] = []
     for (let round = 0; round < 30; round++) {
       const statuses = await Promise.all(Array.from({ length: 10 }, () => bidStatus(bomb, zipped)))
-      expect(new Set(statuses)).toEqual(new Set([413]))
+      // A machine that is busy with something else sheds some.
+      expect(statuses.filter(status => status !== 413 && status !== 204)).toEqual([])
       rss.push(rssBytes())
     }
     // The first ones let heap and allocator find their size; 200 more, 40 GB inflated, do not add to it.
@@ -150,7 +198,7 @@ describe('paths', () => {
     '/console',
     '/globex/health/ready',
     'http://globex.example/globex/openrtb2/adx',
-  ])('of nobody answer 404 and say nothing of it: %s', async path => {
+  ])('of nobody answer 404 and say nothing of it: %s (fault 28)', async path => {
     const connection = await RawConnection.open(port)
     for (const request of [rawPost({ path, body: GOOD }), `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`]) {
       connection.write(request)
@@ -172,7 +220,7 @@ describe('paths', () => {
       expect((await answerOf('GET', path))?.status, path).toBe(200)
   })
 
-  test('alone choose the state: neither Host, nor a header, nor the body does', async () => {
+  test('alone choose the state: neither Host, nor a header, nor the body does (fault 28)', async () => {
     const body = `{"id":"r1",${IMP},"tenant_id":"globex","ext":{"tenant":"globex"}}`
     const headers = {
       Host: 'globex.example',
@@ -214,7 +262,7 @@ describe('a request that two servers could read differently', () => {
     ['chunks twice', `${head}Host: x\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n${inner}`],
     ['a chunk size that is none', `${head}Host: x\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n${inner}`],
     ['no HTTP at all', `\x16\x03\x01\x02\x00\x01${inner}`],
-  ])('gets 400 and loses its connection: %s', async (_, bytes) => {
+  ])('gets 400 and loses its connection: %s (fault 25)', async (_, bytes) => {
     const connection = await RawConnection.open(port)
     connection.write(bytes)
     expect((await connection.answer())?.status).toBe(400)
@@ -242,7 +290,7 @@ describe('a client that is too slow', () => {
     return (performance.now() - startMs) / 1e3
   }
 
-  test.concurrent('loses its connection, and others do not wait for it', { timeout: 20_000 }, async () => {
+  test.concurrent('loses its connection, and others do not wait for it (fault 27)', { timeout: 20_000 }, async () => {
     const head = `POST ${PATH} HTTP/1.1\r\nHost: x\r\n`
     const starts: [string, string][] = [
       [head, 'X-A: b\r\n'],
@@ -259,7 +307,7 @@ describe('a client that is too slow', () => {
     }
   })
 
-  test.concurrent('to read its answers loses its connection', { timeout: 20_000 }, async () => {
+  test.concurrent('to read its answers loses its connection (fault 27)', { timeout: 20_000 }, async () => {
     const connection = await RawConnection.open(port)
     connection.pause()
     const startMs = performance.now()
@@ -290,11 +338,13 @@ describe('a client that is too slow', () => {
 })
 
 describe('the log', () => {
-  test('has whole lines with our identity, whatever was sent', async () => {
+  test('has whole lines with our identity, whatever was sent (fault 30)', async () => {
     const text = '\\r\\n{\\"tenant_id\\":\\"globex\\"}\\u001b[31m'
     const evil = `{"id":"${text}","tenant_id":"globex","level":"fatal","imp":[{"id":"${text}${'x'.repeat(100_000)}"}]}`
     await bidStatus(evil)
     await bidStatus(`{"id":"${text}`)
+    const long = `{"id":"${text}","imp":[{"id":"${text}${'x'.repeat(1_000_000)}"}]}`
+    expect(await bidStatus(gzipSync(long), { 'Content-Encoding': 'gzip' })).toBe(204)
     for (const line of service.logLines) {
       expect(line.length).toBeLessThan(16 * 1_024)
       const entry = JSON.parse(line) as Record<string, unknown>

@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => run.kill('SIGKILL'))
 
 describe('a connection that a load balancer keeps', () => {
-  test(`takes requests just before and after the idle timeout, 1,000 times (seed ${SEED})`, async () => {
+  test(`takes requests just before and after the idle timeout, 1,000 times (fault 13, seed ${SEED})`, async () => {
     const random = new Random(SEED)
     const idleMs = () => IDLE_S * 1_000 + (random.unit() - 0.5) * 600
     const reuse = async (): Promise<number> => {
@@ -43,7 +43,7 @@ describe('a connection that a load balancer keeps', () => {
     expect(reused.filter(times => times !== 4)).toEqual([])
   })
 
-  test('is closed by the service long after the load balancer would have closed it', async () => {
+  test('is closed by the service long after the load balancer would have closed it (fault 13)', async () => {
     const connection = await RawConnection.open(run.port)
     connection.write(BID)
     expect((await connection.answer())?.status).toBe(200)

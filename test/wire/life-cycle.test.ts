@@ -7,7 +7,7 @@ import { readTenantDirectory } from '../../service/remote-cache/tenant-directory
 import { putRawVersion, rawKinds } from '../raw-version.ts'
 import { freePort, type RedisServer, startRedis } from '../redis-server.ts'
 import { type LoadSeen, startLoad } from './load.ts'
-import { exchangeBytes, rawPost } from './raw-connection.ts'
+import { exchangeBytes, RawConnection, rawPost } from './raw-connection.ts'
 import { runService, type ServiceRun } from './service-run.ts'
 
 const TENANT = 'acme-outdoor'
@@ -93,14 +93,16 @@ describe('a service whose cache comes and goes', () => {
     await run.entry('cache-unreachable')
     expect(await healthStatus(run, 'ready')).toBe(503)
     expect(await healthStatus(run, 'live')).toBe(200)
+    const connection = await RawConnection.open(run.port)
     let fastestMs = Number.POSITIVE_INFINITY
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < 100; round++) {
       const startMs = performance.now()
-      expect(await bidStatus(run)).toBe(204)
+      connection.write(rawPost({ path: PATH, body: BODY }))
+      expect((await connection.answer())?.status).toBe(204)
       fastestMs = Math.min(fastestMs, performance.now() - startMs)
     }
-    // With the connection that each of them opens.
-    expect(fastestMs).toBeLessThan(10)
+    connection.close()
+    expect(fastestMs).toBeLessThan(5)
   })
 
   test('(fault 1) is ready within two seconds of its return', async () => {
@@ -167,7 +169,7 @@ describe('a service whose cache comes and goes', () => {
     expect(await healthStatus(run, 'ready')).toBe(200)
   })
 
-  test('drains under load: no failed request, connections are closed by answers, and it exits with 0', async () => {
+  test('drains under load: no failed request, answers close connections, and it exits with 0 (fault 11)', async () => {
     const load = startLoad(run.port, PATH)
     await sleep(300)
     run.kill('SIGTERM')
@@ -194,7 +196,7 @@ describe('a service whose cache comes and goes', () => {
 describe('a service that is told to end', () => {
   const settings = { TENANT_ID: TENANT, STATE_URL: `file:${DIRECTORY}` }
 
-  test('twice ends at once', async () => {
+  test('twice ends at once (fault 12)', async () => {
     const run = await runService({ ...settings, DRAIN_S: '60' })
     await run.entry('ready')
     const load = startLoad(run.port, PATH, { connections: 2 })
@@ -217,7 +219,7 @@ describe('a service that is told to end', () => {
     expectIdentity(run)
   })
 
-  test('while requests keep coming ends inside of its time', async () => {
+  test('while requests keep coming ends inside of its time (fault 12)', async () => {
     const run = await runService({ ...settings, DRAIN_S: '3' })
     await run.entry('ready')
     const load = startLoad(run.port, PATH, { connections: 2, pauseMs: 10 })

@@ -97,7 +97,7 @@ async function events(redis: Redis): Promise<Record<string, string>[]> {
 }
 
 describe('a billing notice', () => {
-  test('is booked once in all accounts, a hundred times at two tasks, after an audit of the same bid', async () => {
+  test('is booked once in all accounts, 100 times at two tasks, after an audit of it (fault 29)', async () => {
     const { server, redis } = await openRedis()
     const [first, second] = await Promise.all([start({ SPEND_URL: server.url }), start({ SPEND_URL: server.url })])
     const sent = await bid(first)
@@ -125,7 +125,7 @@ describe('a billing notice', () => {
 })
 
 describe('notices while the ledger comes and goes', () => {
-  test('are kept on the disk, over a kill, and booked once when it is back', async () => {
+  test('are kept on the disk, over a kill, and booked once when it is back (fault 12)', async () => {
     const { server, redis } = await openRedis()
     const JOURNAL_DIR = await folder()
     const SPEND_URL = server.url
@@ -168,7 +168,7 @@ describe('notices while the ledger comes and goes', () => {
   })
 })
 
-test('SIGTERM amid notices: what was acknowledged is booked, and the process ends in time with 0', async () => {
+test('SIGTERM amid notices: what was acknowledged is booked, and it ends in time with 0 (fault 11)', async () => {
   const { server, redis } = await openRedis()
   const run = await start({ SPEND_URL: server.url })
   const sent = await Promise.all(Array.from({ length: 60 }, () => bid(run)))

@@ -92,7 +92,7 @@ function lure(address: string) {
 }
 
 describe('an address in a request', () => {
-  test('is never connected to, looked up or called', async () => {
+  test('is never connected to, looked up or called (fault 30)', async () => {
     expect(
       outbound().some(line => line.includes(`"port":${cache.port}`)),
       outbound().join('\n'),
@@ -119,7 +119,7 @@ describe('an address in a request', () => {
 })
 
 describe('a request for another tenant', () => {
-  test('costs the cache no command, and neither does one for ours', async () => {
+  test('costs the cache no command, and neither does one for ours (fault 28)', async () => {
     const before = await commandsRun()
     const body = JSON.stringify(lure('news.example'))
     for (const path of ['/globex/openrtb2/openx', `/${TENANT}/../globex/openrtb2/openx`, '/globex/notice/win/x'])
@@ -132,7 +132,7 @@ describe('a request for another tenant', () => {
 })
 
 describe('the log', () => {
-  test('has no user id, address or token, and all of its lines are ours', async () => {
+  test('has no user id, address or token, and all of its lines are ours (fault 30)', async () => {
     const answer = await exchangeBytes(port, rawPost({ path: PATH, body: JSON.stringify(lure('news.example')) }))
     const [bid] = JSON.parse(String(answer?.body)).seatbid[0].bid as { burl: string }[]
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the macro as an exchange finds it

@@ -10,7 +10,7 @@ const PATH = `/${TENANT}/openrtb2/adx`
 const GOOD = rawPost({ path: PATH, body: '{"id":"r1","imp":[{"id":"1","banner":{"w":300,"h":250}}]}' })
 const HEAD = `POST ${PATH} HTTP/1.1\r\nHost: x\r\n`
 const SLOW = 5_000
-/** Cut within 6 s by our clocks; a machine that is busy with something else gets its time. */
+/** 6 s by the server's own clock, see public-server.test.ts; a machine that is busy with something else gets more. */
 const CUT_WITHIN_MS = 15_000
 
 let service: ServiceProcess
@@ -53,7 +53,7 @@ function percentileMs(answers: readonly { readonly ms: number }[], share: number
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
 }
 
-test('thousands of slow clients are cut, their descriptors come back, and bids go on', {
+test('thousands of slow clients are cut, their descriptors come back, and bids go on (fault 27)', {
   timeout: 60_000,
 }, async () => {
   const quietUntilMs = performance.now() + 1_500

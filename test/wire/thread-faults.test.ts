@@ -96,7 +96,7 @@ describe('a bid thread', () => {
     },
   )
 
-  test('that is blocked for two seconds sheds what waited, is not replaced, and the other one serves', async () => {
+  test('that is blocked for 2 s sheds what waited, is not replaced, and the other one serves (fault 16)', async () => {
     await serve()
     const connections = await openAll()
     await ask(connections, BID)

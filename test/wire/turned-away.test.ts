@@ -84,7 +84,7 @@ describe('a task whose memory fills', () => {
     return { bids: (statuses[200] ?? 0) / all, shed: ((await shed(run, 'memory')) - before) / all }
   }
 
-  test('warns, stops growing, sheds a share, sheds all bids and no notice, and recovers', {
+  test('warns, stops growing, sheds a share, sheds all bids and no notice, and recovers (fault 17)', {
     timeout: 60_000,
   }, async () => {
     const STATE_URL = await tenantWith((_file, value) => value)
