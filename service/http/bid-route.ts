@@ -15,7 +15,7 @@ import type { BidMessage, BodyTaker } from './bid-message.ts'
 import type { BidPath } from './bid-path.ts'
 import type { BidResponse } from './bid-response.ts'
 import type { CallerGate } from './caller-gate.ts'
-import { isDeeperThan } from './json-depth.ts'
+import { isBeyond, type JsonBounds } from './json-bounds.ts'
 import { LoopTurn } from './loop-turn.ts'
 import type { Serving } from './serving.ts'
 
@@ -51,6 +51,7 @@ const GZIP_FAST = { level: constants.Z_BEST_SPEED }
 const EMPTY = Buffer.alloc(0)
 const NO_BODY = 'Content-Length: 0\r\n'
 const INFLATE = { maxOutputLength: LIMITS.inflatedBytesMax }
+const JSON_BOUNDS: JsonBounds = { depthMax: LIMITS.jsonDepthMax, membersMax: LIMITS.jsonMembersMax }
 const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
 const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
 const SHED_NOT_READY = shedCounter('not-ready')
@@ -288,7 +289,7 @@ export class BidRoute {
       this.refuse(req, res, 404)
       return
     }
-    if (body.length >= LIMITS.depthCheckBytesMin && isDeeperThan(body, LIMITS.jsonDepthMax)) {
+    if (body.length >= LIMITS.boundsCheckBytesMin && isBeyond(body, JSON_BOUNDS)) {
       this.refuse(req, res, 400)
       return
     }

@@ -2,7 +2,7 @@
 
 import { MALFORMED_WAYS, malformedBody } from '../../loadtest/malformed.ts'
 import type { Random } from '../../service/foundation/random.ts'
-import { isDeeperThan } from '../../service/http/json-depth.ts'
+import { isBeyond } from '../../service/http/json-bounds.ts'
 
 /** Makes another input of one; `others` lends parts. */
 export type Mutate = (input: Buffer, random: Random, others: readonly Buffer[]) => Buffer
@@ -98,7 +98,8 @@ function placesIn(root: unknown): readonly Place[] {
 
 /** undefined for what is no JSON, and for what lies too deep for values to be copied. */
 function parsed(text: Buffer | undefined): unknown {
-  if (text === undefined || isDeeperThan(text, DEPTH_MAX)) return undefined
+  if (text === undefined || isBeyond(text, { depthMax: DEPTH_MAX, membersMax: Number.POSITIVE_INFINITY }))
+    return undefined
   try {
     return JSON.parse(String(text))
   } catch {
