@@ -3,6 +3,7 @@
  * and the JSON Schema, so that the three cannot differ.
  */
 import { assert } from '../foundation/assert.ts'
+import { noteHashes, placeForHashes, writeHash } from './list-hashes.ts'
 
 /** One thing wrong with a record: where, what was found, and what to write instead. */
 export interface Problem {
@@ -56,8 +57,8 @@ export function problem(path: Path, value: unknown, remedy: string): Problem {
 }
 
 /**
- * Reads a text once and answers a hash of it (32 bits, not negative) when it is good, NOT_GOOD when it is not. One
- * pass instead of a pattern and a hash: lists of sites and apps are most of what there is to check.
+ * Reads a text once and answers a hash of it, that of scanAny, when it is good, NOT_GOOD when it is not. One pass
+ * instead of a pattern and a hash: lists of sites and apps are most of what there is to check.
  */
 export type Scan = (text: string) => number
 /** What a Scan answers for a text that it refuses. */
@@ -194,16 +195,19 @@ function areGoodTexts(items: readonly unknown[], scan: Scan): boolean {
   listNumber = (listNumber + 1) | 0
   // Most lists have tens of texts: their part of the table stays in the first-level cache.
   const mask = (items.length <= 512 ? 2_048 : SLOTS) - 1
+  const place = placeForHashes(items)
   for (let i = 0; i < items.length; i++) {
     const item = items[i]
     const hash = typeof item === 'string' ? scan(item) : NOT_GOOD
     if (hash === NOT_GOOD) return false
+    writeHash(place, i, hash)
     let slot = hash & mask
     for (; slotList[slot] === listNumber; slot = (slot + 1) & mask)
       if (items[slotItem[slot] as number] === item) return false
     slotList[slot] = listNumber
     slotItem[slot] = i
   }
+  noteHashes(place, items)
   return true
 }
 

@@ -18,22 +18,32 @@ class GrowingNumbers<T extends Uint32Array | Float64Array> {
 
   /** Appends one number. Amortised O(1). */
   push(value: number): void {
-    if (this.#length === this.#values.length) {
-      const larger = this.#allocate(this.#length * 2)
-      larger.set(this.#values)
-      this.#values = larger
-    }
+    if (this.#length === this.#values.length) this.#reserve(1)
     this.#values[this.#length++] = value
   }
 
   /** Appends many numbers, each increased by an offset. Cost: O(values). */
   append(values: T, offset = 0): void {
-    for (let i = 0; i < values.length; i++) this.push(values[i]! + offset)
+    this.#reserve(values.length)
+    const all = this.#values
+    if (offset === 0) all.set(values, this.#length)
+    else for (let i = 0, at = this.#length; i < values.length; i++) all[at++] = values[i]! + offset
+    this.#length += values.length
   }
 
   /** Appends what each number stands for. Cost: O(values). */
-  appendMapped(values: T, meanings: { at(index: number): number }): void {
-    for (let i = 0; i < values.length; i++) this.push(meanings.at(values[i]!))
+  appendMapped(values: T, meanings: GrowingNumbers<T>): void {
+    this.#reserve(values.length)
+    const [all, meaningOf] = [this.#values, meanings.#values]
+    for (let i = 0, at = this.#length; i < values.length; i++) all[at++] = meaningOf[values[i]!]!
+    this.#length += values.length
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#values.length) return
+    const larger = this.#allocate(Math.max(this.#values.length * 2, this.#length + count))
+    larger.set(this.#values)
+    this.#values = larger
   }
 
   /** Hands over what was pushed, in memory of its own, and is empty again. Cost: O(length). */

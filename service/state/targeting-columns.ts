@@ -14,6 +14,7 @@ import type { DimensionName, ListedDimension } from './dimensions.ts'
 import type { Targeting } from './documents.ts'
 import { type Growing, growingU32, mapColumns } from './growing.ts'
 import type { References } from './index-builder.ts'
+import { hashAt, NO_HASHES, placeOfHashes } from './list-hashes.ts'
 import type { TextTableBuilder } from './text-table.ts'
 import { splitHash } from './user-split.ts'
 
@@ -96,6 +97,12 @@ export class TargetingColumns {
   #refer(name: DimensionName, values: readonly (string | number)[], exclude: 0 | 1, texts: TextTableBuilder): void {
     const { lists } = this.#columns
     const space = SPACE[name]
+    const place = placeOfHashes(values)
+    if (place !== NO_HASHES) {
+      for (let i = 0; i < values.length; i++)
+        lists.push(texts.addScanned(space, values[i] as string, hashAt(place, i)) * 2 + exclude)
+      return
+    }
     for (let i = 0; i < values.length; i++) {
       const value = values[i]!
       if (typeof value === 'string' && name !== 'daypart' && name !== 'viewerDaypart')
@@ -113,7 +120,9 @@ export class TargetingColumns {
   append(part: TargetingPart, numberOf: Growing<Uint32Array>): void {
     const { start, lists, includes, programStart, programs } = this.#columns
     start.append(part.start, lists.length)
-    for (let i = 0; i < part.lists.length; i++) lists.push(numberOf.at(part.lists[i]! >>> 1) * 2 + (part.lists[i]! & 1))
+    const numbers = numberOf.view()
+    const ours = part.lists.map(value => numbers[value >>> 1]! * 2 + (value & 1))
+    lists.append(ours)
     includes.append(part.includes)
     programStart.append(part.programStart, programs.length)
     for (let i = 0; i < part.programs.length; i++) {

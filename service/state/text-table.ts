@@ -3,6 +3,7 @@
  * as a country and an operating system. Open addressing, exact comparison, no strings on the V8 heap.
  */
 import type { ColumnKinds, Columns } from './arena.ts'
+import { scanAny } from './text-scans.ts'
 
 /** The table's columns: findText reads them, TextTableBuilder writes them. */
 export const TEXT_COLUMNS = {
@@ -17,13 +18,15 @@ export const TEXT_COLUMNS = {
 
 const SLOT_WORDS = 4
 
-/** FNV-1a over UTF-16 units, seeded by the space, finished by a murmur mix. 32 bits. */
-function hashText(space: number, text: string): number {
-  let hash = 0x811c9dc5 ^ space
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  hash ^= hash >>> 15
-  hash = Math.imul(hash, 0x85ebca6b)
+/** A text's own hash and its space, mixed. 32 bits; each step is reversible. @param scanned what scanAny says of it */
+function mixedHash(space: number, scanned: number): number {
+  let hash = scanned ^ Math.imul(space, 0x9e3779b1)
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b)
   return (hash ^ (hash >>> 13)) >>> 0
+}
+
+function hashText(space: number, text: string): number {
+  return mixedHash(space, scanAny(text))
 }
 
 /** @returns the number of a text, −1 when the table does not have it. Cost: O(text.length). */
@@ -34,7 +37,7 @@ export function findText(table: Columns<typeof TEXT_COLUMNS>, space: number, tex
   for (let at = (hash * SLOT_WORDS) & mask; ; at = (at + SLOT_WORDS) & mask) {
     const entry = textSlots[at + 1]!
     if (entry === 0) return -1
-    // Spaces are not compared: each step of hashText is reversible, so equal texts of two spaces differ in their hash.
+    // Spaces are not compared: each step of mixedHash is reversible, so equal texts of two spaces differ in their hash.
     const isIt =
       textSlots[at] === hash && textSlots[at + 3] === text.length && startsAt(textChars, textSlots[at + 2]!, text)
     if (isIt) return entry - 1
@@ -95,9 +98,14 @@ export class TextTableBuilder {
 
   /** The number of a text, new or known. Numbers are dense and in the order of first mention. Cost: O(text.length). */
   add(space: number, text: string): number {
+    return this.addScanned(space, text, scanAny(text))
+  }
+
+  /** The same without reading the text. @param scanned what scanAny says of it */
+  addScanned(space: number, text: string, scanned: number): number {
     const slots = this.#slots
     const mask = slots.length / 2 - 1
-    const hash = hashText(space, text)
+    const hash = mixedHash(space, scanned)
     let slot = hash & mask
     for (let entry = slots[2 * slot + 1]!; entry !== 0; entry = slots[2 * slot + 1]!) {
       if (slots[2 * slot] === hash && this.#texts[entry - 1] === text) return entry - 1

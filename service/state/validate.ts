@@ -6,6 +6,7 @@ import { assert } from '../foundation/assert.ts'
 import { LIMITS } from '../limits.ts'
 import { DOCUMENT_KIND_NAMES, DOCUMENT_KINDS, type DocumentKindName } from './documents.ts'
 import { type Problem, problem } from './fields.ts'
+import { forgetHashes } from './list-hashes.ts'
 import { type DocumentOf, type KnownRecords, RULES } from './rules.ts'
 import { UnreadableRecord } from './unreadable.ts'
 
@@ -185,6 +186,7 @@ export class DocumentReader {
       found.push(problem('', count === 'one' ? value : idOf(value), remedy))
       return
     }
+    forgetHashes()
     checkFields(kind, value, found)
     if (found.length > 0) return
     const id = count === 'many' ? idOf(value) : undefined
