@@ -11,6 +11,8 @@ export class LossyProxy {
   #isCut = false
   /** The chance that a reply is cut off instead of passed on. */
   cutChance = 0
+  /** The reply to the next request with this text in it is cut off. */
+  cutsReplyTo: string | undefined
   cuts = 0
 
   private constructor(server: Server, port: number, targetPort: number, random: Random) {
@@ -68,9 +70,16 @@ export class LossyProxy {
     }
     this.#sockets.add(client)
     for (const socket of [client, target]) socket.on('error', cut).on('close', cut)
-    client.on('data', data => target.write(data))
+    let isDoomed = false
+    client.on('data', data => {
+      if (this.cutsReplyTo !== undefined && data.includes(this.cutsReplyTo)) {
+        isDoomed = true
+        this.cutsReplyTo = undefined
+      }
+      target.write(data)
+    })
     target.on('data', data => {
-      if (this.#random.chance(this.cutChance)) {
+      if (isDoomed || this.#random.chance(this.cutChance)) {
         this.cuts++
         cut()
       } else client.write(data)

@@ -9,8 +9,8 @@ import { BroadcastChannel, isMainThread, workerData } from 'node:worker_threads'
 /** What shall happen in a thread: 0 is the control thread, bid threads are 1, 2, … */
 export interface Fault {
   readonly thread: number
-  readonly kind: 'block' | 'spin' | 'throw' | 'reject' | 'fill-heap' | 'take-memory'
-  /** Of `block` and `spin`. */
+  readonly kind: 'block' | 'spin' | 'throw' | 'reject' | 'fill-heap' | 'take-memory' | 'set-clock'
+  /** Of `block` and `spin`; of `set-clock` by how much the wall clock is put forward or back. */
   readonly ms?: number
   /** Of `take-memory`: resident memory that the process then has, as nearly as it can. */
   readonly mib?: number
@@ -31,6 +31,8 @@ function takeMemory(mib: number): void {
   while (residentMib() < mib) taken.push(Buffer.alloc(PIECE_MIB * MIB, 1))
 }
 
+const realNow = Date.now
+
 function fail({ kind, ms = 0, mib = 0 }: Fault): void {
   // Blocked without work, as by a disk that does not answer; and stuck in a loop.
   if (kind === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
@@ -42,6 +44,7 @@ function fail({ kind, ms = 0, mib = 0 }: Fault): void {
     })
   if (kind === 'reject') setImmediate(() => void Promise.reject(new Error('injected')))
   if (kind === 'take-memory') takeMemory(mib)
+  if (kind === 'set-clock') Date.now = () => realNow() + ms
   if (kind === 'fill-heap') for (const kept: unknown[] = []; ; ) kept.push(Array.from({ length: 1_000 }, Math.random))
 }
 
