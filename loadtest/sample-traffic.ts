@@ -26,7 +26,17 @@ const CONNECTIONS = 4
 const TIMEOUT_MS = 2_000
 const RETRY_MS = 2_000
 
-/** @param url the tenant's path at the service @param directory its documents. Each request's id says what it is. */
+interface Drawn {
+  readonly id: string
+  readonly imp: readonly object[]
+}
+
+/** Its id says what it is. Notices go to a plain address of this machine, which no secure page would call. */
+function asSample(request: Drawn, mark: string): Drawn {
+  return { ...request, id: `${mark}-${request.id}`, imp: request.imp.map(each => ({ ...each, secure: 0 })) }
+}
+
+/** @param url the tenant's path at the service @param directory its documents */
 async function playRound(url: string, directory: string, seed: number): Promise<void> {
   const records = await readTenantRecords(directory)
   const pools = newTrafficPools(records, undefined)
@@ -34,8 +44,7 @@ async function playRound(url: string, directory: string, seed: number): Promise<
   const { host } = loopbackTarget(url)
   const workload = Array.from({ length: REQUESTS }, (_, index): WorkloadRequest => {
     const { exchange, request } = drawRequest(pools, random, { index, users: USERS })
-    const marked = { ...(request as { readonly id: string }) }
-    const body = Buffer.from(JSON.stringify({ ...marked, id: `sample-${seed.toString(36)}-${marked.id}` }))
+    const body = Buffer.from(JSON.stringify(asSample(request as Drawn, `sample-${seed.toString(36)}`)))
     return { exchange, body, malformed: false, source: `drawn ${index}` }
   })
   const exchange = new MockExchange({ url, records, seed })
