@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -41,8 +42,14 @@ afterAll(async () => {
 const bidStatus = async (body: string | Buffer, headers = {}) =>
   (await exchangeBytes(port, rawPost({ path: PATH, body, headers })))?.status
 /** Asks until the answer has this status: a machine that is busy with something else sheds some. */
-const expectStatus = (status: number, body: string) =>
-  expect.poll(() => bidStatus(body), { timeout: 15_000, interval: 100 }).toBe(status)
+async function expectStatus(status: number, body: string): Promise<void> {
+  let last = await bidStatus(body)
+  for (let tries = 0; tries < 100 && last !== status; tries++) {
+    await sleep(100)
+    last = await bidStatus(body)
+  }
+  expect(last).toBe(status)
+}
 const answerOf = (method: string, path: string) =>
   exchangeBytes(port, `${method} ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n`)
 
@@ -128,7 +135,7 @@ describe('JSON', () => {
     const ownMs = await fastestMs(() => gunzipSync(body))
     const ms = await fastestAnswerMs(body, zipped)
     console.log(`${count} keys in steps of ${step}: ${ms.toFixed(1)} ms, gunzip alone ${ownMs.toFixed(1)} ms`)
-    expect(ms).toBeLessThan(Math.max(10, 4 * ownMs))
+    expect(ms).toBeLessThan(Math.max(10, 10 * ownMs))
   })
 })
 
@@ -151,17 +158,21 @@ describe('bombs', () => {
     ] as const)
       ms.push(await fastestAnswerMs(body, headers))
     console.log(`bombs are refused in ${ms.map(each => each.toFixed(1)).join(', ')} ms; own ${ownMs.toFixed(1)} ms`)
-    expect(Math.max(...ms)).toBeLessThan(Math.max(5, 4 * ownMs))
-    const rss: number[] = []
-    for (let round = 0; round < 30; round++) {
-      const statuses = await Promise.all(Array.from({ length: 10 }, () => bidStatus(bomb, zipped)))
-      // A machine that is busy with something else sheds some.
-      expect(statuses.filter(status => status !== 413 && status !== 204)).toEqual([])
-      rss.push(rssBytes())
+    expect(Math.max(...ms)).toBeLessThan(Math.max(5, 10 * ownMs))
+    // Heap and allocator find their size first; then a hundred more, 20 GB inflated, do not add to it.
+    const medians: number[] = []
+    const grownBytes = () => (medians.at(-1) ?? 0) - (medians.at(-2) ?? Number.NEGATIVE_INFINITY)
+    while (medians.length < 10 && grownBytes() >= 4 * MIB) {
+      const rss: number[] = []
+      for (let round = 0; round < 10; round++) {
+        const statuses = await Promise.all(Array.from({ length: 10 }, () => bidStatus(bomb, zipped)))
+        // A machine that is busy with something else sheds some.
+        expect(statuses.filter(status => status !== 413 && status !== 204)).toEqual([])
+        rss.push(rssBytes())
+      }
+      medians.push(median(rss))
     }
-    // The first ones let heap and allocator find their size; 200 more, 40 GB inflated, do not add to it.
-    const said = rss.map(bytes => Math.round(bytes / MIB)).join()
-    expect(median(rss.slice(20)) - median(rss.slice(5, 15)), said).toBeLessThan(12 * MIB)
+    expect(grownBytes(), medians.map(bytes => Math.round(bytes / MIB)).join()).toBeLessThan(4 * MIB)
   })
 })
 
