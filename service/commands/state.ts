@@ -3,7 +3,7 @@ import { stateKeys } from '../remote-cache/layout.ts'
 import { RedisSource } from '../remote-cache/redis-source.ts'
 import { SourceError } from '../remote-cache/source.ts'
 import { differenceOf, type RecordDifference } from '../remote-cache/version-difference.ts'
-import { type Move, moveAnnouncement, storedVersions, VersionError } from '../remote-cache/versions.ts'
+import { bytesStored, type Move, moveAnnouncement, storedVersions, VersionError } from '../remote-cache/versions.ts'
 import {
   CACHE_UNREACHABLE,
   type CacheOptions,
@@ -13,6 +13,7 @@ import {
 } from './cache-arguments.ts'
 import { CommandProblem, EXIT, newCommand, runCommand, table } from './terminal.ts'
 
+const MIB = 1024 * 1024
 const DIFFERENCES_SHOWN = 50
 const MARKS = { added: '+', removed: '-', changed: '~' } as const
 const codes = `0 done · 1 versions differ (diff) · 2 usage, nothing changed · ${CACHE_UNREACHABLE} cache unreachable`
@@ -53,6 +54,8 @@ async function list(options: CacheOptions): Promise<void> {
       return [version, createdAt, String(number), String(records), String(bytes), deltas, state]
     })
     console.log(table([['version', 'created', 'number', 'records', 'bytes', 'deltas', 'state'], ...rows]))
+    const mib = (bytesStored(stored) / MIB).toFixed(1)
+    console.log(`They take ${mib} MiB of the tenant's quota, with what is compiled of them.`)
   })
 }
 
