@@ -191,6 +191,8 @@ export const LIMITS = {
   memoryStopPercent: 95,
   /** After a change of state until it is copied to the disk, where that is wanted: many changes make one copy. */
   stateCopyDelayMs: 10_000,
+  /** A task that could not reach the cache for so long since its start takes the copy, after a try that failed. */
+  stateCopyAfterMs: 1_500,
   /** Line items in an overlay, which is built anew with each look that finds deltas: some 60 µs each. */
   overlayLineItemsMax: 3_000,
   /** Bad records that are kept with their reasons; more are only counted. */

@@ -65,8 +65,6 @@ interface Fetch {
 }
 
 const RETRY_MS_MAX = 1_000
-/** Looks before a copy is served: a second or two, as for the state. */
-const COPY_AFTER_FAILURES = 2
 
 /** The loop. start() once, stop() once. */
 export class AudienceFollower {
@@ -83,7 +81,8 @@ export class AudienceFollower {
   #segmentsTold = -1
   #key: AudienceTurn['key'] = [0, 0]
   #isOpen = false
-  #failures = 0
+  #startedMs = 0
+  #wasCopyTried = false
   readonly #check: AudienceCheck
 
   constructor(parts: AudienceFollowerParts) {
@@ -114,11 +113,11 @@ export class AudienceFollower {
   async #run(): Promise<void> {
     const { signal } = this.#abort
     const { clock } = this.#parts
-    const startMs = clock.monotonicMs()
+    this.#startedMs = clock.monotonicMs()
     while (!signal.aborted) {
       const pauseMs = await this.#look()
       // A task whose cache is away at the start serves what it has: a copy of the state, and nobody's segments.
-      if (clock.monotonicMs() - startMs > LIMITS.audienceOpenMs) await this.#open()
+      if (clock.monotonicMs() - this.#startedMs > LIMITS.audienceOpenMs) await this.#open()
       await sleep(pauseMs, undefined, { signal }).catch(() => {})
     }
   }
@@ -133,13 +132,12 @@ export class AudienceFollower {
       // A cache that lost its memory is no reason to forget who is in a segment, nor who must not see something.
       else if (change !== this.#change && change !== this.#refused) await this.#loadNow()
       else if (change === this.#change && this.#check.isDue) await this.#checkSome()
-      this.#failures = 0
     } catch (error) {
       if (this.#abort.signal.aborted) return 0
       // A shard that is gone was replaced while it was on its way: the next look finds the one that is there now.
       if (isGone(error) && (await source.change().catch(() => change)) !== change) return 0
       if (!isFinal(error)) {
-        if (++this.#failures === COPY_AFTER_FAILURES) await this.#startFromCopy()
+        await this.#startFromCopy()
         return RETRY_MS_MAX
       }
       this.#refused = change
@@ -165,8 +163,10 @@ export class AudienceFollower {
 
   /** Before anything serves. Never rejects. What the source has later is newer, whatever it is. */
   async #startFromCopy(): Promise<void> {
-    const { copy, onEvent } = this.#parts
-    if (copy === undefined || this.#isOpen) return
+    const { copy, onEvent, clock } = this.#parts
+    if (copy === undefined || this.#isOpen || this.#wasCopyTried) return
+    if (clock.monotonicMs() - this.#startedMs < LIMITS.stateCopyAfterMs) return
+    this.#wasCopyTried = true
     try {
       const taken = await this.#load(copy)
       // A tenant without users has no copy of them, and nothing to wait for.

@@ -69,8 +69,6 @@ const RETRY_MS_MIN = 50
 /** With the connection's own RECONNECT_MS_MAX: a cache that returns is used again well within 2 s. */
 const RETRY_MS_MAX = 500
 const PROGRESS_MS_MIN = 1_000
-/** Tries before a copy is served: one to two seconds. */
-const COPY_AFTER_FAILURES = 6
 
 /** The loop. start() once, stop() once. Holds no documents between loads. */
 export class Refresher<R extends BatchReader> {
@@ -88,6 +86,8 @@ export class Refresher<R extends BatchReader> {
   #isAhead = false
   #checkAtMs = Number.POSITIVE_INFINITY
   #loop: Promise<void> | undefined
+  #startedMs = 0
+  #wasCopyTried = false
 
   constructor(parts: RefresherParts<R>) {
     this.#parts = parts
@@ -112,6 +112,7 @@ export class Refresher<R extends BatchReader> {
 
   async #run(): Promise<void> {
     const { signal } = this.#abort
+    this.#startedMs = this.#parts.clock.monotonicMs()
     while (!signal.aborted) {
       const pauseMs = await this.#turn()
       await sleep(pauseMs, undefined, { signal }).catch(() => {})
@@ -175,10 +176,12 @@ export class Refresher<R extends BatchReader> {
     }
   }
 
-  /** Once, after some tries. Never rejects. What the source announces later is newer, whatever it is. */
+  /** Once, after a failure. Never rejects. What the source announces later is newer, whatever it is. */
   async #startFromCopy(): Promise<void> {
-    const { copy, swap, drop, onEvent } = this.#parts
-    if (copy === undefined || this.#held !== undefined || this.#unreachable?.failures !== COPY_AFTER_FAILURES) return
+    const { copy, swap, drop, onEvent, clock } = this.#parts
+    if (copy === undefined || this.#held !== undefined || this.#wasCopyTried) return
+    if (clock.monotonicMs() - this.#startedMs < LIMITS.stateCopyAfterMs) return
+    this.#wasCopyTried = true
     try {
       const found = await copy.announced()
       if (found === undefined) throw new Error('there is no copy yet')
