@@ -74,6 +74,7 @@ function rowsOf(name: string, results: readonly SimulationResult[]): readonly (r
   const measures = [
     ['spend ÷ budget', sorted(({ used }) => used)],
     ['above the budget, in time', sorted(({ over }) => over)],
+    ['above the budget, with late ones', sorted(({ used }) => Math.max(0, used - 1))],
     ['late ÷ budget', sorted(({ late }) => late)],
   ] as const
   return measures.map(([measure, values]) => {
