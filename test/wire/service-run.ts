@@ -30,7 +30,7 @@ export interface ServiceRun {
 
 const MAIN = fileURLToPath(new URL('../../service/main.ts', import.meta.url))
 const FAULTS = fileURLToPath(new URL('./injected-fault.ts', import.meta.url))
-const ENTRY_LIMIT_MS = 20_000
+const ENTRY_LIMIT_MS = 60_000
 
 /**
  * Starts the service with exactly these settings, and with free ports unless they say which.
