@@ -7,6 +7,8 @@ export default defineConfig({
     root: fileURLToPath(new URL('.', import.meta.url)),
     include: ['*.test.ts'],
     pool: 'forks',
+    // A deadline is no verdict: Vitest's own second is short for a busy machine.
+    expect: { poll: { timeout: 30_000 } },
     testTimeout: 900_000,
     hookTimeout: 60_000,
   },

@@ -7,6 +7,8 @@ export default defineConfig({
     include: ['*.test.ts'],
     globalSetup: ['start-stack.ts'],
     pool: 'forks',
+    // A deadline is no verdict: Vitest's own second is short for a busy machine.
+    expect: { poll: { timeout: 30_000 } },
     // All files look at one stack, and one of them kills its tasks.
     fileParallelism: false,
     testTimeout: 120_000,
