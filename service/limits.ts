@@ -102,8 +102,8 @@ export const LIMITS = {
   capTasksMax: 64,
   /** How often tasks tell each other what they count: with a bid thread's report, a second's quarter at most. */
   capTurnMs: 150,
-  /** A task is ready without leases if the ledger has not said whether it leases: beyond the grace of 10 s. */
-  leasesAwaitedMs: 11_000,
+  /** A task is ready without leases if the ledger has not said by then whether it leases: as long as the grace. */
+  leasesAwaitedMs: 10_000,
   /** A task that has nothing to tell says that it lives; one that was not heard for so long shares no users. */
   capHeartbeatMs: 500,
   capTaskSilentMs: 3_000,
