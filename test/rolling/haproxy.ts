@@ -17,7 +17,8 @@ export interface LoadBalancer {
   stop(): Promise<void>
 }
 
-const STATE_LIMIT_MS = 20_000
+/** A task starts in seconds; a machine that is busy with something else gets its time. */
+const STATE_LIMIT_MS = 60_000
 
 /** As in docker/proxy/haproxy.cfg: keep-alive on both sides, nothing is sent twice, checks of readiness. */
 function configuration(port: number, tenant: string, taskPorts: readonly number[]): string {

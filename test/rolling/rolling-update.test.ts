@@ -104,7 +104,9 @@ test(`${REPETITIONS} rolling updates of two tasks under load lose no request and
   cleanups.push(() => proxy.stop())
   const start = async (at: number) => {
     const task = await startTask(env, ports[at] as number, OTHER !== undefined && at < 2)
-    await proxy.untilState(ports[at] as number, 'UP')
+    await proxy.untilState(ports[at] as number, 'UP').catch((error: unknown) => {
+      throw new Error(`${String(error)}:\n${[...task.lines, ...task.errors].slice(-5).join('\n')}`)
+    })
     return task
   }
   let serving = [await start(0), await start(1)]
