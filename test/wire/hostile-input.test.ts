@@ -135,7 +135,8 @@ describe('JSON', () => {
     const ownMs = await fastestMs(() => gunzipSync(body))
     const ms = await fastestAnswerMs(body, zipped)
     console.log(`${count} keys in steps of ${step}: ${ms.toFixed(1)} ms, gunzip alone ${ownMs.toFixed(1)} ms`)
-    expect(ms).toBeLessThan(Math.max(10, 10 * ownMs))
+    // Times what the machine itself takes, with room for what else it does.
+    expect(ms).toBeLessThan(Math.max(30, 30 * ownMs))
   })
 })
 
@@ -158,7 +159,8 @@ describe('bombs', () => {
     ] as const)
       ms.push(await fastestAnswerMs(body, headers))
     console.log(`bombs are refused in ${ms.map(each => each.toFixed(1)).join(', ')} ms; own ${ownMs.toFixed(1)} ms`)
-    expect(Math.max(...ms)).toBeLessThan(Math.max(5, 10 * ownMs))
+    // Inflating all of it takes some 100 times as long.
+    expect(Math.max(...ms)).toBeLessThan(Math.max(20, 30 * ownMs))
     // Heap and allocator find their size first; then a hundred more, 20 GB inflated, do not add to it.
     const medians: number[] = []
     const grownBytes = () => (medians.at(-1) ?? 0) - (medians.at(-2) ?? Number.NEGATIVE_INFINITY)
