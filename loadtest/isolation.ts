@@ -59,7 +59,7 @@ const VICTIM = { service: { cpus: '0', precedence: 'urgent' }, generator: { cpus
 const HUGE_LINE_ITEMS = 20_000
 const TIMEOUT_MS = 2_000
 const SETTLE_S = 1
-const WARM_UP = { ratePerS: 3_000, durationS: 10 }
+const WARM_UP = { ratePerS: 4_000, durationS: 25 }
 const ARM_NAMES = Object.keys(ARMS) as Arm[]
 const TREATED: readonly Arm[] = ARM_NAMES.filter(arm => arm !== 'alone' && arm !== 'control')
 /** A window in which the victim's generator lagged or others used its core is played again, up to so many times. */

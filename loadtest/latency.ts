@@ -53,9 +53,9 @@ const REQUESTS = 5_000
 const MALFORMED_SHARE = 0.002
 const CONNECTIONS = 32
 const TIMEOUT_MS = 2_000
-/** V8 compiles what a service runs often for tens of thousands of requests. */
-const WARM_UP_S = 10
-const WARM_UP_PER_S = 3_000
+/** V8 compiles what a service runs often for the first hundred thousand requests. */
+const WARM_UP_S = 25
+const WARM_UP_PER_S = 5_000
 /** product.md, promise "tail": at half of capacity, on one core. */
 const P99_US_MAX = 2_000
 const P999_US_MAX = 8_000

@@ -117,7 +117,9 @@ export class Stage {
   /** Publishes a directory of documents into a cache; rejects with what the command printed when it fails. */
   async publish(redis: SharedRedis, tenantId: string, directory: string, placement: Placement = {}): Promise<void> {
     const file = fileURLToPath(new URL('../service/commands/publish.ts', import.meta.url))
-    await completed([file, directory, '--to', redis.urlOf(tenantId, 'publisher'), '--tenant', tenantId], placement)
+    const to = ['--to', redis.urlOf(tenantId, 'publisher'), '--tenant', tenantId]
+    // A small version after a huge one is meant.
+    await completed([file, directory, ...to, '--allow-shrink'], placement)
   }
 
   /** Runs a command of the service on a tenant in a cache. @returns what it printed; rejects when it fails */

@@ -52,7 +52,7 @@ import { createRecorderBlock, Recorder, type Snapshot, snapshot, type TaskGauges
 import { COUNTER, logLossCounter, reportLossCounter } from './telemetry/signals.ts'
 import { logFromThread } from './telemetry/thread-log.ts'
 import { bidHeapsOf, startThreadWatch } from './telemetry/thread-watch.ts'
-import { letV8ThreadsYield } from './v8-threads.ts'
+import { setUpV8 } from './v8-settings.ts'
 
 const EXIT_CONFIG = 78
 const MIB = 1_024 * 1_024
@@ -114,7 +114,7 @@ const threadCount = bidThreadCount(config)
 const plan = memoryPlan({ limitMib: Math.floor(limit.bytes / MIB), bidThreads: threadCount })
 // The flag has sized this heap; left as it is, it would overrule the limits of each thread that starts from now on.
 setFlagsFromString('--max-old-space-size=0')
-letV8ThreadsYield()
+setUpV8()
 for (let i = 0; i < threadCount; i++) recorderBlocks.push(createRecorderBlock())
 startThreadWatch(recorder)
 

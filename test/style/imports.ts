@@ -13,7 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'memory-ladder.ts': ['limits.ts', 'foundation'],
   'memory-plan.ts': ['limits.ts', 'foundation'],
   'stop-list.ts': [],
-  'v8-threads.ts': [],
+  'v8-settings.ts': [],
   'estimates.ts': [],
   'event-tail.ts': ['remote-cache', 'openrtb', 'telemetry', 'limits.ts'],
   state: ['limits.ts', 'foundation'],
