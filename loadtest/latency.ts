@@ -56,6 +56,7 @@ const TIMEOUT_MS = 2_000
 /** V8 compiles what a service runs often for the first hundred thousand requests. */
 const WARM_UP_S = 25
 const WARM_UP_PER_S = 5_000
+const CAPACITY_WARM_UP_S = 3
 /** product.md, promise "tail": at half of capacity, on one core. */
 const P99_US_MAX = 2_000
 const P999_US_MAX = 8_000
@@ -81,7 +82,7 @@ export async function runLatency(options: LatencyOptions, stage: Stage): Promise
     const problem = watch?.problem()
     return problem === undefined ? run : { ...run, invalid: [...run.invalid, problem] }
   }
-  await open('Warming up', options.ratePerS ?? WARM_UP_PER_S, WARM_UP_S)
+  await open('Warming up', options.ratePerS ?? WARM_UP_PER_S, Math.min(WARM_UP_S, 2 * options.durationS))
   const capacity =
     options.ratePerS === undefined ? await measured(source, { url, pid: service?.pid }, options, stage) : undefined
   const steps: Step[] = []
@@ -148,7 +149,7 @@ async function measured(
   await generator.load(source)
   const task = { url, connections: CONNECTIONS, timeoutS: TIMEOUT_MS / 1e3 }
   stage.say('Measuring capacity')
-  await generator.capacity({ ...task, durationS: WARM_UP_S })
+  await generator.capacity({ ...task, durationS: CAPACITY_WARM_UP_S })
   const capacity = await generator.capacityOf(pid, {
     ...task,
     durationS: Math.max(3, Math.round(options.durationS / 2)),
