@@ -3,7 +3,14 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['service/**/*.test.ts', 'loadtest/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['test/stack/**', 'test/money/**', 'test/render/**', 'test/rolling/**', '**/node_modules/**'],
+    exclude: [
+      '**/*.slow.test.ts',
+      'test/stack/**',
+      'test/money/**',
+      'test/render/**',
+      'test/rolling/**',
+      '**/node_modules/**',
+    ],
     pool: 'forks',
     // A deadline is no verdict: Vitest's own second is short for a busy machine.
     expect: { poll: { timeout: 30_000 } },

@@ -19,7 +19,6 @@ import { LOAD_TIMEOUT_MS, P99_RATIO_MAX, recordsOf, SEED, startLiveStage, TENANT
 import { ms } from './report.ts'
 import type { ServiceProcess } from './service-process.ts'
 
-const WARM_UP_S = 5
 /** Swaps before memory counts: both slabs and all heaps have had their first catalog. */
 const SETTLING_SWAPS = 2
 const RSS_GROWTH_MAX = 0.05
@@ -81,7 +80,7 @@ async function benchSwap(options: Options): Promise<void> {
     const versions = await publishBoth(redis, documents)
     const service = await stage.startService()
     const load = (durationS: number, seed: number) => stage.load(service, durationS, seed)
-    await load(WARM_UP_S, 0)
+    await stage.warmUp(service)
     // The first swap tells how long a window has to be.
     const first = await swapTo(redis, service, versions[0] as string)
     const windowS = Math.max(2, Math.ceil((first.loadMs * 1.2) / 1e3) + 1)

@@ -112,7 +112,8 @@ export class GeneratorProcess {
       }
       child.on('message', onMessage)
       child.once('exit', onExit)
-      child.send(task)
+      // Without this, a generator that has ended would end this process too.
+      child.send(task, error => error && settle(() => reject(error)))
     })
   }
 }

@@ -1,8 +1,10 @@
 import { basename } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { CoreWatch, canPin } from './cpu.ts'
 import type { WorkloadSource } from './generator.ts'
 import type { GeneratorProcess } from './generator-process.ts'
 import { type Histogram, summaryOf } from './histogram.ts'
+import { type PlayedStep, playSteps, type StepPlan } from './latency-steps.ts'
 import { loopbackTarget } from './loopback.ts'
 import { ms, type Objective, type Report } from './report.ts'
 import type { ServiceProcess } from './service-process.ts'
@@ -31,15 +33,20 @@ export interface LatencyOptions {
 }
 
 type Run = Awaited<ReturnType<GeneratorProcess['openLoop']>>
-type Capacity = Awaited<ReturnType<GeneratorProcess['capacity']>>
 
-interface Step {
-  readonly name: string
+interface Step extends Omit<PlayedStep, 'share'> {
+  /** Undefined at a wished rate. */
   readonly share: number | undefined
-  readonly ratePerS: number
-  readonly run: Run
   /** Beyond what is promised: looked for, not judged. */
   readonly isKnee?: true
+}
+
+interface Shares {
+  /** The mean of all looks; undefined at a wished rate. */
+  readonly capacityPerS: number | undefined
+  /** Whether the generator had no more to give. */
+  readonly isLimited: boolean
+  readonly steps: readonly Step[]
 }
 
 const CORE_0 = { cpus: '0', precedence: 'urgent' } as const
@@ -57,6 +64,11 @@ const TIMEOUT_MS = 2_000
 const WARM_UP_S = 25
 const WARM_UP_PER_S = 5_000
 const CAPACITY_WARM_UP_S = 3
+/** Of each look at the capacity, and of what is played right after it. */
+const CAPACITY_S = 2
+const WINDOW_S = 3
+/** Until its publisher has started. */
+const STORM_HEAD_START_MS = 1_500
 /** product.md, promise "tail": at half of capacity, on one core. */
 const P99_US_MAX = 2_000
 const P999_US_MAX = 8_000
@@ -72,8 +84,7 @@ export async function runLatency(options: LatencyOptions, stage: Stage): Promise
   const source = sourceOf(options)
   const generator = stage.generator({ cpus: '1', precedence: 'urgent' })
   const loaded = await generator.load(source)
-  const open = async (what: string, ratePerS: number, durationS: number): Promise<Run> => {
-    stage.say(`${what}: ${Math.round(ratePerS)} requests/s for ${durationS} s`)
+  const open = async (ratePerS: number, durationS: number): Promise<Run> => {
     const check = { judgeEvery: JUDGE_EVERY, rates }
     const { seed, sendLagP99UsMax } = options
     const plan = { arrivals: 'poisson', ratePerS, durationS, seed, sendLagP99UsMax } as const
@@ -82,39 +93,82 @@ export async function runLatency(options: LatencyOptions, stage: Stage): Promise
     const problem = watch?.problem()
     return problem === undefined ? run : { ...run, invalid: [...run.invalid, problem] }
   }
-  await open('Warming up', options.ratePerS ?? WARM_UP_PER_S, Math.min(WARM_UP_S, 2 * options.durationS))
-  const capacity =
-    options.ratePerS === undefined ? await measured(source, { url, pid: service?.pid }, options, stage) : undefined
-  const steps: Step[] = []
-  if (options.ratePerS !== undefined) {
-    const run = await open('Measuring', options.ratePerS, options.durationS)
-    steps.push({ name: `${options.ratePerS}/s`, share: undefined, ratePerS: options.ratePerS, run })
-  }
-  const share = async (part: number, durationS: number, storm?: StormKind): Promise<Step> => {
-    const ratePerS = (capacity?.answersPerS ?? 0) * part
-    const name = `${Math.round(part * 100)} % of capacity${storm === undefined ? '' : `, with ${storm}`}`
-    const started = storm === undefined || own?.state === undefined ? undefined : startStorm(storm, own.state)
-    const run = await open(name, ratePerS, durationS)
-    await started?.stop()
-    return { name, share: storm === undefined ? part : undefined, ratePerS, run }
-  }
-  for (const part of capacity === undefined ? [] : options.shares) steps.push(await share(part, options.durationS))
-  if (own?.state !== undefined && capacity !== undefined) {
-    for (const storm of STORMS) steps.push(await share(0.5, options.durationS, storm))
-    for (const part of KNEE_SHARES) {
-      steps.push({ ...(await share(part, Math.min(KNEE_S_MAX, options.durationS))), isKnee: true })
-      if ((steps.at(-1)?.run.latencyUs.percentile(99) ?? 0) > KNEE_P99_US) break
-    }
-  }
-  const report = reportOf(options, { capacity, steps, requestBytesMean: loaded.bytesMean })
+  const warmUp = { ratePerS: options.ratePerS ?? WARM_UP_PER_S, durationS: Math.min(WARM_UP_S, 2 * options.durationS) }
+  stage.say(`Warming up: ${warmUp.ratePerS} requests/s for ${warmUp.durationS} s`)
+  await open(warmUp.ratePerS, warmUp.durationS)
+  const found =
+    options.ratePerS === undefined
+      ? await sharesOfCapacity(options, { stage, source, own, url, open })
+      : { capacityPerS: undefined, isLimited: false, steps: [await atRate(options.ratePerS, options, { stage, open })] }
+  const report = reportOf(options, { ...found, requestBytesMean: loaded.bytesMean })
   if (own === undefined || report.objectives.every(({ held }) => held)) return report
-  const judged = judgedOf(steps)
+  const judged = judgedOf(found.steps)
   const section = await stage.profile(PROFILED, options.tenantDirectory, target => {
     const plan = { arrivals: 'poisson', ratePerS: judged?.ratePerS ?? 500, durationS: PROFILE_S, seed: 1 } as const
     const limits = { connectionsMax: 256, timeoutMs: TIMEOUT_MS, check: { judgeEvery: 1_000 } }
     return generator.openLoop({ ...plan, ...limits, url: target })
   })
   return { ...report, sections: section === undefined ? [] : [section] }
+}
+
+type Open = (ratePerS: number, durationS: number) => Promise<Run>
+
+async function atRate(ratePerS: number, { durationS }: LatencyOptions, { stage, open }: { stage: Stage; open: Open }) {
+  stage.say(`Measuring: ${ratePerS} requests/s for ${durationS} s`)
+  return { name: `${ratePerS}/s`, share: undefined, ratePerS, run: await open(ratePerS, durationS), dropped: 0 }
+}
+
+interface Bench {
+  readonly stage: Stage
+  readonly source: WorkloadSource
+  readonly own: OwnService | undefined
+  readonly url: string
+  readonly open: Open
+}
+
+/** The wished shares of capacity and, with a cache of our own, half of it while the state changes, and the knee. */
+async function sharesOfCapacity(options: LatencyOptions, { stage, source, own, url, open }: Bench): Promise<Shares> {
+  const percent = (share: number) => `${Math.round(share * 100)} % of capacity`
+  const plans: StepPlan[] = options.shares.map(share => ({ name: percent(share), share, play: open }))
+  const state = own?.state
+  if (state !== undefined)
+    for (const storm of STORMS) plans.push({ name: `${percent(0.5)}, with ${storm}`, share: 0.5, play: during(storm) })
+  // A closed loop saturates the generator: it must not take precedence over everything else on its core.
+  const generator = stage.generator({ cpus: '1' })
+  await generator.load(source)
+  const pid = own?.service.pid
+  const task = { url, connections: CONNECTIONS, timeoutS: TIMEOUT_MS / 1e3 }
+  stage.say('Measuring capacity')
+  await generator.capacity({ ...task, durationS: CAPACITY_WARM_UP_S })
+  const windowsPerStep = Math.max(1, Math.round(options.durationS / WINDOW_S))
+  const { steps, capacities } = await playSteps(plans, {
+    ...{ windowsPerStep, windowS: Math.max(1, Math.round(options.durationS / windowsPerStep)), pid },
+    capacity: () => generator.capacityOf(pid, { ...task, durationS: CAPACITY_S }),
+    say: what => stage.say(what),
+  })
+  generator.stop()
+  const capacityPerS = capacities.reduce((sum, each) => sum + each.answersPerS, 0) / capacities.length
+  const knee: Step[] = []
+  if (state !== undefined)
+    for (const share of KNEE_SHARES) {
+      const [ratePerS, durationS] = [capacityPerS * share, Math.min(KNEE_S_MAX, options.durationS)]
+      stage.say(`${percent(share)}: ${Math.round(ratePerS)} requests/s for ${durationS} s`)
+      const run = await open(ratePerS, durationS)
+      knee.push({ name: percent(share), share, ratePerS, run, dropped: 0, isKnee: true })
+      if (run.latencyUs.percentile(99) > KNEE_P99_US) break
+    }
+  const isLimited = capacities.some(({ ownCpuShare }) => ownCpuShare > 0.9)
+  return { capacityPerS, isLimited, steps: [...steps, ...knee] }
+
+  function during(storm: StormKind): Open {
+    return async (ratePerS, durationS) => {
+      const started = state && startStorm(storm, state)
+      await sleep(STORM_HEAD_START_MS)
+      const run = await open(ratePerS, durationS)
+      await started?.stop()
+      return run
+    }
+  }
 }
 
 /** Half of capacity, where it was measured. */
@@ -138,26 +192,6 @@ async function ownService({ tenantDirectory, isThorough }: LatencyOptions, stage
   return { service, state: { stage, redis, tenantId, directory: tenantDirectory } }
 }
 
-/** A closed loop saturates the generator: it must not take precedence over everything else on its core. */
-async function measured(
-  source: WorkloadSource,
-  { url, pid }: { readonly url: string; readonly pid: number | undefined },
-  options: LatencyOptions,
-  stage: Stage,
-): Promise<Capacity> {
-  const generator = stage.generator({ cpus: '1' })
-  await generator.load(source)
-  const task = { url, connections: CONNECTIONS, timeoutS: TIMEOUT_MS / 1e3 }
-  stage.say('Measuring capacity')
-  await generator.capacity({ ...task, durationS: CAPACITY_WARM_UP_S })
-  const capacity = await generator.capacityOf(pid, {
-    ...task,
-    durationS: Math.max(3, Math.round(options.durationS / 2)),
-  })
-  generator.stop()
-  return capacity
-}
-
 /** A directory's name when it can be a tenant id. */
 function tenantIdFrom(directory: string): string {
   const name = basename(directory)
@@ -169,22 +203,19 @@ function sourceOf({ recorded, tenantDirectory: directory, seed }: LatencyOptions
   return { kind: 'tenant', directory, count: REQUESTS, seed, malformedShare: MALFORMED_SHARE }
 }
 
-interface Found {
-  readonly capacity: Capacity | undefined
-  readonly steps: readonly Step[]
+interface Found extends Shares {
   readonly requestBytesMean: number
 }
 
-function reportOf(options: LatencyOptions, { capacity, steps, requestBytesMean }: Found): Report {
+function reportOf(options: LatencyOptions, { capacityPerS, isLimited, steps, requestBytesMean }: Found): Report {
   const judged = judgedOf(steps)
   const promised = steps.filter(({ isKnee }) => isKnee !== true)
-  const figures = steps.map(({ name, ratePerS, run }) => ({
+  const figures = steps.map(({ name, ratePerS, run, dropped }) => ({
     ...{ name, ratePerS: Math.round(ratePerS), answersPerS: Math.round(run.answersPerS) },
     ...{ latencyUs: summaryOf(run.latencyUs), sendLagUs: summaryOf(run.sendLagUs), ownCpuShare: run.ownCpuShare },
     ...{ statuses: run.statuses, errors: run.errors, timeouts: run.timeouts, findings: run.findings },
-    invalid: run.invalid,
+    ...{ windowsDropped: dropped, invalid: run.invalid },
   }))
-  const limited = capacity !== undefined && capacity.ownCpuShare > 0.9
   const { tenantDirectory: _, ...settings } = options
   return {
     scenario: 'latency',
@@ -193,14 +224,14 @@ function reportOf(options: LatencyOptions, { capacity, steps, requestBytesMean }
     invalid: promised.flatMap(({ name, run }) => run.invalid.map(why => `${name}: ${why}`)),
     examples: steps.flatMap(({ run }) => run.findings.examples),
     figures: {
-      capacityPerS: capacity && Math.round(capacity.answersPerS),
-      capacityLimitedByGenerator: limited,
+      capacityPerS: capacityPerS && Math.round(capacityPerS),
+      capacityLimitedByGenerator: isLimited,
       steps: figures,
     },
     measurements: steps.map(({ name, run }) => ({ name, latencyUs: run.latencyUs, series: run.series })),
     table: [
       ['', 'sent/s', 'p50 ms', 'p90 ms', 'p99 ms', 'p99.9 ms', 'max ms', 'bids', 'lag p99 ms'],
-      ...(capacity ? [[`capacity${limited ? ' (generator at its limit)' : ''}`, capacity.answersPerS.toFixed(0)]] : []),
+      ...(capacityPerS ? [[`capacity${isLimited ? ' (generator at its limit)' : ''}`, capacityPerS.toFixed(0)]] : []),
       ...steps.map(tableRow),
     ],
   }
@@ -220,7 +251,7 @@ function objectivesOf(judged: Step, steps: readonly Step[]): readonly Objective[
     ...tailObjectives(judged.run.latencyUs, judged.name),
     // "Also during state swaps" is part of the promise.
     ...steps
-      .filter(({ share, name }) => share === undefined && name.includes('with'))
+      .filter(({ name }) => name.includes(', with '))
       .flatMap(({ run, name }) => tailObjectives(run.latencyUs, name)),
     { name: 'failed requests', promised: '0', observed: String(failures), held: failures === 0 },
     { name: 'broken acceptance rules', promised: '0', observed: String(broken), held: broken === 0 },

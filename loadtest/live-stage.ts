@@ -27,6 +27,8 @@ export const LOAD_TIMEOUT_MS = 120_000
 /** What live changes of state may cost bids, as a ratio of their 99th percentiles. */
 export const P99_RATIO_MAX = 1.2
 const REQUESTS = 2_000
+const WARM_UP_S = 20
+const WARM_UP_PER_S = 1_500
 /** Of the bid thread and the generator; and of the control thread, what helps it, and Redis. */
 const BID_CORE = '0'
 const OTHER_CORE = '1'
@@ -45,6 +47,8 @@ export interface LiveStage {
   readonly redis: Redis
   /** Starts the service once its state is published. */
   startService(): Promise<ServiceProcess>
+  /** Bid requests until the thread's code is compiled and its heap has its size: both go on for 20,000 and more. */
+  warmUp(service: ServiceProcess): Promise<unknown>
   /** Bid requests for so long. */
   load(service: ServiceProcess, durationS: number, seed: number): ReturnType<GeneratorProcess['openLoop']>
   close(): Promise<void>
@@ -62,6 +66,11 @@ export async function startLiveStage(documents: TenantDocuments, ratePerS: numbe
   const drawn = benchTraffic(documents, REQUESTS, SEED).filter(request => request.exchange === exchange)
   await writeFile(file, drawn.map(({ body }) => `${body.toString()}\n`).join(''))
   await generator.load({ kind: 'recorded', file, exchange })
+  const run = (service: ServiceProcess, durationS: number, seed: number, rate: number) =>
+    generator.openLoop({
+      ...{ url: service.url, arrivals: 'poisson', ratePerS: rate, durationS, seed },
+      ...{ connectionsMax: 64, timeoutMs: 5_000, check: { judgeEvery: 1_000, rates: ratesOf(documents) } },
+    })
   return {
     server,
     redis,
@@ -73,11 +82,8 @@ export async function startLiveStage(documents: TenantDocuments, ratePerS: numbe
       pinThreads(service.pid)
       return service
     },
-    load: (service, durationS, seed) =>
-      generator.openLoop({
-        ...{ url: service.url, arrivals: 'poisson', ratePerS, durationS, seed },
-        ...{ connectionsMax: 64, timeoutMs: 5_000, check: { judgeEvery: 1_000, rates: ratesOf(documents) } },
-      }),
+    warmUp: service => run(service, WARM_UP_S, 0, WARM_UP_PER_S),
+    load: (service, durationS, seed) => run(service, durationS, seed, ratePerS),
     close: async () => {
       generator.stop()
       redis.disconnect()

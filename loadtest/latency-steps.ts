@@ -1,0 +1,135 @@
+/**
+ * Shares of a capacity that does not stand still. A shared machine changes its speed by half within seconds: what was
+ * half of capacity a minute ago may be all of it now. So each step is played in short windows, each right after a look
+ * at the capacity, and a window in which the machine became slower is played again.
+ */
+import type { CapacityResult } from './capacity.ts'
+import { cpuSecondsOf } from './cpu.ts'
+import type { RunFindings } from './generator-process.ts'
+import { Histogram } from './histogram.ts'
+
+/** What is measured at a share of capacity. */
+export interface StepPlan {
+  readonly name: string
+  /** 0 to 1, or beyond. */
+  readonly share: number
+  /** Plays one window. */
+  readonly play: (ratePerS: number, durationS: number) => Promise<RunFindings>
+}
+
+/** A step with its valid windows as one run; where there is none, with the last that is not. */
+export interface PlayedStep {
+  readonly name: string
+  readonly share: number
+  /** On average over its windows. */
+  readonly ratePerS: number
+  readonly run: RunFindings
+  readonly dropped: number
+}
+
+/** How steps are played. */
+export interface StepSettings {
+  readonly windowsPerStep: number
+  readonly windowS: number
+  /** The service, to see how busy it is; undefined when it is not ours. */
+  readonly pid: number | undefined
+  readonly capacity: () => Promise<CapacityResult>
+  readonly say: (what: string) => void
+}
+
+interface Window {
+  readonly ratePerS: number
+  readonly run: RunFindings
+}
+
+/** Rounds are played until each step has its windows, at most so many times as many. */
+const ROUNDS_RATIO = 2
+/**
+ * A request costs more CPU time where few wait, because each then wakes the service. Above this much of what its share
+ * of capacity would keep it busy, the machine has become slower.
+ */
+const BUSY_RATIO_MAX = 1.6
+
+/** Plays all steps, round by round. @returns them in their order, and each look at the capacity */
+export async function playSteps(plans: readonly StepPlan[], settings: StepSettings) {
+  const { windowsPerStep, windowS, say } = settings
+  const valid = plans.map((): Window[] => [])
+  const dropped = plans.map((): Window[] => [])
+  const capacities: CapacityResult[] = []
+  for (let round = 1; round <= windowsPerStep * ROUNDS_RATIO; round++)
+    for (const [index, plan] of plans.entries()) {
+      if ((valid[index]?.length ?? 0) >= windowsPerStep) continue
+      const capacity = await settings.capacity()
+      capacities.push(capacity)
+      const ratePerS = capacity.answersPerS * plan.share
+      say(`Round ${round}, ${plan.name}: ${Math.round(ratePerS)} requests/s for ${windowS} s`)
+      const window = { ratePerS, run: await watched(plan, ratePerS, settings) }
+      ;(window.run.invalid.length === 0 ? valid : dropped)[index]?.push(window)
+    }
+  const steps = plans.map(({ name, share }, index): PlayedStep => {
+    const [good = [], bad = []] = [valid[index], dropped[index]]
+    const windows = good.length > 0 ? good : bad.slice(-1)
+    const ratePerS = windows.reduce((sum, each) => sum + each.ratePerS, 0) / windows.length
+    const run = pooledRun(windows.map(each => each.run))
+    const why = bad.at(-1)?.run.invalid.at(-1) ?? ''
+    const few = `${good.length} of ${windowsPerStep} windows are valid, ${bad.length} were dropped; the last: ${why}`
+    return { name, share, ratePerS, run: { ...run, invalid: isEnough(good.length) ? [] : [few] }, dropped: bad.length }
+  })
+  return { steps, capacities }
+
+  /** Most of what was wished for. */
+  function isEnough(count: number): boolean {
+    return 2 * count > windowsPerStep
+  }
+}
+
+/** One window; invalid too when the machine became slower. */
+async function watched(plan: StepPlan, ratePerS: number, { pid, windowS }: StepSettings): Promise<RunFindings> {
+  const [usedBefore, startMs] = [pid === undefined ? undefined : cpuSecondsOf(pid), performance.now()]
+  const run = await plan.play(ratePerS, windowS)
+  const usedAfter = pid === undefined ? undefined : cpuSecondsOf(pid)
+  if (usedBefore === undefined || usedAfter === undefined) return run
+  const busy = (usedAfter - usedBefore) / ((performance.now() - startMs) / 1e3)
+  if (busy <= plan.share * BUSY_RATIO_MAX) return run
+  const [part, share] = [busy, plan.share].map(each => `${Math.round(each * 100)} %`)
+  return {
+    ...run,
+    invalid: [...run.invalid, `the machine became slower: ${share} of capacity kept ${part} of it busy`],
+  }
+}
+
+/** Several runs as one: what was counted is added up, what was timed is pooled. At least one run. */
+function pooledRun(runs: readonly RunFindings[]): RunFindings {
+  const [first] = runs
+  if (first === undefined) throw new Error('nothing to pool')
+  const [latencyUs, sendLagUs] = [new Histogram(), new Histogram()]
+  for (const run of runs) {
+    latencyUs.add(run.latencyUs)
+    sendLagUs.add(run.sendLagUs)
+  }
+  const sum = (of: (run: RunFindings) => number) => runs.reduce((total, run) => total + of(run), 0)
+  const mean = (of: (run: RunFindings) => number) => sum(of) / runs.length
+  const counts = (of: (run: RunFindings) => Readonly<Record<string, number>>) => addedUp(runs.map(of))
+  return {
+    ...first,
+    ...{ latencyUs, sendLagUs },
+    ...{ planned: sum(run => run.planned), answered: sum(run => run.answered), timeouts: sum(run => run.timeouts) },
+    ...{ errors: counts(run => run.errors), statuses: counts(run => run.statuses) },
+    ...{ ownCpuShare: mean(run => run.ownCpuShare), answersPerS: mean(run => run.answersPerS) },
+    series: runs.flatMap(run => run.series).map((point, second) => ({ ...point, second })),
+    findings: {
+      ...{ bids: sum(run => run.findings.bids), noBids: sum(run => run.findings.noBids) },
+      ...{ refusals: sum(run => run.findings.refusals), judged: sum(run => run.findings.judged) },
+      brokenRules: counts(run => run.findings.brokenRules),
+      foreignAnswers: sum(run => run.findings.foreignAnswers),
+      examples: runs.flatMap(run => run.findings.examples),
+    },
+  }
+}
+
+function addedUp(records: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, number>> {
+  const total: Record<string, number> = {}
+  for (const record of records)
+    for (const [name, count] of Object.entries(record)) total[name] = (total[name] ?? 0) + count
+  return total
+}
