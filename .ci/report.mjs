@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
 const AGAIN = '.again.json'
 
-/** The files of one report by their path: { passed, failed } are the names of tests; a file that broke is one failure. */
+/** The files of one report by path: { passed, failed } are the names of tests; a file that broke is one failure. */
 function readFiles(path) {
   const files = new Map()
   for (const { name, status, message, assertionResults } of JSON.parse(readFileSync(path)).testResults) {
