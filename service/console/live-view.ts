@@ -1,6 +1,6 @@
 /** What happens now: numbers of the last second, the last minutes as lines, memory, threads and state. */
 import type { LiveSecond } from '../telemetry/live-seconds.ts'
-import { Chart } from './chart.ts'
+import { Chart, type Value } from './chart.ts'
 import { byId, element, facts, shape, shown, shownBytes } from './element.ts'
 
 /** What the task says of itself, once a second. */
@@ -35,13 +35,18 @@ export interface LiveNow {
 }
 
 const SECONDS_KEPT = 300
+const CHART_PX = 150
 const MINUTE = 60
 
 /** Shows what comes in. */
 export class LiveView {
   #seconds: LiveSecond[] = []
-  readonly #traffic = new Chart(byId('traffic'), { title: 'Traffic', unit: '/s', lines: ['requests', 'bids'] })
-  readonly #latency = new Chart(byId('latency'), { title: 'Time of a bid request', unit: 'ms', lines: ['p99', 'p50'] })
+  readonly #traffic = new Chart(byId('traffic'), {
+    ...{ title: 'Traffic', unit: 'per second', lines: ['requests', 'bids'], heightPx: CHART_PX },
+  })
+  readonly #latency = new Chart(byId('latency'), {
+    ...{ title: 'Time of a bid request', unit: 'ms', lines: ['p99', 'p50'], heightPx: CHART_PX },
+  })
 
   start(seconds: readonly LiveSecond[], now: LiveNow): void {
     this.#seconds = [...seconds]
@@ -55,8 +60,20 @@ export class LiveView {
 
   #show(now: LiveNow): void {
     const seconds = this.#seconds
-    this.#traffic.draw([seconds.map(each => each.bidRequests), seconds.map(each => each.bids)])
-    this.#latency.draw([seconds.map(each => each.p99Ms), seconds.map(each => each.p50Ms)])
+    const instants = seconds.map(each => each.atMs / 1e3)
+    const to = instants.at(-1) ?? Date.now() / 1e3
+    const draw = (chart: Chart, first: (each: LiveSecond) => Value, other: (each: LiveSecond) => Value) =>
+      chart.draw({ from: to - SECONDS_KEPT, to, points: [instants, seconds.map(first), seconds.map(other)] })
+    draw(
+      this.#traffic,
+      each => each.bidRequests,
+      each => each.bids,
+    )
+    draw(
+      this.#latency,
+      each => each.p99Ms ?? null,
+      each => each.p50Ms ?? null,
+    )
     showTiles(seconds, now)
     showReasons(seconds.slice(-MINUTE))
     showIdentity(now)

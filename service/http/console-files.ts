@@ -1,4 +1,7 @@
-/** The console's files as a browser gets them: types are stripped when the service starts, there is no build. */
+/**
+ * The console's files as a browser gets them: types are stripped when the service starts, there is no build. The one
+ * package in the browser is uPlot, whose own file is served beside them.
+ */
 import { readFile } from 'node:fs/promises'
 import { stripTypeScriptTypes } from 'node:module'
 
@@ -22,6 +25,7 @@ const SCRIPTS = [
 const HTML = 'text/html; charset=utf-8'
 const CSS = 'text/css; charset=utf-8'
 const SCRIPT = 'text/javascript; charset=utf-8'
+const CHARTS = { script: '/console/uplot.js', style: '/console/uplot.css' } as const
 
 /** By their paths at the admin port. */
 export type ConsoleFiles = ReadonlyMap<string, ConsoleFile>
@@ -35,12 +39,16 @@ export const CONSOLE_POLICY =
 export async function readConsoleFiles(): Promise<ConsoleFiles> {
   const read = (path: string) => readFile(new URL(path, import.meta.url), 'utf8')
   const scripts = SCRIPTS.map(async path => {
-    const body = stripTypeScriptTypes(await read(path), { mode: 'strip' })
-    return [path.replace('..', ''), { type: SCRIPT, body }] as const
+    // A browser knows no packages, only paths.
+    const text = (await read(path)).replace("from 'uplot'", `from '${CHARTS.script}'`)
+    return [path.replace('..', ''), { type: SCRIPT, body: stripTypeScriptTypes(text, { mode: 'strip' }) }] as const
   })
+  const charts = (name: string) => readFile(new URL(import.meta.resolve(`uplot/dist/${name}`)), 'utf8')
   return new Map([
     ...(await Promise.all(scripts)),
     ['/console', { type: HTML, body: await read('../console/index.html') }],
     ['/console/style.css', { type: CSS, body: await read('../console/style.css') }],
+    [CHARTS.script, { type: SCRIPT, body: await charts('uPlot.esm.js') }],
+    [CHARTS.style, { type: CSS, body: await charts('uPlot.min.css') }],
   ])
 }

@@ -30,6 +30,20 @@ async function bid(): Promise<void> {
   await fetch(`http://127.0.0.1:${run.port}${pathname}${search}`)
 }
 
+/** How many dots of a chart are painted. */
+function inkOf(canvas: string): Promise<number> {
+  return page
+    .locator(canvas)
+    .first()
+    .evaluate(each => {
+      const { width, height } = each as HTMLCanvasElement
+      const { data } = (each as HTMLCanvasElement).getContext('2d')?.getImageData(0, 0, width, height) ?? { data: [] }
+      let painted = 0
+      for (let at = 3; at < data.length; at += 4) if ((data[at] ?? 0) > 0) painted++
+      return painted
+    })
+}
+
 const tile = (name: string) => page.locator(`[data-tile="${name}"] b`)
 
 beforeAll(async () => {
@@ -80,14 +94,26 @@ describe('the console in a browser', () => {
   test('plots what was spent beside the plan, and finds plans by keyboard', async () => {
     const plans = page.locator('#plans figure')
     await expect.poll(() => plans.count(), { timeout: 30_000 }).toBeGreaterThan(0)
-    expect(await plans.first().locator('path.other').getAttribute('d')).toMatch(/^M0\.00 90\.00L/)
-    expect(await plans.first().locator('.legend').textContent()).toMatch(/spent .* of .*plan .*takes part/)
+    await expect.poll(() => inkOf('#plans figure canvas'), { timeout: 20_000 }).toBeGreaterThan(200)
+    expect(await plans.first().locator('.standing').textContent()).toMatch(/spent .* of .*planned .*takes part/)
     await page.locator('body').press('p')
     await page.keyboard.type('no-such-line-item')
     await expect.poll(() => plans.count(), { timeout: 20_000 }).toBe(0)
     await page.locator('#plans-search').fill('')
     await expect.poll(() => plans.count(), { timeout: 20_000 }).toBeGreaterThan(0)
     await page.keyboard.press('Escape')
+  })
+
+  test('tells the values of an instant by the arrow keys', async () => {
+    expect(await inkOf('#traffic canvas')).toBeGreaterThan(200)
+    const caption = page.locator('#traffic figcaption')
+    expect(await caption.textContent()).toBe('Traffic, per second')
+    await page.locator('#traffic .chart').focus()
+    await page.keyboard.press('ArrowLeft')
+    await expect.poll(() => caption.textContent()).toMatch(/^Traffic, per second · \d\d:\d\d:\d\d$/)
+    expect(await page.locator('#traffic .legend').textContent()).toMatch(/^requests [\d.]+bids [\d.]+$/)
+    await page.keyboard.press('Escape')
+    await expect.poll(() => caption.textContent()).toBe('Traffic, per second')
   })
 
   test('tells what happened, as it happens: log, notices and versions', async () => {
