@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { Option } from 'commander'
 import type { TargetingStyle } from '../service/commands/generator-targeting.ts'
 import { newCommand, runCommand, startProgress, table } from '../service/commands/terminal.ts'
+import type { TenantDocuments } from '../service/state/documents.ts'
 import { type EngineFigures, measureEngine, median } from './bench-engine.ts'
 import { benchDocuments, benchTraffic, withMoney, writeTenantDirectory } from './bench-workload.ts'
 import { Client } from './client.ts'
@@ -30,6 +31,8 @@ const TENANT = 'bench-tenant'
 const WITH_MONEY = `bidcell ${LARGE}, budgets`
 /** Nobody calls the address: holds expire, and are leased again. */
 const MONEY_SETTINGS = { PUBLIC_URL: 'https://ads.example.com', NOTICE_KEYS: `bench:${'k'.repeat(32)}` }
+const LEASED_SHARE = 0.98
+const LEASES_MS_MAX = 120_000
 const SERVER_CPU = '0'
 const CLIENT_CPU = '1'
 
@@ -37,6 +40,7 @@ interface Options {
   readonly json: boolean
   readonly rounds: string
   readonly seconds: string
+  readonly warm: string
   readonly targeting: TargetingStyle
   readonly money: boolean
   readonly only?: string
@@ -103,42 +107,66 @@ async function commonTraffic(services: readonly ServiceProcess[], drawn: readonl
   return kept.slice(0, REQUESTS)
 }
 
-async function startContenders(
-  folder: string,
-  { targeting, money }: Options,
-): Promise<{ contenders: readonly Contender[]; bidShare: number }> {
+/** Asks a tenant whose line items have no lease before somebody asks, until nearly all of them have one. */
+async function untilLeased(service: ServiceProcess, traffic: readonly WorkloadRequest[]): Promise<void> {
+  const endMs = performance.now() + LEASES_MS_MAX
+  for (;;) {
+    const answers = await recordAnswers(service, traffic)
+    const bids = answers.filter(answer => answer !== '').length
+    if (bids >= traffic.length * LEASED_SHARE) return
+    if (performance.now() > endMs) throw new Error(`only ${bids} of ${traffic.length} requests have a budget for a bid`)
+  }
+}
+
+/** What is compared, and what is sent to it. */
+interface Field {
+  readonly contenders: readonly Contender[]
+  readonly traffic: readonly WorkloadRequest[]
+  readonly bidShare: number
+  readonly withMoney: ServiceProcess | undefined
+}
+
+async function startContenders(folder: string, { targeting, money }: Options): Promise<Field> {
   const large = benchDocuments(LARGE, SEED, targeting)
   const small = benchDocuments(SMALL, SEED, targeting)
-  const services: [number, ServiceProcess][] = []
-  for (const [lineItems, documents] of [[SMALL, small] as const, [LARGE, large] as const]) {
+  const start = async (documents: TenantDocuments, more = {}) => {
     const directory = await mkdtemp(join(folder, 'tenant-'))
     await writeTenantDirectory(documents, directory)
-    services.push([lineItems, await bidcell(lineItems, directory)])
+    return await bidcell(documents.lineItems.length, directory, more)
   }
-  const traffic = await commonTraffic(
-    services.map(([, service]) => service),
-    [...benchTraffic(small, 2 * REQUESTS, SEED), ...benchTraffic(large, REQUESTS, SEED)],
-  )
-  const answers = await recordAnswers((services[1] as [number, ServiceProcess])[1], traffic)
+  const services = [await start(small), await start(large)] as const
+  const traffic = await commonTraffic(services, [
+    ...benchTraffic(small, 2 * REQUESTS, SEED),
+    ...benchTraffic(large, REQUESTS, SEED),
+  ])
+  const answers = await recordAnswers(services[1], traffic)
   const answersFile = join(folder, 'answers.ndjson')
   await writeFile(answersFile, answers.map(answer => `${JSON.stringify(answer)}\n`).join(''))
   const requests = traffic.map(({ exchange, body }, index) =>
     rawRequest(`/${TENANT}/openrtb2/${exchange}`, body, { 'x-answer': String(index) }),
   )
-  const contenders: Contender[] = services.map(([lineItems, { pid, url, stop }]) => {
-    return { name: `bidcell ${lineItems}`, pid, url, requests, stop }
+  const contenders: Contender[] = services.map(({ pid, url, stop }, index) => {
+    return { name: `bidcell ${[SMALL, LARGE][index]}`, pid, url, requests, stop }
   })
-  if (money) {
-    const directory = await mkdtemp(join(folder, 'tenant-'))
-    await writeTenantDirectory(withMoney(large), directory)
-    const { pid, url, stop } = await bidcell(LARGE, directory, MONEY_SETTINGS)
+  const service = money ? await start(withMoney(large), MONEY_SETTINGS) : undefined
+  if (service !== undefined) {
+    const { pid, url, stop } = service
     contenders.push({ name: WITH_MONEY, pid, url, requests, stop })
   }
   for (const name of ['http', 'fastify'] as const) {
     const { child, url } = await bareServer(name, answersFile)
     contenders.push({ name: `bare ${name}`, pid: child.pid ?? 0, url, requests, stop: async () => child.kill() })
   }
-  return { contenders, bidShare: answers.filter(answer => answer !== '').length / answers.length }
+  const bidShare = answers.filter(answer => answer !== '').length / answers.length
+  return { contenders, traffic, bidShare, withMoney: service }
+}
+
+/** First while servers compile and lease, then when they have. */
+async function measureField({ contenders, traffic, withMoney: service }: Field, options: Options): Promise<Measured> {
+  const seconds = Number(options.seconds)
+  const warming = await measureAll(contenders, Math.ceil(Number(options.warm) / seconds), seconds)
+  if (service !== undefined) await untilLeased(service, traffic)
+  return { warming, windows: await measureAll(contenders, Number(options.rounds), seconds) }
 }
 
 async function measure({ pid, url, requests }: Contender, durationMs: number): Promise<Window> {
@@ -148,17 +176,21 @@ async function measure({ pid, url, requests }: Contender, durationMs: number): P
   return { perSecond: completed / (elapsedMs / 1e3), cpuUs: (cpuS / completed) * 1e6 }
 }
 
+/** What was measured while servers compiled and leased, and after that. */
+interface Measured {
+  readonly warming: ReadonlyMap<string, readonly Window[]>
+  readonly windows: ReadonlyMap<string, readonly Window[]>
+}
+
 /** All servers in turn, round after round, each time beginning with another one. */
-async function measureAll(contenders: readonly Contender[], rounds: number, durationMs: number) {
+async function measureAll(contenders: readonly Contender[], rounds: number, seconds: number) {
   const windows = new Map<string, Window[]>(contenders.map(({ name }) => [name, []]))
-  const progress = startProgress('rounds', (rounds + 1) * contenders.length)
+  const progress = startProgress('rounds', rounds * contenders.length)
   let done = 0
-  for (let round = -1; round < rounds; round++) {
+  for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < contenders.length; i++) {
-      const contender = contenders[(i + round + 1) % contenders.length] as Contender
-      // The first round warms up, longer, and is not counted.
-      const window = await measure(contender, round < 0 ? durationMs * 3 : durationMs)
-      if (round >= 0) windows.get(contender.name)?.push(window)
+      const contender = contenders[(i + round) % contenders.length] as Contender
+      windows.get(contender.name)?.push(await measure(contender, seconds * 1e3))
       progress.update(++done)
     }
   }
@@ -223,18 +255,25 @@ async function bench(options: Options): Promise<void> {
   if (options.only === 'engine') return
   const folder = await mkdtemp(join(tmpdir(), 'bidcell-bench-'))
   try {
-    const { contenders, bidShare } = await startContenders(folder, options)
-    const windows = await measureAll(contenders, Number(options.rounds), Number(options.seconds) * 1e3)
-    for (const contender of contenders) await contender.stop()
-    printService(windows)
-    report(windows, { figures, bidShare, json: options.json })
+    const field = await startContenders(folder, options)
+    const measured = await measureField(field, options)
+    for (const contender of field.contenders) await contender.stop()
+    printService(measured.windows)
+    report(measured, { figures, bidShare: field.bidShare, json: options.json })
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
+/** CPU that one server takes more than another, by windows of the same round. */
+function printMore(title: string, windows: ReadonlyMap<string, readonly Window[]>, one: string, other: string): void {
+  const more = (windows.get(one) ?? []).map(({ cpuUs }, round) => cpuUs - (windows.get(other)?.[round]?.cpuUs ?? 0))
+  const [low, middle, high] = interval(more)
+  console.log(`${title.padEnd(12)} +${middle} µs of CPU per request (95 %: ${low} to ${high})`)
+}
+
 function report(
-  windows: ReadonlyMap<string, readonly Window[]>,
+  { warming, windows }: Measured,
   more: { figures: ReadonlyMap<number, EngineFigures>; bidShare: number; json: boolean },
 ): void {
   const ours = `bidcell ${LARGE}`
@@ -246,9 +285,8 @@ function report(
   for (const [name, { median: middle, min, max }] of Object.entries(ratios))
     console.log(`${name.padEnd(12)} ${middle} (${min} to ${max})`)
   if (windows.has(WITH_MONEY)) {
-    const extra = (windows.get(WITH_MONEY) ?? []).map(({ cpuUs }, i) => cpuUs - (windows.get(ours)?.[i]?.cpuUs ?? 0))
-    const [low, middle, high] = interval(extra)
-    console.log(`budgets      +${middle} µs of CPU per request (95 %: ${low} to ${high})`)
+    printMore('budgets', windows, WITH_MONEY, ours)
+    printMore('warming up', warming, WITH_MONEY, ours)
   }
   console.log(`bids         ${Math.round(more.bidShare * 100)} % of requests, seed ${SEED}`)
   if (!more.json) return
@@ -273,6 +311,7 @@ await runCommand(
     .option('--json', 'end with one line of JSON', false)
     .option('--rounds <count>', 'rounds over all servers', '12')
     .option('--seconds <seconds>', 'length of one window', '1.5')
+    .option('--warm <seconds>', 'load on each server before the rounds, while it compiles and leases', '15')
     .addOption(
       new Option('--targeting <style>', 'what line items restrict: what most do, or every dimension')
         .choices(['usual', 'everything'])
