@@ -79,6 +79,7 @@ interface Asked {
 interface PricedBid extends BidCost {
   readonly id: string
   readonly campaignId: string
+  readonly lineItemId: string
   readonly fragment: string
   readonly lot: Opportunity
 }
@@ -87,6 +88,7 @@ interface PricedBid extends BidCost {
 interface MadeBid {
   readonly id: string
   readonly campaignId: string
+  readonly lineItemId: string
   readonly token: string
 }
 
@@ -271,8 +273,11 @@ export class BidPath {
     const served = serving.served(bid.catalog)
     const campaignId = served.campaignIdOf(bid.lineItem)
     const markup = served.fragmentOf(bid.creative, lot.native)
-    const token = this.#tokenOf(bid, { ...cost, id, campaignId, lot, fragment: markup.text }, asked)
-    const made = { id, campaignId, token }
+    // Nothing else says it.
+    const isTold = this.#deps.notices !== undefined || markup.holes.length > 0
+    const lineItemId = isTold ? served.lineItemIdOf(bid.lineItem) : ''
+    const token = this.#tokenOf(bid, { ...cost, id, campaignId, lineItemId, lot, fragment: markup.text }, asked)
+    const made = { id, campaignId, lineItemId, token }
     const fragment = this.#fragmentFor(markup, bid, made, asked)
     return writeBid({
       id,
@@ -296,7 +301,7 @@ export class BidPath {
       bidId: made.id,
       exchangeId: exchange.id,
       campaignId: made.campaignId,
-      lineItemId: serving.served(bid.catalog).lineItemIdOf(bid.lineItem),
+      lineItemId: made.lineItemId,
       creativeId: creativeIdOf(made.fragment),
       billedBy: billedBy(exchange, format === FORMAT.video || format === FORMAT.audio),
       day: made.hold.day ?? serving.day,
@@ -327,7 +332,7 @@ export class BidPath {
       exchangeId: asked.exchange.id,
       dealId: bid.dealId,
       campaignId: made.campaignId,
-      lineItemId: asked.serving.served(bid.catalog).lineItemIdOf(bid.lineItem),
+      lineItemId: made.lineItemId,
       request: asked.read.request,
       imp: bid.imp,
       nowMs: asked.moment.nowMs,

@@ -152,6 +152,8 @@ export class CapTable {
     const found: number[] = []
     for (let number = part; number <= this.#groupsMask; number += CAP_PARTS) {
       const group = HEAD_WORDS + number * GROUP_WORDS
+      // Its first entry is used first, and for good: without it there is none.
+      if (words[group + USED_S] === 0) continue
       this.#lockAt(group)
       for (let entry = group; entry < group + GROUP_WORDS; entry += ENTRY_WORDS)
         if (words[entry + USED_S] !== 0 && this.#shown(entry, nowS) + this.#pending(entry, nowS) > 0)
