@@ -21,12 +21,12 @@ import { wonMarkup } from './http/won-markup.ts'
 import { LIMITS } from './limits.ts'
 import { NoticeUrls } from './openrtb/notice-urls.ts'
 import { selfBidRequest } from './openrtb/self-bid.ts'
+import type { CatalogShares } from './spend/budget-layer.ts'
 import { CapBoard } from './spend/cap-board.ts'
 import { CapLog } from './spend/cap-log.ts'
 import { CapTable } from './spend/cap-table.ts'
 import { Shares, type SharesReport } from './spend/shares.ts'
 import { SpendBrake } from './spend/spend-guard.ts'
-import type { CatalogShares, SharesMessage } from './spend/task-budgets.ts'
 import { ThreadBudgets } from './spend/thread-budgets.ts'
 import { CapAsker, ThreadCaps } from './spend/thread-caps.ts'
 import { AudienceReader, type AudienceTurn } from './state/audience-reader.ts'
@@ -238,11 +238,6 @@ function tellBids(): BidsTold {
   return bids
 }
 
-function takeShares({ shares: given, recalled }: SharesMessage): void {
-  for (const share of given) shares.give(share)
-  shares.recall(recalled)
-}
-
 /** Between two requests, so that no look-up goes on in the map before. */
 function turnAudience(turn: AudienceTurn): void {
   audience.turn(turn)
@@ -278,7 +273,7 @@ async function stop(): Promise<void> {
 function hear(message: ToBidThread): void {
   if (message.kind === 'state') take(message.state)
   else if (message.kind === 'audience') turnAudience(message.turn)
-  else if (message.kind === 'shares') takeShares(message.shares)
+  else if (message.kind === 'shares') shares.take(message.shares)
   else if (message.kind === 'noticed') noticeSender.answered(message.id, message.isKept)
   else if (message.kind === 'drain') draining = true
   else if (message.kind === 'stops') takeStops(message.stops)

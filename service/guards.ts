@@ -1,7 +1,8 @@
 /** Wires the tenant's guards on the control thread: what is too dear, and what is spent too fast. */
+
+import type { BudgetLayer } from './spend/budget-layer.ts'
 import { aboveMaximumCpm, lineItemIdAt } from './spend/catalog-budgets.ts'
 import { createGuardMemory, SpendGuard } from './spend/spend-guard.ts'
-import type { BudgetLayer } from './spend/task-budgets.ts'
 import { limitNanos } from './state/budget-fields.ts'
 import type { Logger } from './telemetry/logger.ts'
 

@@ -1,6 +1,7 @@
 /** What the control thread's other parts give to the bid threads, and hear of them. */
+
+import type { BudgetLayer } from './spend/budget-layer.ts'
 import type { SharesReport } from './spend/shares.ts'
-import type { BudgetLayer } from './spend/task-budgets.ts'
 import type { Catalog } from './state/catalog.ts'
 import type { TraceMessage } from './telemetry/request-tracer.ts'
 import type { CapMemory } from './thread-messages.ts'

@@ -84,10 +84,7 @@ export class SimulatedTask {
       newLease: newName,
       dayAt: utcDay,
       forecast: () => forecast,
-      tell: (thread, { shares, recalled }) => {
-        for (const share of shares) this.#threads.get(thread)?.give(share)
-        this.#threads.get(thread)?.recall(recalled)
-      },
+      tell: (thread, message) => this.#threads.get(thread)?.take(message),
     })
     const serving = this.#budgets.sharesOf(catalog)
     this.#slices = new Int32Array(serving.shares.slices)

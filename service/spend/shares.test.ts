@@ -29,6 +29,13 @@ describe('the shares of a thread', () => {
     expect(shares.report(2_200)).toBeUndefined()
   })
 
+  test('grow by numbers alone; what is given of a lease that the thread does not have goes back', () => {
+    const shares = sharesWith({ nanos: 10 })
+    shares.take({ shares: [], more: Float64Array.of(7, 50, 0.5, 9, 20, 1), recalled: new Set() })
+    expect([shares.covers(3, 120), shares.covers(3, 121)]).toEqual([true, false])
+    expect(shares.report(2_000)?.returned).toEqual(Float64Array.of(9, 20))
+  })
+
   test('are not held after their lease ended, and go back when it is recalled', () => {
     const shares = sharesWith({}, { leaseNumber: 8, nanos: 30, endMs: 99_000 })
     expect(shares.hold(3, 10, 10_999, 1_000)).toBe(true)

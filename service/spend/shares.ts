@@ -21,6 +21,18 @@ export interface Share {
   readonly holdPart: number
 }
 
+/** What the control thread has to say: new shares, more of leases that the thread has, and leases to give back. */
+export interface SharesMessage {
+  readonly shares: readonly Share[]
+  /**
+   * Lease, nanos and Share.holdPart of each, one after another: nearly every bid is followed by one, and a share as an
+   * object takes both threads 1.1 µs to pass on, as numbers 0.03.
+   */
+  readonly more: Float64Array
+  /** Leases whose rest is to come back. */
+  readonly recalled: ReadonlySet<number>
+}
+
 /** What a thread has to say. Numbers are leases by number; a lease and bucket may come more than once. */
 export interface SharesReport {
   /** Lease, bucket and nanos of each, one after another. */
@@ -68,6 +80,27 @@ export class Shares {
   lease = ''
   bucket = 0
   day = 0
+
+  /** Does what the control thread says. Cost: O(what it says). */
+  take({ shares, more, recalled }: SharesMessage): void {
+    for (const share of shares) this.give(share)
+    for (let i = 0; i < more.length; i += 3)
+      this.#giveMore(more[i] as number, more[i + 1] as number, more[i + 2] as number)
+    this.recall(recalled)
+  }
+
+  /** More of a lease; what it has no share of goes back. */
+  #giveMore(leaseNumber: number, nanos: number, holdPart: number): void {
+    const part = this.#parts.get(leaseNumber)
+    if (part === undefined) {
+      this.#returned.push(leaseNumber, nanos)
+      return
+    }
+    this.increases++
+    part.nanos += nanos
+    const there = this.#slices[part.slice] as SliceParts
+    there.holdPart = holdPart
+  }
 
   /** Takes a share. */
   give(share: Share): void {

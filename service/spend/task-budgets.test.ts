@@ -29,10 +29,7 @@ class World {
   })
   readonly budgets: TaskBudgets = new TaskBudgets({
     ...{ ledger: this.ledger, rules: RULES, threads: [1], newLease: () => `lease-${this.#names++}`, dayAt: utcDay },
-    tell: (_, { shares, recalled }) => {
-      for (const share of shares) this.shares.give(share)
-      this.shares.recall(recalled)
-    },
+    tell: (_, message) => this.shares.take(message),
   })
 
   /** How far the wall clock was set back. */
@@ -153,6 +150,17 @@ describe('the budgets of a task', () => {
     world.run(RULES.holdMsMax + RULES.graceMs + 3 * RULES.bucketMs)
     world.run(2_000, 1)
     expect(world.run(120_000, 1)).toBeGreaterThan(LEAST)
+  })
+
+  test('a thread that takes the place of one that ended holds on the leases that are there', () => {
+    world.serve([lineItem('a', { total: 4_000 })])
+    world.run(opened, 1)
+    world.run(30_000, 1)
+    const leases = world.budgets.leases().map(({ terms }) => terms.lease)
+    world.shares = new Shares()
+    world.budgets.threadLost(1, world.now())
+    expect(world.run(2_000, 1)).toBeGreaterThan(0)
+    expect(leases).toContain(world.shares.lease)
   })
 
   test('a new day has a budget of its own', () => {

@@ -3,32 +3,18 @@
  * which plans let line items take part. A slice is opened when a bid thread first wants it, so that cost follows what
  * bids, not what documents hold. Synchronous; whoever drives it calls `turn` some times a second.
  */
-
 import { LIMITS } from '../limits.ts'
 import type { Day } from '../state/calendar.ts'
 import type { Catalog } from '../state/catalog.ts'
+import { type BudgetLayer, type Place, placeOf } from './budget-layer.ts'
 import { type BudgetsView, budgetsView, type KnownBudget, knownBudget } from './budgets-view.ts'
 import { type BudgetedLineItem, budgetedOrdinals, budgetKeyAt, budgetsOf } from './catalog-budgets.ts'
 import type { Forecast } from './forecast.ts'
 import type { Lease } from './lease.ts'
 import { type Now, PlanRates } from './plan-rates.ts'
-import type { Share, SharesReport } from './shares.ts'
+import type { Share, SharesMessage, SharesReport } from './shares.ts'
 import { type LeaseRules, Slice, type SliceTerms } from './slice.ts'
 import type { TaskLedger } from './task-ledger.ts'
-
-/** What bid threads need beside a catalog: by ordinal the slice of each line item, and its rate. */
-export interface CatalogShares {
-  /** Int32 per ordinal: the slice's number, −1 for a line item without a budget. */
-  readonly slices: SharedArrayBuffer
-  /** Uint32 per ordinal: of 1,000,000 opportunities, how many it takes part in. Written while it serves. */
-  readonly rates: SharedArrayBuffer
-}
-
-/** For one thread: new shares, and leases whose rest is to come back. */
-export interface SharesMessage {
-  readonly shares: readonly Share[]
-  readonly recalled: ReadonlySet<number>
-}
 
 /** What the budgets of a task are made of. */
 export interface TaskBudgetsOptions {
@@ -57,22 +43,12 @@ interface OpenSlice {
 }
 
 interface NumberedLease {
+  readonly number: number
   readonly lease: Lease
   readonly open: OpenSlice
   isRecalled: boolean
-}
-
-/** A catalog, or an overlay above one, with its slices. */
-export interface BudgetLayer {
-  readonly catalog: Catalog
-  readonly shares: CatalogShares
-  /** Ordinals by slice number. */
-  readonly ordinals: ReadonlyMap<number, number>
-}
-
-interface Place {
-  readonly layer: BudgetLayer
-  readonly ordinal: number
+  /** Threads that have had a share of it: they are told numbers only. */
+  told: readonly number[]
 }
 
 const LOOK_MS = 1_000
@@ -88,7 +64,7 @@ export class TaskBudgets {
   readonly #numbers = new Map<string, number>()
   readonly #open = new Map<number, OpenSlice>()
   readonly #leases = new Map<number, NumberedLease>()
-  readonly #numberOf = new Map<Lease, number>()
+  readonly #numberedOf = new Map<Lease, NumberedLease>()
   readonly plans: PlanRates
   #names = 0
   #leaseNames = 0
@@ -122,7 +98,7 @@ export class TaskBudgets {
 
   /** What this task knows of the served budgets that bids have asked for. Cost: O(their leases). */
   known(): readonly KnownBudget[] {
-    const placed = [...this.#open.values()].map(open => ({ open, place: this.#placeOf(open.number) }))
+    const placed = [...this.#open.values()].map(open => ({ open, place: placeOf(this.#layers, open.number) }))
     return placed.flatMap(({ open, place }) => (place === undefined ? [] : [knownBudget(open, place)]))
   }
 
@@ -212,7 +188,10 @@ export class TaskBudgets {
   /** A thread ended: what it had may be held until the longest hold is over. */
   threadLost(thread: number, { monotonicMs }: Now): void {
     const expiresMs = monotonicMs + this.#options.rules.holdMsMax
-    for (const { lease } of this.#leases.values()) if (lease.sharedWith(thread) > 0) lease.threadLost(thread, expiresMs)
+    for (const numbered of this.#leases.values()) {
+      numbered.told = numbered.told.filter(each => each !== thread)
+      if (numbered.lease.sharedWith(thread) > 0) numbered.lease.threadLost(thread, expiresMs)
+    }
   }
 
   /** Settles, leases and paces, once a second; in between it only hands out what was leased since. */
@@ -249,7 +228,7 @@ export class TaskBudgets {
       there.wantedMs = now.monotonicMs
       there.slice.want(nanos, now.monotonicMs)
     }
-    const place = this.#placeOf(number)
+    const place = placeOf(this.#layers, number)
     if (there !== undefined || place === undefined) return
     const { ledger, rules, threads, newLease } = this.#options
     const { lineItem, terms, day } = this.#termsOf(place, now)
@@ -260,42 +239,37 @@ export class TaskBudgets {
   }
 
   #give(thread: number, numbers: ReadonlySet<number>, { monotonicMs }: Now): void {
-    const shares: Share[] = []
     if (this.#ended.has(thread)) return
+    const shares: Share[] = []
+    const more: number[] = []
     for (const number of numbers) {
       const open = this.#open.get(number)
       const given = open?.slice.share(thread, monotonicMs)
       if (open === undefined || given === undefined) continue
       const { lease, nanos } = given
+      const { holdPart } = open.slice
+      const numbered = this.#numbered(lease, open)
+      const { number: leaseNumber, told } = numbered
+      if (told.includes(thread)) {
+        more.push(leaseNumber, nanos, holdPart)
+        continue
+      }
+      numbered.told = [...told, thread]
       const { startMs, bucketMs, lease: name } = lease.terms
-      const leaseNumber = this.#numbered(lease, open)
       const times = { startMs, endMs: lease.endMs, bucketMs }
-      shares.push({
-        ...{ slice: number, leaseNumber, lease: name, day: open.day, nanos, holdPart: open.slice.holdPart },
-        ...times,
-      })
+      shares.push({ ...{ slice: number, leaseNumber, lease: name, day: open.day, nanos, holdPart }, ...times })
     }
-    if (shares.length > 0) this.#options.tell(thread, { shares, recalled: new Set() })
+    if (shares.length + more.length === 0) return
+    this.#options.tell(thread, { shares, more: Float64Array.from(more), recalled: new Set() })
   }
 
-  #numbered(lease: Lease, open: OpenSlice): number {
-    const known = this.#numberOf.get(lease)
+  #numbered(lease: Lease, open: OpenSlice): NumberedLease {
+    const known = this.#numberedOf.get(lease)
     if (known !== undefined) return known
-    const number = this.#leaseNames++
-    this.#numberOf.set(lease, number)
-    this.#leases.set(number, { lease, open, isRecalled: false })
-    return number
-  }
-
-  /** Where a slice's line item is: in the overlay, or in the catalog unless the overlay replaces it. */
-  #placeOf(number: number): Place | undefined {
-    const [base, overlay] = this.#layers
-    const above = overlay?.ordinals.get(number)
-    if (overlay !== undefined && above !== undefined) return { layer: overlay, ordinal: above }
-    const ordinal = base?.ordinals.get(number)
-    if (base === undefined || ordinal === undefined) return undefined
-    const masked = overlay?.catalog.columns.maskedBelow[ordinal >>> 5] ?? 0
-    return (masked >>> (ordinal & 31)) & 1 ? undefined : { layer: base, ordinal }
+    const numbered = { number: this.#leaseNames++, lease, open, isRecalled: false, told: [] }
+    this.#numberedOf.set(lease, numbered)
+    this.#leases.set(numbered.number, numbered)
+    return numbered
   }
 
   #termsOf(
@@ -319,7 +293,7 @@ export class TaskBudgets {
 
   /** Takes over what the catalog that serves says of a slice, or the next day. */
   #renew(open: OpenSlice, now: Now): void {
-    const place = this.#placeOf(open.number)
+    const place = placeOf(this.#layers, open.number)
     if (place === undefined) {
       open.slice.stop(now.monotonicMs)
       return
@@ -360,7 +334,7 @@ export class TaskBudgets {
     for (const [number, { lease }] of this.#leases) {
       if (!lease.isReturned || lease.sharedNanos > 0) continue
       this.#leases.delete(number)
-      this.#numberOf.delete(lease)
+      this.#numberedOf.delete(lease)
     }
     this.#recall(monotonicMs)
   }
@@ -368,7 +342,7 @@ export class TaskBudgets {
   /** A plan goes on for as long as its line item is served: who is paced out altogether wants nothing. */
   #isDone({ number, slice, lineItem, wantedMs }: OpenSlice, monotonicMs: number): boolean {
     if (!slice.isIdle || monotonicMs - wantedMs <= this.#options.rules.leaseMsMax) return false
-    return lineItem.paced.length === 0 || this.#placeOf(number) === undefined
+    return lineItem.paced.length === 0 || placeOf(this.#layers, number) === undefined
   }
 
   /** Threads give back what is left of leases that ended before they knew. */
@@ -380,13 +354,14 @@ export class TaskBudgets {
       recalled.add(number)
     }
     if (recalled.size === 0) return
-    for (const thread of this.#options.threads) this.#options.tell(thread, { shares: [], recalled })
+    for (const thread of this.#options.threads)
+      this.#options.tell(thread, { shares: [], more: new Float64Array(), recalled })
   }
 
   /** Steers the rate of a line item. */
   #pace(open: OpenSlice, now: Now): void {
     const { number, lineItem } = open
-    const place = this.#placeOf(number)
+    const place = placeOf(this.#layers, number)
     if (place === undefined || lineItem.paced.length === 0) return
     open.planRate = this.plans.rateOf(lineItem, now)
     const rates = new Uint32Array(place.layer.shares.rates)

@@ -1,6 +1,7 @@
 /** Budgets and rates of a catalog, as one bid thread reads and holds them. */
+
+import type { CatalogShares } from './budget-layer.ts'
 import type { Shares } from './shares.ts'
-import type { CatalogShares } from './task-budgets.ts'
 
 /** What a notice says of a hold; `lease` is '' and `day` undefined for a bid that holds nothing. */
 interface Hold {
