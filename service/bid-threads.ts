@@ -18,6 +18,7 @@ import { CONTROL_THREAD, createHeartbeats, HEARTBEAT_MS, Heartbeats, StuckWatch 
 import type { RequestSample } from './telemetry/request-sampler.ts'
 import type { ThreadLogMessage } from './telemetry/thread-log.ts'
 import type { BidThreadData, FromBidThread, NoticeSettings, PlacedState, ToBidThread } from './thread-messages.ts'
+import { THREAD_START, type ThreadModules, threadModules } from './thread-modules.ts'
 import type { ThreadsBudgets, ThreadsCaps, ThreadsTraces } from './thread-ports.ts'
 
 /** What the control thread decides about its bid threads, once. */
@@ -66,6 +67,8 @@ export interface BidThreadsOptions {
 /** What one bid thread may take: generations of its heap in MiB, and connections. */
 export type BidThreadSize = Pick<MemoryPlan, 'bidThreadOldMib' | 'bidThreadYoungMib' | 'connectionsMax'>
 
+const BID_THREAD = new URL('./bid-thread.ts', import.meta.url)
+
 /** How a thread took a state. */
 type Acknowledge = (problem: string) => void
 
@@ -89,6 +92,7 @@ export class BidThreads {
   #audience: AudienceTurn | undefined
   /** Budgets of what was announced. */
   #layers: readonly BudgetLayer[] = []
+  #modules: ThreadModules | undefined
   #port = 0
   #draining = false
   #stops = NO_STOPS
@@ -292,8 +296,9 @@ export class BidThreads {
       gate,
       heartbeats: this.#heartbeatMemory,
     }
-    const worker = new Worker(new URL('./bid-thread.ts', import.meta.url), {
-      workerData,
+    this.#modules ??= threadModules(BID_THREAD)
+    const worker = new Worker(THREAD_START, {
+      workerData: { ...workerData, entry: BID_THREAD.href, modules: this.#modules },
       // Nothing of the environment reaches a bid thread: it needs none, and secrets stay with the control thread.
       env: {},
       resourceLimits: {

@@ -14,6 +14,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'memory-plan.ts': ['limits.ts', 'foundation'],
   'stop-list.ts': [],
   'v8-settings.ts': [],
+  'thread-modules.ts': [],
+  'thread-start.mjs': [],
   'estimates.ts': [],
   'event-tail.ts': ['remote-cache', 'openrtb', 'telemetry', 'limits.ts'],
   state: ['limits.ts', 'foundation'],
