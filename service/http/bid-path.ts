@@ -14,6 +14,7 @@ import { spelledFor } from '../openrtb/auction-macros.ts'
 import { shapeMembers } from '../openrtb/banner-shape.ts'
 import { creativeIdOf, withoutMarkup } from '../openrtb/creative-fragment.ts'
 import { expiryS } from '../openrtb/expiry.ts'
+import type { IdentityTerms } from '../openrtb/identities.ts'
 import { objectOf } from '../openrtb/json.ts'
 import { type Fragment, filledFragment } from '../openrtb/macro-values.ts'
 import { noBidCode } from '../openrtb/no-bid.ts'
@@ -46,7 +47,7 @@ export interface BidPathDeps {
   readonly pickIndex: PickIndex
   /** Distinct for every thread of every task, in characters that need no escape. */
   readonly bidIdPrefix: string
-  /** See ReadTerms: without it nobody is told apart. */
+  /** See IdentityTerms: without it nobody is told apart. */
   readonly identitySalt?: number
   /** What the tenant knows of users; without it only what requests tell. */
   readonly audience?: SegmentLookup
@@ -142,8 +143,7 @@ export class BidPath {
     const { targeted, slotsKnown, needsFrameworks, rates, daypart } = serving
     const readAgent = this.#readAgent
     const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, nowMs, waitedMs, daypart, readAgent }
-    const identitySalt = serving.hasCaps ? this.#deps.identitySalt : undefined
-    const read = readRequest(body, { ...terms, identitySalt, audience: this.#deps.audience })
+    const read = readRequest(body, { ...terms, identity: this.#identityFor(serving), audience: this.#deps.audience })
     recorder.since(HISTOGRAM.readTime, begunMs)
     if (read.kind === 'malformed') return MALFORMED
     recorder.count(COUNTER.bidRequests)
@@ -155,12 +155,17 @@ export class BidPath {
     return this.#decideAll({ read, exchange, serving, moment })
   }
 
+  #identityFor({ capSubjects: subjects }: Serving): IdentityTerms | undefined {
+    const { identitySalt: salt } = this.#deps
+    return subjects === 0 || salt === undefined ? undefined : { salt, subjects }
+  }
+
   #decideAll(asked: Asked): Answer {
     const { read, exchange, serving, moment } = asked
     const { impressions } = read
     this.#bids = new Map()
     this.#bidsChars = 0
-    if (serving.hasCaps) serving.identify(read.identities, moment.monotonicMs)
+    if (serving.capSubjects > 0) serving.identify(read.identities, moment.monotonicMs)
     serving.engine.prepare(read.facts)
     if (serving.roadblocks.length > 0 && this.#roadblocked(asked))
       return { status: 200, body: writeResponse(read.id, this.#bids, read.currency, true) }

@@ -10,6 +10,7 @@ import { type Fragment, fragmentWithHoles } from '../openrtb/macro-values.ts'
 import { nativeFragment } from '../openrtb/native-markup.ts'
 import { withTrackers } from '../openrtb/notice-markup.ts'
 import type { NoticeUrls } from '../openrtb/notice-urls.ts'
+import { countedSubjects } from '../state/cap-fields.ts'
 import { type Catalog, FORMAT, idAt } from '../state/catalog.ts'
 import { IdIndex } from '../state/id-index.ts'
 import { type Budgets, withoutLeases } from './budgets.ts'
@@ -47,6 +48,8 @@ export class ServedCatalog {
   readonly engine: Engine
   readonly budgets: Budgets
   readonly caps: Caps
+  /** Whom its caps count, see countedSubjects. */
+  readonly capSubjects: number
   /** Markup lives in the arena as bytes; what wins often is kept as text. */
   readonly #fragments = new LRUCache<number, Kept>({
     maxSize: LIMITS.fragmentCacheCharsMax,
@@ -69,7 +72,8 @@ export class ServedCatalog {
   constructor(catalog: Catalog, { below, budgets, caps, notices }: ServedWith = {}) {
     this.catalog = catalog
     this.#notices = notices
-    const { lineItemIds: ids } = catalog.columns
+    const { lineItemIds: ids, lineItemCaps, creativeCaps } = catalog.columns
+    this.capSubjects = countedSubjects(lineItemCaps) | countedSubjects(creativeCaps)
     this.budgets = budgets ?? withoutLeases(catalog)
     this.caps = caps ?? withoutCounts(catalog)
     const allowance: Allowance = {

@@ -2,7 +2,7 @@
 import { LayeredEngine } from '../decision/layered-engine.ts'
 import type { Fragment } from '../openrtb/macro-values.ts'
 import { dayNumber, hourOfWeek } from '../state/calendar.ts'
-import { capWords, type Identities } from '../state/cap-fields.ts'
+import { capWords, countedSubjects, type Identities } from '../state/cap-fields.ts'
 import type { Catalog, CatalogHeader } from '../state/catalog.ts'
 import { DIMENSION_NAMES, type DimensionName } from '../state/dimensions.ts'
 import type { Exchange } from '../state/exchange-document.ts'
@@ -23,8 +23,8 @@ export class Serving {
   readonly needsFrameworks: boolean
   /** Whether the tenant or an exchange may send only so many requests. */
   readonly hasQuotas: boolean
-  /** Whether any cap asks who a request is about. */
-  readonly hasCaps: boolean
+  /** Whom caps count, see countedSubjects; 0 = nobody asks who a request is about. */
+  readonly capSubjects: number
   readonly #tenantCaps: readonly number[]
   readonly roadblocks: readonly string[]
   readonly #exchanges: ReadonlyMap<string, Exchange>
@@ -46,7 +46,7 @@ export class Serving {
     this.slotsKnown = joinedSlots(below.slotValues, this.header.slotValues)
     this.needsFrameworks = below.needsFrameworks || this.header.needsFrameworks
     this.#tenantCaps = capWords('tenant', '', this.header.settings.frequencyCaps)
-    this.hasCaps = this.#tenantCaps.length > 0 || hasAnyCap(base) || hasAnyCap(overlay)
+    this.capSubjects = countedSubjects(this.#tenantCaps) | base.capSubjects | (overlay?.capSubjects ?? 0)
     this.roadblocks = [...new Set([...below.roadblocks, ...this.header.roadblocks])]
     this.#exchanges = new Map(this.header.exchanges.map(exchange => [exchange.id, exchange]))
     this.#callers = new Map(
@@ -133,11 +133,6 @@ export class Serving {
     this.#day = dayNumber(nowMs, this.header.settings.timeZone)
     this.#ratesAreOld = nowMs >= this.header.ratesEndMs
   }
-}
-
-function hasAnyCap(served: ServedCatalog | undefined): boolean {
-  const columns = served?.catalog.columns
-  return columns !== undefined && columns.lineItemCaps.length + columns.creativeCaps.length > 0
 }
 
 /** The very list of the base where it has all: readers of requests are made once per list. */

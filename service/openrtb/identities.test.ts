@@ -3,8 +3,9 @@ import { CAP_SUBJECTS } from '../state/cap-fields.ts'
 import { readIdentities } from './identities.ts'
 
 const IFA = '5b2d1f0e-7c8a-4f6e-9d3c-2a1b0c9d8e7f'
-const read = (request: object, exchangeId = 'adx', salt = 7) =>
-  readIdentities(request as Parameters<typeof readIdentities>[0], exchangeId, salt)
+const EVERYBODY = 2 ** CAP_SUBJECTS.length - 1
+const read = (request: object, exchangeId = 'adx', salt = 7, subjects = EVERYBODY) =>
+  readIdentities(request as Parameters<typeof readIdentities>[0], exchangeId, { salt, subjects })
 /** The two words of one subject as text; '' = nobody. */
 function of(subject: (typeof CAP_SUBJECTS)[number], ...[request, exchangeId, salt]: Parameters<typeof read>): string {
   const at = 2 * CAP_SUBJECTS.indexOf(subject)
@@ -37,6 +38,16 @@ describe('who a request is about', () => {
     const v6 = of('household', { device: { ipv6: '2001:db8:12:34:aaaa::1' } })
     expect(v6).toBe(of('household', { device: { ip: '192.0.2.0', ipv6: '2001:db8:12:34::2' } }))
     expect(v6).not.toBe(of('household', { device: { ipv6: '2001:db8:12:35::1' } }))
+  })
+
+  test('is read of those that caps count, as if all were read, and of nobody else', () => {
+    const device = { ifa: IFA, ip: '192.0.2.77' }
+    for (const request of [{ user: { buyeruid: 'u-1' }, device }, { device }])
+      for (let subjects = 0; subjects <= EVERYBODY; subjects++) {
+        const all = read(request)
+        const asked = all.map((word, at) => (subjects & (1 << (at >>> 1)) ? word : 0))
+        expect(read(request, 'adx', 7, subjects)).toEqual(asked)
+      }
   })
 
   test('is somebody else for another tenant, and nobody where nothing says who', () => {

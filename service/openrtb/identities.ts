@@ -5,21 +5,31 @@ import { CAP_SUBJECTS, type Identities } from '../state/cap-fields.ts'
 import { deviceIdText, exchangeIdText, ourIdText, sharedIdText } from '../state/user-ids.ts'
 import { isObject, type Json, listOf, objectOf, textOf } from './json.ts'
 
+/** How a tenant knows people. */
+export interface IdentityTerms {
+  /** Of the tenant, so that no other tenant's hashes are the same. */
+  readonly salt: number
+  /** Whom anybody asks for: see countedSubjects. The others are not read. */
+  readonly subjects: number
+}
+
+const USER = CAP_SUBJECTS.indexOf('user')
 const DEVICE = CAP_SUBJECTS.indexOf('device')
 const HOUSEHOLD = CAP_SUBJECTS.indexOf('household')
 const address = new Uint32Array(4)
 
 /**
  * Reads user, device and household (OpenRTB 2.6, 3.2.18, 3.2.20, 3.2.27). Only for requests whose data may be used.
- * @param salt of the tenant, so that no other tenant's hashes are the same
  */
-export function readIdentities(request: Json, exchangeId: string, salt: number): Identities {
+export function readIdentities(request: Json, exchangeId: string, { salt, subjects }: IdentityTerms): Identities {
   const identities: Identities = new Uint32Array(2 * CAP_SUBJECTS.length)
   const device = objectOf(request.device)
-  const deviceText = deviceIdText(textOf(device.ifa))
-  writeHash(identities, 0, userText(objectOf(request.user), exchangeId) || deviceText, salt)
-  writeHash(identities, DEVICE, deviceText, salt)
-  writeHousehold(identities, device, salt)
+  const [asksUser, asksDevice] = [(subjects & (1 << USER)) !== 0, (subjects & (1 << DEVICE)) !== 0]
+  const user = asksUser ? userText(objectOf(request.user), exchangeId) : ''
+  const deviceText = asksDevice || (asksUser && user === '') ? deviceIdText(textOf(device.ifa)) : ''
+  if (asksUser) writeHash(identities, USER, user || deviceText, salt)
+  if (asksDevice) writeHash(identities, DEVICE, deviceText, salt)
+  if ((subjects & (1 << HOUSEHOLD)) !== 0) writeHousehold(identities, device, salt)
   return identities
 }
 

@@ -6,7 +6,7 @@ import type { SegmentLookup } from '../state/audience-reader.ts'
 import { type Identities, NO_IDENTITIES } from '../state/cap-fields.ts'
 import type { DimensionName } from '../state/dimensions.ts'
 import { type Exchange, seatsOf } from '../state/exchange-document.ts'
-import { readIdentities } from './identities.ts'
+import { type IdentityTerms, readIdentities } from './identities.ts'
 import { isObject, isOne, type Json, numberOf, textOf, textsOf } from './json.ts'
 import { userDataAllowed } from './privacy.ts'
 import { blocksKnownCategories, readFacts } from './read-facts.ts'
@@ -30,8 +30,8 @@ export interface ReadTerms {
   readonly readAgent: ReadAgent
   /** What the tenant knows of users; without it only what the request tells. */
   readonly audience?: SegmentLookup | undefined
-  /** Salt of identities; without it nobody asks who a request is about. */
-  readonly identitySalt?: number | undefined
+  /** Without it nobody asks who a request is about. */
+  readonly identity?: IdentityTerms | undefined
   /** Time since the request's head came, and that it lay behind other work of this thread before. */
   readonly waitedMs: number
 }
@@ -58,7 +58,7 @@ export interface BidRequest {
   /** Why no impression is bid on at all. */
   readonly reason: NoBidReason | undefined
   readonly facts: Facts
-  /** See ReadTerms.identitySalt. */
+  /** See ReadTerms.identity. */
   readonly identities: Identities
   readonly impressions: readonly Impression[]
   /** These are all impressions of the page. */
@@ -112,8 +112,8 @@ export function readRequest(body: unknown, terms: ReadTerms): BidRequest | Malfo
       readAgent: terms.readAgent,
     }),
     identities:
-      personal && terms.identitySalt !== undefined
-        ? readIdentities(body, terms.exchange.id, terms.identitySalt)
+      personal && terms.identity !== undefined
+        ? readIdentities(body, terms.exchange.id, terms.identity)
         : NO_IDENTITIES,
     impressions,
     isWholePage: isOne(body.allimps) && impressions.length === body.imp.length,

@@ -102,6 +102,16 @@ export const CAP_WORDS = 4
 export const CAP_LIMITS = { impressionsMask: 0xff, subjectShift: 8, subjectMask: 0x3, strict: 1 << 10, open: 1 << 11 }
 assert(LIMITS.capImpressionsMax <= CAP_LIMITS.impressionsMask, 'the impressions of a cap fit their bits')
 
+const ALL_SUBJECTS = 2 ** CAP_SUBJECTS.length - 1
+
+/** Whose impressions any of the caps with these words counts: a bit per position in CAP_SUBJECTS. Cost: O(caps) */
+export function countedSubjects(words: ArrayLike<number>): number {
+  let subjects = 0
+  for (let at = 2; at < words.length && subjects !== ALL_SUBJECTS; at += CAP_WORDS)
+    subjects |= 1 << ((words[at]! >>> CAP_LIMITS.subjectShift) & CAP_LIMITS.subjectMask)
+  return subjects
+}
+
 /** What a cap counts: its part of a key's hash is the same in every catalog and task. */
 export type CapScope = 'tenant' | 'advertiser' | 'campaign' | 'line-item' | 'creative'
 
