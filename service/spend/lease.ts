@@ -127,10 +127,14 @@ export class Lease {
     const { lease, accounts, startMs, bucketMs, graceMs } = this.terms
     const over = mayClose ? Math.floor((nowMs - graceMs - startMs) / bucketMs) : this.#closedThrough
     const ended = nowMs >= this.#endMs
-    const open = this.#sharedNanos > 0 || [...this.#held.keys()].some(bucket => bucket > over)
+    let open = this.#sharedNanos > 0
+    let closes = false
+    for (const bucket of this.#held.keys()) {
+      if (bucket > over) open = true
+      else closes = true
+    }
     if (ended && !open && mayClose)
       return { kind: 'settle', lease, accounts, closedThrough: ALL_BUCKETS, amountNanos: 0 }
-    const closes = [...this.#held.keys()].some(bucket => bucket <= over)
     if (!closes && !(ended && this.roomNanos > 0)) return undefined
     const closedThrough = Math.max(over, this.#closedThrough)
     const amountNanos = ended ? this.#amountNanos - Math.max(0, this.roomNanos) : this.#amountNanos

@@ -193,7 +193,7 @@ export class Slice {
   /** Settles what is over and asks for what is needed; some once a second. Cost: O(leases and their buckets). */
   look(nowMs: number): void {
     this.#measure(nowMs)
-    this.#leases = this.#leases.filter(lease => !lease.isReturned)
+    if (this.#leases.some(lease => lease.isReturned)) this.#leases = this.#leases.filter(lease => !lease.isReturned)
     for (const lease of this.#leases) this.#settle(lease, nowMs)
     // What nobody bids with is not leased again.
     if (nowMs - this.#usedMs < this.#options.rules.leaseMsMax) this.#ask(nowMs)
