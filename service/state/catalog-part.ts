@@ -138,14 +138,17 @@ export class PartCollector {
       ...capWords('advertiser', document.advertiserId, advertiser.document.frequencyCaps),
       ...capWords('campaign', document.id, document.frequencyCaps),
     ]
-    this.#campaigns.set(document.id, { document, ordinal, advertiser: advertiser.index, caps })
     this.campaignIdStart.push(this.campaignIds.length)
     this.campaignIds.push(document.id)
     const { budget, flight } = document
     this.campaignBudgets.totalNanos.push(limitNanos(budget?.total))
     this.campaignBudgets.dailyNanos.push(limitNanos(budget?.daily))
-    this.campaignBudgets.flightStartMs.push(instantMs(flight?.start, OPEN_START_MS))
-    this.campaignBudgets.flightEndMs.push(instantMs(flight?.end, OPEN_END_MS))
+    const flightStartMs = instantMs(flight?.start, OPEN_START_MS)
+    const flightEndMs = instantMs(flight?.end, OPEN_END_MS)
+    this.campaignBudgets.flightStartMs.push(flightStartMs)
+    this.campaignBudgets.flightEndMs.push(flightEndMs)
+    const parts = { document, ordinal, advertiser: advertiser.index, caps }
+    this.#campaigns.set(document.id, { ...parts, flightStartMs, flightEndMs })
     this.campaignBudgets.pacing.push(this.#texts.add(SPACE.pacing, pacingText(document.pacing)))
   }
 

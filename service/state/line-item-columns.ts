@@ -20,6 +20,8 @@ export interface ActiveCampaign {
   readonly document: Campaign
   readonly ordinal: number
   readonly advertiser: number
+  readonly flightStartMs: number
+  readonly flightEndMs: number
   /** See capWords: its advertiser's and its own. */
   readonly caps: readonly number[]
 }
@@ -95,11 +97,11 @@ export class LineItemColumns {
     dictionary: Dictionary,
   ): void {
     const { texts } = dictionary
-    const flights = [campaign.document.flight, document.flight]
+    const { flight } = document
     this.#u32.priority.push(document.priority)
     this.#f64.priceNanos.push(nanosFromCpm(document.price.cpm, 'down'))
-    this.#f64.flightStartMs.push(Math.max(...flights.map(flight => instantMs(flight?.start, OPEN_START_MS))))
-    this.#f64.flightEndMs.push(Math.min(...flights.map(flight => instantMs(flight?.end, OPEN_END_MS))))
+    this.#f64.flightStartMs.push(Math.max(campaign.flightStartMs, instantMs(flight?.start, OPEN_START_MS)))
+    this.#f64.flightEndMs.push(Math.min(campaign.flightEndMs, instantMs(flight?.end, OPEN_END_MS)))
     this.#f64.totalNanos.push(limitNanos(document.budget?.total))
     this.#f64.dailyNanos.push(limitNanos(document.budget?.daily))
     this.#u32.budgetKind.push(budgetKind(campaign.document.budget, document.budget))
