@@ -20,8 +20,9 @@ const TENANTS = { compiled: 'bench-tenant', records: 'bench-records' } as const
 type From = keyof typeof TENANTS
 const SEED = 20_261_121
 /** From seeing the announcement to ready, for 100,000 line items. */
-const OBJECTIVE_MS = 3_000
-const OBJECTIVE_LINE_ITEMS = 100_000
+const PROMISED_MS = { compiled: 1_000, records: 3_000 } as const satisfies Record<From, number>
+const PROMISED_LINE_ITEMS = 100_000
+const LABELS = { compiled: 'compiled by the publish', records: 'from the JSON alone' } as const
 const RAW_IN_FLIGHT = 4
 const LOG_TIMEOUT_MS = 5_000
 
@@ -168,10 +169,10 @@ function report(found: {
   const rows = [
     ['', 'ms', 'MB/s', 'records/s'],
     row('reading the bytes of the JSON', rawMs),
-    row('announced → ready, compiled by the publish', compiled.loadMs),
-    row('process start → ready, compiled by the publish', compiled.processMs),
-    row('announced → ready, from the JSON alone', fromRecords.loadMs),
-    row('process start → ready, from the JSON alone', fromRecords.processMs),
+    row(`announced → ready, ${LABELS.compiled}`, compiled.loadMs),
+    row(`process start → ready, ${LABELS.compiled}`, compiled.processMs),
+    row(`announced → ready, ${LABELS.records}`, fromRecords.loadMs),
+    row(`process start → ready, ${LABELS.records}`, fromRecords.processMs),
   ]
   console.log(table(rows))
   console.log(`\nsteps, threads summed\n  compiled: ${compiled.steps}\n  from JSON: ${fromRecords.steps}`)
@@ -179,9 +180,18 @@ function report(found: {
     const { loadMs, processMs, spread } = compiled
     console.log(JSON.stringify({ lineItems, bytes, records, rawMs, loadMs, processMs, spread, fromRecords }))
   }
-  if (lineItems !== OBJECTIVE_LINE_ITEMS || compiled.loadMs < OBJECTIVE_MS) return
-  console.error(bad(`objective missed: announced → ready took ${compiled.loadMs} ms, ${OBJECTIVE_MS} ms is allowed`))
-  process.exitCode = EXIT.bad
+  if (lineItems === PROMISED_LINE_ITEMS) judge({ compiled: compiled.loadMs, records: fromRecords.loadMs })
+}
+
+/** Says of both figures what is promised and whether it is kept. */
+function judge(loadMs: Record<From, number>): void {
+  for (const from of ['compiled', 'records'] as const) {
+    const isKept = loadMs[from] < PROMISED_MS[from]
+    const line = `announced → ready, ${LABELS[from]}: ${loadMs[from]} ms, promised is less than ${PROMISED_MS[from]} ms`
+    if (isKept) console.log(`kept: ${line}`)
+    else console.error(bad(`missed: ${line}`))
+    if (!isKept) process.exitCode = EXIT.bad
+  }
 }
 
 await runCommand(
