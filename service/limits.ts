@@ -193,6 +193,8 @@ export const LIMITS = {
   stateCopyDelayMs: 10_000,
   /** A task that could not reach the cache for so long since its start takes the copy, after a try that failed. */
   stateCopyAfterMs: 1_500,
+  /** The longest pause between two builds of an overlay, beside which a change still bids within a second. */
+  deltaRestMsMax: 400,
   /** Line items in an overlay, which is built anew with each look that finds deltas: some 60 µs each. */
   overlayLineItemsMax: 3_000,
   /** Bad records that are kept with their reasons; more are only counted. */

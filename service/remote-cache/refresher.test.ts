@@ -6,6 +6,7 @@ import { freePort, type RedisServer, startRedis } from '../../test/redis-server.
 import { CatalogLoad } from '../catalog-load.ts'
 import { systemClock as clock } from '../foundation/clock.ts'
 import { Random } from '../foundation/random.ts'
+import { LIMITS } from '../limits.ts'
 import { publishTenant } from './publisher.ts'
 import { RedisSource } from './redis-source.ts'
 import type { RefreshEvent } from './refresh-events.ts'
@@ -42,6 +43,7 @@ class Watched {
   /** Versions that were built; a build may be told to fail. */
   readonly built: string[] = []
   failBuild: string | undefined
+  swap = () => Promise.resolve()
 
   constructor(source: StateSource, pollMs = 20) {
     this.refresher = new Refresher({
@@ -52,7 +54,7 @@ class Watched {
         this.built.push(version)
       },
       onDelta: () => ({ counts: {} as never, problems: [], problemsTotal: 0, usable: true }),
-      swap: () => Promise.resolve(),
+      swap: () => this.swap(),
       differs: () => false,
       drop: () => {},
       checkMs: 3_600_000,
@@ -298,6 +300,37 @@ describe('with a real cache', () => {
     expect(watched.kinds()).not.toContain('version-refused')
     source.close()
     await watched.refresher.stop()
+  })
+
+  test('where deltas come without end, what a swap took is followed by twice as long without', async () => {
+    const { server, redis } = await serve()
+    const version = await publish(redis)
+    const { pickIndex } = new Random(seed)
+    const source = new RedisSource({ url: server.url, tenantId, timeoutMs: 10_000, pickIndex })
+    let length = 0
+    const endless: StateSource = {
+      announced: () => Promise.resolve({ number: 1, version, deltas: { length: ++length, digest: `${length}` } }),
+      summary: wanted => source.summary(wanted),
+      read: wanted => source.read(wanted),
+      deltas: async function* (_version, _after, end) {
+        yield { chain: end, chars: 2, delta: { put: {}, with: {}, delete: {}, mask: [] } }
+      },
+    }
+    const watched = new Watched(endless)
+    const swaps: { readonly startMs: number; readonly endMs: number }[] = []
+    watched.swap = async () => {
+      const startMs = performance.now()
+      await sleep(80)
+      swaps.push({ startMs, endMs: performance.now() })
+    }
+    await watched.until(() => swaps.length >= 5, 60_000)
+    await watched.refresher.stop()
+    source.close()
+    // The first one is the load's.
+    for (const [i, { startMs, endMs }] of swaps.slice(1, -1).entries()) {
+      const pauseMs = (swaps[i + 2]?.startMs ?? 0) - endMs
+      expect(pauseMs).toBeGreaterThan(Math.min(LIMITS.deltaRestMsMax, 2 * (endMs - startMs)) - 5)
+    }
   })
 
   test('stopping ends the loop although the cache is away', async () => {

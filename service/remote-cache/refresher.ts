@@ -85,6 +85,8 @@ export class Refresher<R extends BatchReader> {
   /** Whether deltas were taken that could not be served: then only a snapshot is known to be right. */
   #isAhead = false
   #checkAtMs = Number.POSITIVE_INFINITY
+  /** What the last look has yet to make up for, see `#swapTaken`. */
+  #restMs = 0
   #loop: Promise<void> | undefined
   #startedMs = 0
   #wasCopyTried = false
@@ -133,7 +135,9 @@ export class Refresher<R extends BatchReader> {
       if (plan.kind === 'load-snapshot') await this.#load(plan.announcement, plan.because)
       if (plan.kind === 'take-deltas') await this.#take(plan.announcement, plan.after)
       if (plan.kind === 'up-to-date' && this.#parts.clock.monotonicMs() >= this.#checkAtMs) await this.#check()
-      return this.#pollMs()
+      const restMs = this.#restMs
+      this.#restMs = 0
+      return Math.max(restMs, this.#pollMs())
     } catch (error) {
       if (this.#abort.signal.aborted) return 0
       const pauseMs = this.#noteFailure(error)
@@ -286,6 +290,8 @@ export class Refresher<R extends BatchReader> {
     const { chars, problems, fetchMs } = taken
     const deltas = taken.chain.length - after.length
     const buildMs = clock.monotonicMs() - startMs
+    // Where deltas come without end, building takes a third of the thread at most: it has leases and notices, too.
+    this.#restMs = Math.min(LIMITS.deltaRestMsMax, 2 * buildMs)
     onEvent({ kind: 'deltas-taken', announcement: this.#held, deltas, chars, problems, fetchMs, buildMs })
     return true
   }
