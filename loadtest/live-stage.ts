@@ -27,6 +27,8 @@ export const LOAD_TIMEOUT_MS = 120_000
 /** What live changes of state may cost bids, as a ratio of their 99th percentiles. */
 export const P99_RATIO_MAX = 1.2
 const REQUESTS = 2_000
+/** As docker/Dockerfile sets it. */
+const IMAGE_ENV = { NODE_ENV: 'production', MALLOC_MMAP_THRESHOLD_: '1048576' } as const
 const WARM_UP_S = 20
 const WARM_UP_PER_S = 1_500
 /** Of the bid thread and the generator; and of the control thread, what helps it, and Redis. */
@@ -76,7 +78,7 @@ export async function startLiveStage(documents: TenantDocuments, ratePerS: numbe
     redis,
     startService: async () => {
       const service = await startService({
-        env: { TENANT_ID: TENANT, STATE_URL: server.url, BID_THREADS: '1', NODE_ENV: 'production' },
+        env: { TENANT_ID: TENANT, STATE_URL: server.url, BID_THREADS: '1', ...IMAGE_ENV },
         readyTimeoutMs: LOAD_TIMEOUT_MS,
       })
       pinThreads(service.pid)
