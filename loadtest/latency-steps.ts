@@ -1,6 +1,6 @@
 /**
- * Shares of a capacity that does not stand still. A shared machine changes its speed by half within seconds: what was
- * half of capacity a minute ago may be all of it now. So each step is played in short windows, each right after a look
+ * Shares of a capacity that does not stand still. A shared machine changes its speed by half within a second: what was
+ * half of capacity a moment ago may be all of it now. So each step is played in short windows, each right after a look
  * at the capacity, and a window in which the machine became slower is played again.
  */
 import type { CapacityResult } from './capacity.ts'
@@ -13,6 +13,8 @@ export interface StepPlan {
   readonly name: string
   /** 0 to 1, or beyond. */
   readonly share: number
+  readonly windows: number
+  readonly windowS: number
   /** Plays one window. */
   readonly play: (ratePerS: number, durationS: number) => Promise<RunFindings>
 }
@@ -29,8 +31,6 @@ export interface PlayedStep {
 
 /** How steps are played. */
 export interface StepSettings {
-  readonly windowsPerStep: number
-  readonly windowS: number
   /** The service, to see how busy it is; undefined when it is not ours. */
   readonly pid: number | undefined
   readonly capacity: () => Promise<CapacityResult>
@@ -43,50 +43,49 @@ interface Window {
 }
 
 /** Rounds are played until each step has its windows, at most so many times as many. */
-const ROUNDS_RATIO = 2
-/**
- * A request costs more CPU time where few wait, because each then wakes the service. Above this much of what its share
- * of capacity would keep it busy, the machine has become slower.
- */
-const BUSY_RATIO_MAX = 1.6
+const ROUNDS_RATIO = 3
+/** Above this much of what its share of capacity would keep the service busy, the machine has become slower. */
+const BUSY_RATIO_MAX = 1.25
 
 /** Plays all steps, round by round. @returns them in their order, and each look at the capacity */
 export async function playSteps(plans: readonly StepPlan[], settings: StepSettings) {
-  const { windowsPerStep, windowS, say } = settings
+  const rounds = Math.max(...plans.map(({ windows }) => windows))
   const valid = plans.map((): Window[] => [])
   const dropped = plans.map((): Window[] => [])
   const capacities: CapacityResult[] = []
-  for (let round = 1; round <= windowsPerStep * ROUNDS_RATIO; round++)
+  for (let round = 1; round <= rounds * ROUNDS_RATIO; round++)
     for (const [index, plan] of plans.entries()) {
-      if ((valid[index]?.length ?? 0) >= windowsPerStep) continue
+      const played = (valid[index]?.length ?? 0) + (dropped[index]?.length ?? 0)
+      if ((valid[index]?.length ?? 0) >= plan.windows || played >= plan.windows * ROUNDS_RATIO) continue
       const capacity = await settings.capacity()
       capacities.push(capacity)
       const ratePerS = capacity.answersPerS * plan.share
-      say(`Round ${round}, ${plan.name}: ${Math.round(ratePerS)} requests/s for ${windowS} s`)
+      settings.say(`Round ${round}, ${plan.name}: ${Math.round(ratePerS)} requests/s for ${plan.windowS} s`)
       const window = { ratePerS, run: await watched(plan, ratePerS, settings) }
       ;(window.run.invalid.length === 0 ? valid : dropped)[index]?.push(window)
     }
-  const steps = plans.map(({ name, share }, index): PlayedStep => {
+  const steps = plans.map(({ name, share, windows }, index): PlayedStep => {
     const [good = [], bad = []] = [valid[index], dropped[index]]
-    const windows = good.length > 0 ? good : bad.slice(-1)
-    const ratePerS = windows.reduce((sum, each) => sum + each.ratePerS, 0) / windows.length
-    const run = pooledRun(windows.map(each => each.run))
+    const pooled = good.length > 0 ? good : bad.slice(-1)
+    const ratePerS = pooled.reduce((sum, each) => sum + each.ratePerS, 0) / pooled.length
+    const run = pooledRun(pooled.map(each => each.run))
     const why = bad.at(-1)?.run.invalid.at(-1) ?? ''
-    const few = `${good.length} of ${windowsPerStep} windows are valid, ${bad.length} were dropped; the last: ${why}`
-    return { name, share, ratePerS, run: { ...run, invalid: isEnough(good.length) ? [] : [few] }, dropped: bad.length }
+    const few = `${good.length} of ${windows} windows are valid, ${bad.length} were dropped; the last: ${why}`
+    return {
+      name,
+      share,
+      ratePerS,
+      run: { ...run, invalid: 2 * good.length > windows ? [] : [few] },
+      dropped: bad.length,
+    }
   })
   return { steps, capacities }
-
-  /** Most of what was wished for. */
-  function isEnough(count: number): boolean {
-    return 2 * count > windowsPerStep
-  }
 }
 
 /** One window; invalid too when the machine became slower. */
-async function watched(plan: StepPlan, ratePerS: number, { pid, windowS }: StepSettings): Promise<RunFindings> {
+async function watched(plan: StepPlan, ratePerS: number, { pid }: StepSettings): Promise<RunFindings> {
   const [usedBefore, startMs] = [pid === undefined ? undefined : cpuSecondsOf(pid), performance.now()]
-  const run = await plan.play(ratePerS, windowS)
+  const run = await plan.play(ratePerS, plan.windowS)
   const usedAfter = pid === undefined ? undefined : cpuSecondsOf(pid)
   if (usedBefore === undefined || usedAfter === undefined) return run
   const busy = (usedAfter - usedBefore) / ((performance.now() - startMs) / 1e3)

@@ -65,14 +65,15 @@ const WARM_UP_S = 25
 const WARM_UP_PER_S = 5_000
 const CAPACITY_WARM_UP_S = 3
 /** Of each look at the capacity, and of what is played right after it. */
-const CAPACITY_S = 2
-const WINDOW_S = 3
+const CAPACITY_S = 1
+const WINDOW_S = 1
+const STORM_WINDOW_S = 3
 /** Until its publisher has started. */
 const STORM_HEAD_START_MS = 1_500
 /** product.md, promise "tail": at half of capacity, on one core. */
 const P99_US_MAX = 2_000
 const P999_US_MAX = 8_000
-const JUDGE_EVERY = 10
+const JUDGE_EVERY = 50
 
 /** Capacity by a closed loop, then latency by open loops at shares of it. */
 export async function runLatency(options: LatencyOptions, stage: Stage): Promise<Report> {
@@ -129,10 +130,14 @@ interface Bench {
 /** The wished shares of capacity and, with a cache of our own, half of it while the state changes, and the knee. */
 async function sharesOfCapacity(options: LatencyOptions, { stage, source, own, url, open }: Bench): Promise<Shares> {
   const percent = (share: number) => `${Math.round(share * 100)} % of capacity`
-  const plans: StepPlan[] = options.shares.map(share => ({ name: percent(share), share, play: open }))
+  const { durationS } = options
+  const short = { windows: Math.max(1, Math.round(durationS / WINDOW_S)), windowS: WINDOW_S }
+  const long = { windows: Math.max(1, Math.round(durationS / STORM_WINDOW_S)), windowS: STORM_WINDOW_S }
+  const plans: StepPlan[] = options.shares.map(share => ({ name: percent(share), share, ...short, play: open }))
   const state = own?.state
   if (state !== undefined)
-    for (const storm of STORMS) plans.push({ name: `${percent(0.5)}, with ${storm}`, share: 0.5, play: during(storm) })
+    for (const storm of STORMS)
+      plans.push({ name: `${percent(0.5)}, with ${storm}`, share: 0.5, ...long, play: during(storm) })
   // A closed loop saturates the generator: it must not take precedence over everything else on its core.
   const generator = stage.generator({ cpus: '1' })
   await generator.load(source)
@@ -140,9 +145,8 @@ async function sharesOfCapacity(options: LatencyOptions, { stage, source, own, u
   const task = { url, connections: CONNECTIONS, timeoutS: TIMEOUT_MS / 1e3 }
   stage.say('Measuring capacity')
   await generator.capacity({ ...task, durationS: CAPACITY_WARM_UP_S })
-  const windowsPerStep = Math.max(1, Math.round(options.durationS / WINDOW_S))
   const { steps, capacities } = await playSteps(plans, {
-    ...{ windowsPerStep, windowS: Math.max(1, Math.round(options.durationS / windowsPerStep)), pid },
+    pid,
     capacity: () => generator.capacityOf(pid, { ...task, durationS: CAPACITY_S }),
     say: what => stage.say(what),
   })
@@ -151,9 +155,9 @@ async function sharesOfCapacity(options: LatencyOptions, { stage, source, own, u
   const knee: Step[] = []
   if (state !== undefined)
     for (const share of KNEE_SHARES) {
-      const [ratePerS, durationS] = [capacityPerS * share, Math.min(KNEE_S_MAX, options.durationS)]
-      stage.say(`${percent(share)}: ${Math.round(ratePerS)} requests/s for ${durationS} s`)
-      const run = await open(ratePerS, durationS)
+      const [ratePerS, kneeS] = [capacityPerS * share, Math.min(KNEE_S_MAX, durationS)]
+      stage.say(`${percent(share)}: ${Math.round(ratePerS)} requests/s for ${kneeS} s`)
+      const run = await open(ratePerS, kneeS)
       knee.push({ name: percent(share), share, ratePerS, run, dropped: 0, isKnee: true })
       if (run.latencyUs.percentile(99) > KNEE_P99_US) break
     }

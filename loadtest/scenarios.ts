@@ -71,7 +71,7 @@ export const SCENARIOS = {
     shows: 'latency at shares of capacity, while the state changes, and to the knee; or at one rate',
     takesTarget: true,
     run: (options, stage) =>
-      latency(options, stage, { shares: SHARES, durationS: 15, isThorough: options.recorded === undefined }),
+      latency(options, stage, { shares: SHARES, durationS: 12, isThorough: options.recorded === undefined }),
   },
   isolation: {
     shows: "that a neighbour does not move a tenant's latency",
