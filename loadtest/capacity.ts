@@ -40,11 +40,15 @@ export async function measureCapacity(options: CapacityOptions): Promise<Capacit
     connections: options.connections,
     duration: options.durationS,
     timeout: options.timeoutS,
-    requests,
-    // Each connection starts elsewhere in the list, or all would send the same request at the same time.
+    // Made for every connection before it gets its own.
+    requests: requests.slice(0, 1),
+    // Each connection has its own part of the list, or all would send the same request at the same time. Autocannon
+    // makes each connection's requests anew, which takes seconds for the whole list in all of them.
     setupClient: each => {
-      const at = Math.floor((client++ / options.connections) * requests.length)
-      each.setRequests([...requests.slice(at), ...requests.slice(0, at)])
+      const at = (part: number) => Math.floor((part / options.connections) * requests.length)
+      const own = requests.slice(at(client), at(client + 1))
+      client++
+      each.setRequests(own.length === 0 ? [...requests] : own)
     },
   }
   const result = await new Promise<autocannon.Result>((resolve, reject) => {
