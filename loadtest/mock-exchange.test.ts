@@ -24,7 +24,7 @@ const SEED = 7
 const EXCHANGE = 'openx'
 const closers: (() => unknown)[] = []
 afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
+  for (const close of closers.splice(0).reverse()) await close()
 })
 
 const records = await readTenantRecords(SAMPLE_TENANT)
@@ -65,7 +65,7 @@ async function planted(faults: PlantedFaults) {
 /** The service with a ledger of its own. */
 async function startedService(documents: string): Promise<ServiceProcess> {
   const directory = await mkdtemp(join(tmpdir(), 'mock-exchange-'))
-  closers.push(() => rm(directory, { recursive: true, force: true }))
+  closers.push(() => rm(directory, { recursive: true, force: true, maxRetries: 10 }))
   const env = {
     ...{ TENANT_ID: 'mock-exchange', STATE_URL: `file:${documents}`, SPEND_URL: `file:${directory}` },
     ...{ PUBLIC_URL: 'https://ads.example', NOTICE_KEYS: `k1:${'0123456789abcdef'.repeat(4)}` },

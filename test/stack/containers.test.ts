@@ -78,19 +78,22 @@ describe.each(TENANTS)('the container of %s', tenant => {
   })
 
   test('runs Node and the service as uid 1000, and nothing more', async () => {
-    const processes = (await evaluate(
-      stack,
-      tenant,
-      `import fs from 'node:fs'
-       const pids = fs.readdirSync('/proc').filter(name => /^\\d+$/.test(name) && Number(name) !== process.pid)
-       console.log(JSON.stringify(pids.map(pid => ({
-         uid: fs.statSync('/proc/' + pid).uid,
-         command: fs.readFileSync('/proc/' + pid + '/cmdline', 'utf8').split('\\0').filter(Boolean).join(' '),
-       }))))`,
-    )) as { uid: number; command: string }[]
-    for (const { uid } of processes) expect(uid).toBe(1000)
     const expected = /^node service\/(main\.ts|commands\/health-check\.ts .*)$|(docker-init|tini) -- /
-    expect(processes.filter(({ command }) => !expected.test(command))).toEqual([])
+    const others = async () => {
+      const processes = (await evaluate(
+        stack,
+        tenant,
+        `import fs from 'node:fs'
+         const pids = fs.readdirSync('/proc').filter(name => /^\\d+$/.test(name) && Number(name) !== process.pid)
+         console.log(JSON.stringify(pids.map(pid => ({
+           uid: fs.statSync('/proc/' + pid).uid,
+           command: fs.readFileSync('/proc/' + pid + '/cmdline', 'utf8').split('\\0').filter(Boolean).join(' '),
+         }))))`,
+      )) as { uid: number; command: string }[]
+      return processes.filter(({ uid, command }) => uid !== 1000 || !expected.test(command))
+    }
+    // The engine starts each health check as root, and is seen at it now and then.
+    await expect.poll(others).toEqual([])
   })
 
   test('answers the network on its public port and keeps its admin port to itself', async () => {
