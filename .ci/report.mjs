@@ -53,5 +53,10 @@ function summarize(folder, steps) {
 }
 
 const [command, path, steps] = process.argv.slice(2)
-if (command === 'failed') listFailed(path)
-else summarize(path, Number(steps))
+try {
+  if (command === 'failed') listFailed(path)
+  else summarize(path, Number(steps))
+} catch (error) {
+  say(`unreadable report: ${error.message}`)
+  process.exitCode = 2
+}

@@ -15,6 +15,8 @@ export interface StepPlan {
   readonly share: number
   readonly windows: number
   readonly windowS: number
+  /** Then more than its requests keeps the service busy, and how busy says nothing of the machine. */
+  readonly changesState: boolean
   /** Plays one window. */
   readonly play: (ratePerS: number, durationS: number) => Promise<RunFindings>
 }
@@ -26,7 +28,8 @@ export interface PlayedStep {
   /** On average over its windows. */
   readonly ratePerS: number
   readonly run: RunFindings
-  readonly dropped: number
+  /** Windows that prove nothing of latency; what failed in them failed all the same. */
+  readonly dropped: readonly RunFindings[]
 }
 
 /** How steps are played. */
@@ -76,7 +79,7 @@ export async function playSteps(plans: readonly StepPlan[], settings: StepSettin
       share,
       ratePerS,
       run: { ...run, invalid: 2 * good.length > windows ? [] : [few] },
-      dropped: bad.length,
+      dropped: bad.filter(each => !pooled.includes(each)).map(each => each.run),
     }
   })
   return { steps, capacities }
@@ -84,11 +87,11 @@ export async function playSteps(plans: readonly StepPlan[], settings: StepSettin
 
 /** One window; invalid too when the machine became slower. */
 async function watched(plan: StepPlan, ratePerS: number, { pid }: StepSettings): Promise<RunFindings> {
-  const [usedBefore, startMs] = [pid === undefined ? undefined : cpuSecondsOf(pid), performance.now()]
+  const usedBefore = pid === undefined ? undefined : cpuSecondsOf(pid)
   const run = await plan.play(ratePerS, plan.windowS)
   const usedAfter = pid === undefined ? undefined : cpuSecondsOf(pid)
-  if (usedBefore === undefined || usedAfter === undefined) return run
-  const busy = (usedAfter - usedBefore) / ((performance.now() - startMs) / 1e3)
+  if (plan.changesState || usedBefore === undefined || usedAfter === undefined) return run
+  const busy = (usedAfter - usedBefore) / plan.windowS
   if (busy <= plan.share * BUSY_RATIO_MAX) return run
   const [part, share] = [busy, plan.share].map(each => `${Math.round(each * 100)} %`)
   return {

@@ -116,7 +116,7 @@ type Open = (ratePerS: number, durationS: number) => Promise<Run>
 
 async function atRate(ratePerS: number, { durationS }: LatencyOptions, { stage, open }: { stage: Stage; open: Open }) {
   stage.say(`Measuring: ${ratePerS} requests/s for ${durationS} s`)
-  return { name: `${ratePerS}/s`, share: undefined, ratePerS, run: await open(ratePerS, durationS), dropped: 0 }
+  return { name: `${ratePerS}/s`, share: undefined, ratePerS, run: await open(ratePerS, durationS), dropped: [] }
 }
 
 interface Bench {
@@ -133,11 +133,23 @@ async function sharesOfCapacity(options: LatencyOptions, { stage, source, own, u
   const { durationS } = options
   const short = { windows: Math.max(1, Math.round(durationS / WINDOW_S)), windowS: WINDOW_S }
   const long = { windows: Math.max(1, Math.round(durationS / STORM_WINDOW_S)), windowS: STORM_WINDOW_S }
-  const plans: StepPlan[] = options.shares.map(share => ({ name: percent(share), share, ...short, play: open }))
+  const plans: StepPlan[] = options.shares.map(share => ({
+    name: percent(share),
+    share,
+    ...short,
+    changesState: false,
+    play: open,
+  }))
   const state = own?.state
   if (state !== undefined)
     for (const storm of STORMS)
-      plans.push({ name: `${percent(0.5)}, with ${storm}`, share: 0.5, ...long, play: during(storm) })
+      plans.push({
+        name: `${percent(0.5)}, with ${storm}`,
+        share: 0.5,
+        ...long,
+        changesState: true,
+        play: during(storm),
+      })
   // A closed loop saturates the generator: it must not take precedence over everything else on its core.
   const generator = stage.generator({ cpus: '1' })
   await generator.load(source)
@@ -158,7 +170,7 @@ async function sharesOfCapacity(options: LatencyOptions, { stage, source, own, u
       const [ratePerS, kneeS] = [capacityPerS * share, Math.min(KNEE_S_MAX, durationS)]
       stage.say(`${percent(share)}: ${Math.round(ratePerS)} requests/s for ${kneeS} s`)
       const run = await open(ratePerS, kneeS)
-      knee.push({ name: percent(share), share, ratePerS, run, dropped: 0, isKnee: true })
+      knee.push({ name: percent(share), share, ratePerS, run, dropped: [], isKnee: true })
       if (run.latencyUs.percentile(99) > KNEE_P99_US) break
     }
   const isLimited = capacities.some(({ ownCpuShare }) => ownCpuShare > 0.9)
@@ -218,7 +230,7 @@ function reportOf(options: LatencyOptions, { capacityPerS, isLimited, steps, req
     ...{ name, ratePerS: Math.round(ratePerS), answersPerS: Math.round(run.answersPerS) },
     ...{ latencyUs: summaryOf(run.latencyUs), sendLagUs: summaryOf(run.sendLagUs), ownCpuShare: run.ownCpuShare },
     ...{ statuses: run.statuses, errors: run.errors, timeouts: run.timeouts, findings: run.findings },
-    ...{ windowsDropped: dropped, invalid: run.invalid },
+    ...{ windowsDropped: dropped.length, invalid: run.invalid },
   }))
   const { tenantDirectory: _, ...settings } = options
   return {
@@ -249,8 +261,9 @@ function tableRow({ name, ratePerS, run }: Step): readonly string[] {
 }
 
 function objectivesOf(judged: Step, steps: readonly Step[]): readonly Objective[] {
-  const failures = steps.reduce((sum, { run }) => sum + failuresOf(run), 0)
-  const broken = steps.reduce((sum, { run }) => sum + Object.values(run.findings.brokenRules).reduce(add, 0), 0)
+  const runs = steps.flatMap(({ run, dropped }) => [run, ...dropped])
+  const failures = runs.reduce((sum, run) => sum + failuresOf(run), 0)
+  const broken = runs.reduce((sum, run) => sum + Object.values(run.findings.brokenRules).reduce(add, 0), 0)
   return [
     ...tailObjectives(judged.run.latencyUs, judged.name),
     // "Also during state swaps" is part of the promise.

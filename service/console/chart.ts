@@ -34,7 +34,7 @@ const dark = matchMedia('(prefers-color-scheme: dark)')
 /** Draws into a figure, whose caption and legend tell the newest values, or those of the instant that is pointed at. */
 export class Chart {
   readonly #options: ChartOptions
-  readonly #figure: HTMLElement
+  readonly #holder: HTMLElement
   readonly #caption = element('figcaption')
   readonly #legend = element('div', { class: 'legend' })
   readonly #plot: uPlot
@@ -44,8 +44,8 @@ export class Chart {
 
   constructor(figure: HTMLElement, options: ChartOptions) {
     this.#options = options
-    this.#figure = figure
     const holder = element('div', { class: 'chart', role: 'img', tabindex: '0', 'aria-label': options.title })
+    this.#holder = holder
     figure.append(this.#caption, holder, this.#legend)
     this.#plot = new uPlot(this.#plotOptions(), this.#drawing.points, holder)
     this.#sizes.observe(holder)
@@ -135,7 +135,7 @@ export class Chart {
       element('span', {}, element('i'), texts[0]),
       element('span', { class: 'other' }, element('i'), texts[1]),
     )
-    this.#figure.querySelector('.chart')?.setAttribute('aria-label', `${title}, ${unit}: ${texts.join(', ')}`)
+    this.#holder.setAttribute('aria-label', `${title}, ${unit}: ${texts.join(', ')}`)
   }
 
   /** The time of day, or the day where days are seen. */

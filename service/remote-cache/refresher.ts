@@ -85,7 +85,7 @@ export class Refresher<R extends BatchReader> {
   /** Whether deltas were taken that could not be served: then only a snapshot is known to be right. */
   #isAhead = false
   #checkAtMs = Number.POSITIVE_INFINITY
-  /** What the last look has yet to make up for, see `#swapTaken`. */
+  /** How long the last look's build is to be followed by none. */
   #restMs = 0
   #loop: Promise<void> | undefined
   #startedMs = 0
@@ -290,7 +290,8 @@ export class Refresher<R extends BatchReader> {
     const { chars, problems, fetchMs } = taken
     const deltas = taken.chain.length - after.length
     const buildMs = clock.monotonicMs() - startMs
-    // Where deltas come without end, building takes a third of the thread at most: it has leases and notices, too.
+    // Where deltas come without end, building leaves the thread time for leases and notices: two thirds of it, and less
+    // where a build is so long that a change would not bid within a second.
     this.#restMs = Math.min(LIMITS.deltaRestMsMax, 2 * buildMs)
     onEvent({ kind: 'deltas-taken', announcement: this.#held, deltas, chars, problems, fetchMs, buildMs })
     return true
