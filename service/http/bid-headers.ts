@@ -58,17 +58,6 @@ export function headRefusal(rawHeaders: readonly string[]): 0 | 400 | 431 {
   return hosts > 1 ? 400 : 0
 }
 
-/** Whether there is a Host, and no Expect: then Node has nothing to do for a head. Cost: O(headers). */
-export function isPlainHead(rawHeaders: readonly string[]): boolean {
-  let hasHost = false
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] as string
-    if (name.length === 4 && isNamed(name, 'host')) hasHost = true
-    else if (name.length === 6 && isNamed(name, 'expect')) return false
-  }
-  return hasHost
-}
-
 function isNamed(name: string, lowerCase: string): boolean {
   return name === lowerCase || name.toLowerCase() === lowerCase
 }

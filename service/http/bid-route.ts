@@ -1,6 +1,6 @@
 /**
- * `POST /{tenant}/openrtb2/{exchange}` on the bare server: caller, limits, body, inflate, decide, send. Fastify serves
- * every other path; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
+ * `POST /{tenant}/openrtb2/{exchange}`: caller, limits, body, inflate, decide, send. Fastify serves every path that has
+ * no route here; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
  */
 import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'
@@ -11,10 +11,9 @@ import type { RequestTracer } from '../telemetry/request-tracer.ts'
 import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, type ShedCause, shedCounter } from '../telemetry/signals.ts'
 import type { BidGate } from './bid-gate.ts'
 import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
-import type { BidMessage, BodyTaker } from './bid-message.ts'
 import type { BidPath } from './bid-path.ts'
-import type { BidResponse } from './bid-response.ts'
 import type { CallerGate } from './caller-gate.ts'
+import type { BodyTaker, HttpCall } from './http-call.ts'
 import { isBeyond, type JsonBounds } from './json-bounds.ts'
 import { LoopTurn } from './loop-turn.ts'
 import type { Serving } from './serving.ts'
@@ -58,14 +57,20 @@ const SHED_NOT_READY = shedCounter('not-ready')
 const SHED_OVERLOAD = shedCounter('overload')
 const SHED_DEADLINE = shedCounter('deadline')
 
+/** A request whose head has come. */
+interface Begun {
+  readonly call: HttpCall
+  /** Of performance.now. */
+  readonly startedMs: number
+}
+
 /**
  * One request on its way, and its body as far as it has come. It holds no catalog: a body may take seconds to come, and
  * once this thread has taken another catalog, the slab of the one before is written anew. The catalog is read when the
  * body is whole.
  */
-class Call implements BodyTaker {
-  readonly req: BidMessage
-  readonly res: BidResponse
+class AskedBid implements BodyTaker {
+  readonly call: HttpCall
   readonly exchangeId: string
   readonly headers: BidHeaders
   readonly startedMs: number
@@ -76,15 +81,9 @@ class Call implements BodyTaker {
   #bytes = 0
   #heldBytes = 0
 
-  constructor(
-    route: BidRoute,
-    { req, res, startedMs }: { req: BidMessage; res: BidResponse; startedMs: number },
-    exchangeId: string,
-    headers: BidHeaders,
-  ) {
+  constructor(route: BidRoute, { call, startedMs }: Begun, exchangeId: string, headers: BidHeaders) {
     this.#route = route
-    this.req = req
-    this.res = res
+    this.call = call
     this.startedMs = startedMs
     this.exchangeId = exchangeId
     this.headers = headers
@@ -92,7 +91,7 @@ class Call implements BodyTaker {
 
   chunk(bytes: Buffer): void {
     this.#bytes += bytes.length
-    if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.req, this.res, 413)
+    if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.call, 413)
     // A body that is whole with this piece is answered before anything else happens: it waits nowhere.
     else if (this.#bytes !== this.headers.bodyBytes && !this.hold(bytes.length)) return
     else if (this.#first === undefined) this.#first = bytes
@@ -106,10 +105,10 @@ class Call implements BodyTaker {
    */
   hold(bytes: number): boolean {
     if (!this.#route.hold(bytes)) {
-      this.#route.shed(this.req, this.res)
+      this.#route.shed(this.call)
       return false
     }
-    if (this.#heldBytes === 0) this.res.once('close', () => this.#route.release(this.#heldBytes))
+    if (this.#heldBytes === 0) this.call.onceOver(() => this.#route.release(this.#heldBytes))
     this.#heldBytes += bytes
     return true
   }
@@ -123,12 +122,12 @@ class Call implements BodyTaker {
 /** A call whose body nobody wants. It is answered once that has passed: only then is the answer one write. */
 class Unwanted implements BodyTaker {
   readonly #route: BidRoute
-  readonly #res: BidResponse
+  readonly #call: HttpCall
   readonly #status: 204 | 429
 
-  constructor(route: BidRoute, res: BidResponse, status: 204 | 429) {
+  constructor(route: BidRoute, call: HttpCall, status: 204 | 429) {
     this.#route = route
-    this.#res = res
+    this.#call = call
     this.#status = status
   }
 
@@ -137,7 +136,7 @@ class Unwanted implements BodyTaker {
   }
 
   end(): void {
-    this.#route.send(this.#res, this.#status, '')
+    this.#route.send(this.#call, this.#status, '')
   }
 }
 
@@ -160,9 +159,9 @@ export class BidRoute {
   }
 
   /** @returns false when the request is not for this route; then nothing has been done with it. */
-  take(req: BidMessage, res: BidResponse): boolean {
-    const url = req.url as string
-    if (req.method !== 'POST' || !url.startsWith(this.#prefix)) return false
+  take(call: HttpCall): boolean {
+    const { url } = call
+    if (call.method !== 'POST' || !url.startsWith(this.#prefix)) return false
     const query = url.indexOf('?', this.#prefix.length)
     const place = query < 0 ? url.slice(this.#prefix.length) : url.slice(this.#prefix.length, query)
     const slash = place.indexOf('/')
@@ -171,44 +170,44 @@ export class BidRoute {
     const serving = this.#deps.serving()
     if (serving === undefined) {
       if (!EXCHANGE_ID.test(exchangeId)) return false
-      this.#notReady(req, res)
+      this.#notReady(call)
       return true
     }
     const exchange = serving.exchange(exchangeId)
     if (exchange === undefined) return false
     const rule = serving.callerRule(exchangeId)
     if (pathSecret !== undefined && rule?.isInPath !== true) return false
-    if (rule !== undefined && !this.#deps.callers.lets(req, exchangeId, rule, pathSecret)) {
-      this.refuse(req, res, 403)
+    if (rule !== undefined && !this.#deps.callers.lets(call, exchangeId, rule, pathSecret)) {
+      this.refuse(call, 403)
       return true
     }
     const cause = this.#deps.gate.turnsAway(exchange, serving, this.#deps.monotonicMs)
     if (cause !== undefined) {
-      this.#turnAway({ req, res }, cause, cause !== 'memory' && exchange.overQuota === 'status-429' ? 429 : 204)
+      this.#turnAway(call, cause, cause !== 'memory' && exchange.overQuota === 'status-429' ? 429 : 204)
       return true
     }
     const startedMs = performance.now()
     if (this.#turn.isOver(startedMs)) {
-      this.#turnAway({ req, res }, 'overload', 204)
+      this.#turnAway(call, 'overload', 204)
       return true
     }
-    const headers = readBidHeaders(req.rawHeaders)
-    if (headers.refusal !== 0) this.refuse(req, res, headers.refusal)
-    else req.takeBody(new Call(this, { req, res, startedMs }, exchangeId, headers))
+    const headers = readBidHeaders(call.rawHeaders)
+    if (headers.refusal !== 0) this.refuse(call, headers.refusal)
+    else call.takeBody(new AskedBid(this, { call, startedMs }, exchangeId, headers))
     return true
   }
 
   /** A load balancer that fails open sends requests before we are ready: they get their no-bid at once. */
-  #notReady(req: BidMessage, res: BidResponse): void {
+  #notReady(call: HttpCall): void {
     this.#deps.recorder.count(NOT_READY)
     this.#deps.recorder.count(SHED_NOT_READY)
-    req.takeBody(new Unwanted(this, res, 204))
+    call.takeBody(new Unwanted(this, call, 204))
   }
 
   /** Without a look at the body; the connection stays. */
-  #turnAway({ req, res }: { req: BidMessage; res: BidResponse }, cause: ShedCause, status: 204 | 429): void {
+  #turnAway(call: HttpCall, cause: ShedCause, status: 204 | 429): void {
     this.#deps.recorder.count(shedCounter(cause))
-    req.takeBody(new Unwanted(this, res, status))
+    call.takeBody(new Unwanted(this, call, status))
   }
 
   /** Counts what is not kept. */
@@ -230,28 +229,28 @@ export class BidRoute {
   }
 
   /** No bid for want of memory; the connection closes, because the rest of the body is not read. */
-  shed(req: BidMessage, res: BidResponse): void {
+  shed(call: HttpCall): void {
     this.#deps.recorder.count(SHED_OVERLOAD)
-    res.shouldKeepAlive = false
-    req.takeBody(this.#rest)
-    this.send(res, 204, '')
+    call.close()
+    call.takeBody(this.#rest)
+    this.send(call, 204, '')
   }
 
   /** Answers a call whose body is whole; large compressed bodies after a turn of the event loop. */
-  takeBody(call: Call, body: Buffer): void {
+  takeBody(asked: AskedBid, body: Buffer): void {
     const wholeMs = performance.now()
     this.#deps.recorder.add(COUNTER.bytesIn, body.length)
-    if (this.#isShedUnread(call.res, wholeMs)) return
-    if (!call.headers.isGzip) {
-      this.#answer(call, body, wholeMs)
+    if (this.#isShedUnread(asked.call, wholeMs)) return
+    if (!asked.headers.isGzip) {
+      this.#answer(asked, body, wholeMs)
       return
     }
     this.#deps.recorder.count(COUNTER.gzipIn)
     if (body.length > LIMITS.inflateSyncBytesMax) {
-      if (!call.hold(body.length)) return
+      if (!asked.hold(body.length)) return
       gunzip(body, INFLATE, (error, inflated) => {
-        if (error === null) this.#answer(call, inflated, performance.now())
-        else this.refuse(call.req, call.res, inflateStatus(error))
+        if (error === null) this.#answer(asked, inflated, performance.now())
+        else this.refuse(asked.call, inflateStatus(error))
       })
       return
     }
@@ -259,10 +258,10 @@ export class BidRoute {
     try {
       inflated = gunzipSync(body, INFLATE)
     } catch (error) {
-      this.refuse(call.req, call.res, inflateStatus(error))
+      this.refuse(asked.call, inflateStatus(error))
       return
     }
-    this.#answer(call, inflated, performance.now())
+    this.#answer(asked, inflated, performance.now())
   }
 
   /**
@@ -271,26 +270,26 @@ export class BidRoute {
    * for one turn at most, which this keeps short.
    * @returns whether the request has had its no-bid
    */
-  #isShedUnread(res: BidResponse, wholeMs: number): boolean {
+  #isShedUnread(call: HttpCall, wholeMs: number): boolean {
     const isLate = this.#deps.loopLagMs() > LIMITS.bidLagMsMax
     if (!isLate && !this.#turn.isOver(wholeMs)) return false
     this.#deps.recorder.count(isLate ? SHED_DEADLINE : SHED_OVERLOAD)
-    this.send(res, 204, '')
+    this.send(call, 204, '')
     return true
   }
 
   /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
-  #answer({ req, res, exchangeId, headers, startedMs }: Call, body: Buffer, wholeMs: number): void {
+  #answer({ call, exchangeId, headers, startedMs }: AskedBid, body: Buffer, wholeMs: number): void {
     const { bidPath, recorder, sampler, tracer, nowMs, loopLagMs } = this.#deps
     const serving = this.#deps.serving()
     const exchange = serving?.exchange(exchangeId)
     if (serving === undefined || exchange === undefined) {
       // The exchange was removed while its body came.
-      this.refuse(req, res, 404)
+      this.refuse(call, 404)
       return
     }
     if (body.length >= LIMITS.boundsCheckBytesMin && isBeyond(body, JSON_BOUNDS)) {
-      this.refuse(req, res, 400)
+      this.refuse(call, 400)
       return
     }
     const isTraced = tracer?.begins() === true
@@ -301,51 +300,45 @@ export class BidRoute {
     const moment = { nowMs: nowMs(), monotonicMs: wholeMs + this.#sharedMs, waitedMs }
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
     const answeredMs = recorder.mark()
-    if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(res, answer.body)
-    else this.send(res, answer.status, answer.body)
+    if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(call, answer.body)
+    else this.send(call, answer.status, answer.body)
     recorder.since(HISTOGRAM.sendTime, answeredMs)
     recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
     if (isSampled) sampler?.end({ exchange: exchangeId, request: body.toString(), answer: answer.body })
     if (isTraced)
-      tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: req.rawHeaders })
+      tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: call.rawHeaders })
   }
 
   /** Answers. @param body ASCII: one byte per character */
-  send(res: BidResponse, status: number, body: string): void {
+  send(call: HttpCall, status: number, body: string): void {
     const { recorder } = this.#deps
     recorder.count(responseCounter(status))
-    if (this.#deps.isDraining()) res.shouldKeepAlive = false
+    if (this.#deps.isDraining()) call.close()
     if (body === '') {
-      res.answer(status, status === 204 ? '' : NO_BODY, '')
+      call.answer(status, status === 204 ? '' : NO_BODY, '')
       return
     }
     recorder.add(COUNTER.bytesOut, body.length)
-    res.answer(status, BEFORE_LENGTH + body.length + AFTER_LENGTH, body)
+    call.answer(status, BEFORE_LENGTH + body.length + AFTER_LENGTH, body)
   }
 
-  #sendGzip(res: BidResponse, body: string): void {
+  #sendGzip(call: HttpCall, body: string): void {
     const { recorder } = this.#deps
     const compressed = gzipSync(body, GZIP_FAST)
     recorder.count(responseCounter(200))
     recorder.count(COUNTER.gzipOut)
     recorder.add(COUNTER.bytesOut, compressed.length)
-    if (this.#deps.isDraining()) res.shouldKeepAlive = false
-    res.writeHead(200, {
-      'Content-Type': JSON_TYPE,
-      'Content-Encoding': 'gzip',
-      'Content-Length': compressed.length,
-      'x-openrtb-version': OPENRTB_VERSION,
-    })
-    res.end(compressed)
+    if (this.#deps.isDraining()) call.close()
+    call.answer(200, `Content-Encoding: gzip\r\n${BEFORE_LENGTH}${compressed.length}${AFTER_LENGTH}`, compressed)
   }
 
   /** A status without a body; once only. The connection closes, because the rest of the body may never be read. */
-  refuse(req: BidMessage, res: BidResponse, status: number): void {
-    if (res.headersSent) return
+  refuse(call: HttpCall, status: number): void {
+    if (call.isAnswered) return
     // What the load balancer keeps open for others is not closed for a caller that may not call.
-    if (status !== 400 && status !== 403) res.shouldKeepAlive = false
-    req.takeBody(this.#rest)
-    this.send(res, status, '')
+    if (status !== 400 && status !== 403) call.close()
+    call.takeBody(this.#rest)
+    this.send(call, status, '')
   }
 }
 

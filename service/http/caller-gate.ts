@@ -1,8 +1,8 @@
-import type { IncomingMessage } from 'node:http'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { type CallerRefusal, callerCounter } from '../telemetry/signals.ts'
 import { type CallerRule, callerNetwork } from './caller-rule.ts'
+import type { HttpCall } from './http-call.ts'
 
 /** Who called as an exchange and did not show to be it. */
 export interface RefusedCaller {
@@ -32,9 +32,9 @@ export class CallerGate {
   }
 
   /** @param pathSecret what stands behind the exchange in the path, undefined when nothing does */
-  lets(req: IncomingMessage, exchange: string, rule: CallerRule, pathSecret: string | undefined): boolean {
+  lets(call: HttpCall, exchange: string, rule: CallerRule, pathSecret: string | undefined): boolean {
     const { recorder, forwardedHops, monotonicMs, onRefused } = this.#deps
-    const proof = { rawHeaders: req.rawHeaders, peer: req.socket.remoteAddress, pathSecret }
+    const proof = { rawHeaders: call.rawHeaders, peer: call.peer, pathSecret }
     const cause = rule.refusal(proof, forwardedHops)
     if (cause === undefined) return true
     recorder.count(callerCounter(cause))

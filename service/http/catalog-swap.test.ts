@@ -93,14 +93,21 @@ describe('a catalog that is swapped while a body is on its way', () => {
   })
 
   async function halfSent(serving: () => Serving | undefined) {
-    const { app, alarms, port } = await startServer(serving)
+    let take = () => {}
+    const isTaken = new Promise<void>(resolve => {
+      take = resolve
+    })
+    // A route asks for what serves once it takes a request, and then for its body.
+    const { app, alarms, port } = await startServer(() => {
+      take()
+      return serving()
+    })
     const socket = connect(port, '127.0.0.1')
     closers.push(() => socket.destroy())
     closers.push(() => app.close())
     const head = `POST /acme/openrtb2/adx HTTP/1.1\r\nHost: h\r\nContent-Length: ${BODY.length}\r\n\r\n`
-    const seen = new Promise(resolve => app.server.once('request', resolve))
     socket.write(head + BODY.slice(0, 20))
-    await seen
+    await isTaken
     return { socket, alarms }
   }
 

@@ -10,6 +10,7 @@ import { NoticeUrls } from '../openrtb/notice-urls.ts'
 import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
 import { noticeCounter, priceCounter, refusalCounter } from '../telemetry/signals.ts'
 import { priceReadersOf } from './encrypted-price.ts'
+import { NodeCall } from './node-call.ts'
 import { sameSignature, signerOf } from './notice-keys.ts'
 import { NoticeRoute } from './notice-route.ts'
 
@@ -60,7 +61,7 @@ const route = new NoticeRoute({
   isDraining: () => false,
 })
 const server = createServer((req, res) => {
-  if (!route.take(req, res)) res.writeHead(404).end()
+  if (!route.take(new NodeCall(req, res))) res.writeHead(404).end()
 })
 
 beforeAll(async () => {

@@ -2,7 +2,6 @@
  * `/{tenant}/notice/{kind}/{token}` and `/{tenant}/event/{kind}/{token}`: what exchanges and the markup of bids tell.
  * Nothing but the token's signature is trusted, and no answer repeats anything of the address.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LIMITS } from '../limits.ts'
 import {
   DEVICE_EVENTS,
@@ -18,6 +17,7 @@ import { isLanding, MARKUP_PARAMETER } from '../openrtb/notice-urls.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import type { RequestTracer } from '../telemetry/request-tracer.ts'
 import { noticeCounter, priceCounter, refusalCounter, responseCounter } from '../telemetry/signals.ts'
+import { type HttpCall, PASSED } from './http-call.ts'
 import type { Markup } from './won-markup.ts'
 
 /** What the route needs of its bid thread. */
@@ -45,15 +45,16 @@ const REFUSALS: Readonly<Record<TokenRefusal, number>> = {
 }
 /** One transparent pixel, the smallest GIF that all devices take. */
 const PIXEL = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64')
-const NO_STORE = ['Cache-Control', 'no-store'] as const
+const NO_STORE = 'Cache-Control: no-store\r\n'
 /** Of a creative; few have more than one. */
 const RENDITION = /^\d$/
-const NO_BODY = ['Content-Length', '0'] as const
-const PIXEL_HEAD = ['Content-Type', 'image/gif', 'Content-Length', String(PIXEL.length), ...NO_STORE] as const
-const TURNED_AWAY_HEAD = ['Retry-After', String(LIMITS.noticeRetryS), ...NO_BODY] as const
+const NO_BODY = 'Content-Length: 0\r\n'
+const PIXEL_LINES = `Content-Type: image/gif\r\nContent-Length: ${PIXEL.length}\r\n${NO_STORE}`
+const TURNED_AWAY_LINES = `Retry-After: ${LIMITS.noticeRetryS}\r\n${NO_BODY}`
 
 /** One notice on its way. */
-interface Call {
+interface Told {
+  readonly call: HttpCall
   readonly kind: NoticeKind
   readonly isEvent: boolean
   readonly tokenText: string
@@ -75,27 +76,28 @@ export class NoticeRoute {
   }
 
   /** @returns false when the request is not for this route; then nothing has been done with it. */
-  take(req: IncomingMessage, res: ServerResponse): boolean {
-    if (req.method !== 'GET' && req.method !== 'POST') return false
-    const call = this.#callOf(req.url as string)
-    if (call === undefined) return false
-    req.resume()
+  take(call: HttpCall): boolean {
+    if (call.method !== 'GET' && call.method !== 'POST') return false
+    const told = this.#toldBy(call)
+    if (told === undefined) return false
+    call.takeBody(PASSED)
     const { reader, tracer } = this.#deps
     const startedMs = tracer?.draws() === true ? performance.now() : undefined
-    const read = readToken(call.tokenText, reader, this.#tokenNowS(call))
-    if (startedMs !== undefined)
-      res.once('finish', () => {
-        const exchange = 'refusal' in read ? '' : read.token.exchangeId
-        const { kind } = call
-        tracer?.endNotice({ kind, startedMs, exchange, status: res.statusCode, rawHeaders: req.rawHeaders })
-      })
-    if ('refusal' in read) this.#refused(call, read.refusal, res)
-    else if (call.isEvent) void this.#event(call, read.token, res)
-    else void this.#notice(call, read.token, res)
+    const read = readToken(told.tokenText, reader, this.#tokenNowS(told))
+    if (startedMs !== undefined) this.#traced(told, startedMs, 'refusal' in read ? '' : read.token.exchangeId)
+    if ('refusal' in read) this.#refused(told, read.refusal)
+    else if (told.isEvent) void this.#event(told, read.token)
+    else void this.#notice(told, read.token)
     return true
   }
 
-  #callOf(url: string): Call | undefined {
+  #traced({ call, kind }: Told, startedMs: number, exchange: string): void {
+    const { rawHeaders } = call
+    call.onceOver(() => this.#deps.tracer?.endNotice({ kind, startedMs, exchange, status: call.status, rawHeaders }))
+  }
+
+  #toldBy(call: HttpCall): Told | undefined {
+    const { url } = call
     if (!url.startsWith(this.#prefix)) return undefined
     const query = url.indexOf('?')
     const path = url.slice(this.#prefix.length, query < 0 ? undefined : query)
@@ -103,51 +105,52 @@ export class NoticeRoute {
     const kind = this.#kinds.get(path.slice(0, at))
     if (kind === undefined) return undefined
     const parameters = new URLSearchParams(query < 0 ? '' : url.slice(query + 1))
-    return { kind, isEvent: path.startsWith('event'), tokenText: unescaped(path.slice(at + 1)), parameters }
+    return { call, kind, isEvent: path.startsWith('event'), tokenText: unescaped(path.slice(at + 1)), parameters }
   }
 
   /** Bills end with the token; what a person does may come long after it. */
-  #tokenNowS({ kind, isEvent }: Call): number {
+  #tokenNowS({ kind, isEvent }: Told): number {
     const nowS = Math.floor(this.#deps.nowMs() / 1_000)
     return isEvent && kind !== 'impression' ? nowS - LIMITS.eventLifeS : nowS
   }
 
   /** A person who clicked on what we signed gets there, whatever became of the token. */
-  #refused({ kind, parameters }: Call, refusal: TokenRefusal, res: ServerResponse): void {
+  #refused({ call, kind, parameters }: Told, refusal: TokenRefusal): void {
     this.#deps.recorder.count(refusalCounter(refusal))
     const landing = kind === 'click' ? this.#landingOf(parameters) : undefined
-    if (landing === undefined) this.#send(res, REFUSALS[refusal], NO_BODY)
-    else this.#redirect(res, landing)
+    if (landing === undefined) this.#send(call, REFUSALS[refusal], NO_BODY)
+    else this.#redirect(call, landing)
   }
 
-  async #notice(call: Call, token: NoticeToken, res: ServerResponse): Promise<void> {
-    const isKept = await this.#told(call, token)
-    if (!isKept) this.#send(res, 503, TURNED_AWAY_HEAD)
-    else if (call.kind !== 'win' || !this.#sendMarkup(call, token, res)) this.#send(res, 204, [])
+  async #notice(told: Told, token: NoticeToken): Promise<void> {
+    const isKept = await this.#tell(told, token)
+    if (!isKept) this.#send(told.call, 503, TURNED_AWAY_LINES)
+    else if (told.kind !== 'win' || !this.#sendMarkup(told, token)) this.#send(told.call, 204, '')
   }
 
   /** @returns false when none is asked for, or none is there any more */
-  #sendMarkup({ tokenText, parameters }: Call, token: NoticeToken, res: ServerResponse): boolean {
+  #sendMarkup({ call, tokenText, parameters }: Told, token: NoticeToken): boolean {
     const asked = parameters.get(MARKUP_PARAMETER)
     if (asked === null || !RENDITION.test(asked)) return false
     const markup = this.#deps.markupOf(token, tokenText, Number(asked))
     if (markup === undefined) return false
     const body = Buffer.from(markup.body)
-    const head = ['Content-Type', markup.contentType, 'Content-Length', String(body.length), ...NO_STORE]
-    this.#send(res, 200, head, body)
+    const lines = `Content-Type: ${markup.contentType}\r\nContent-Length: ${body.length}\r\n${NO_STORE}`
+    this.#send(call, 200, lines, body)
     return true
   }
 
   /** Who shows an ad does not wait, but where money depends on it. */
-  async #event(call: Call, token: NoticeToken, res: ServerResponse): Promise<void> {
-    const told = this.#told(call, token)
-    const landing = call.kind === 'click' ? this.#landingOf(call.parameters) : undefined
-    if (landing !== undefined) this.#redirect(res, landing)
-    else if (isBilled(call.kind, token) && !(await told)) this.#send(res, 503, TURNED_AWAY_HEAD)
-    else this.#send(res, 200, PIXEL_HEAD, PIXEL)
+  async #event(told: Told, token: NoticeToken): Promise<void> {
+    const { call, kind, parameters } = told
+    const telling = this.#tell(told, token)
+    const landing = kind === 'click' ? this.#landingOf(parameters) : undefined
+    if (landing !== undefined) this.#redirect(call, landing)
+    else if (isBilled(kind, token) && !(await telling)) this.#send(call, 503, TURNED_AWAY_LINES)
+    else this.#send(call, 200, PIXEL_LINES, PIXEL)
   }
 
-  #told({ kind, parameters }: Call, token: NoticeToken): Promise<boolean> {
+  #tell({ kind, parameters }: Told, token: NoticeToken): Promise<boolean> {
     const { prices, recorder, send, nowMs } = this.#deps
     const notice = readNotice({ kind, token, atMs: nowMs() }, parameters, prices.get(token.exchangeId))
     recorder.count(noticeCounter(kind))
@@ -163,15 +166,14 @@ export class NoticeRoute {
     return isLanding(url, signature, this.#deps.reader) && URL.canParse(url) ? new URL(url).href : undefined
   }
 
-  #redirect(res: ServerResponse, url: string): void {
-    this.#send(res, 302, ['Location', url, ...NO_BODY, ...NO_STORE])
+  #redirect(call: HttpCall, url: string): void {
+    this.#send(call, 302, `Location: ${url}\r\n${NO_BODY}${NO_STORE}`)
   }
 
-  #send(res: ServerResponse, status: number, head: readonly string[], body?: Buffer): void {
+  #send(call: HttpCall, status: number, lines: string, body: Buffer | string = ''): void {
     this.#deps.recorder.count(responseCounter(status))
-    if (this.#deps.isDraining()) res.shouldKeepAlive = false
-    res.writeHead(status, [...head])
-    res.end(body)
+    if (this.#deps.isDraining()) call.close()
+    call.answer(status, lines, body)
   }
 }
 

@@ -1,4 +1,4 @@
-/** The public port of one bid thread: bids and notices on the bare server, every other path by Fastify. */
+/** The public port of one bid thread: bids and notices by their own routes, every other path by Fastify. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
@@ -7,9 +7,10 @@ import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, responseCounter } from '../telemetry/signals.ts'
 import { headRefusal } from './bid-headers.ts'
-import { BidMessage } from './bid-message.ts'
-import { BidResponse } from './bid-response.ts'
 import type { BidRoute } from './bid-route.ts'
+import type { HttpCall } from './http-call.ts'
+import { putLane } from './lane.ts'
+import { NodeCall } from './node-call.ts'
 import type { NoticeRoute } from './notice-route.ts'
 import { cutUnread } from './unread-answers.ts'
 
@@ -48,8 +49,6 @@ const REQUEST_MS_MAX = 5_000
 const CONNECTION_CHECK_MS = 500
 
 const HTTP_OPTIONS = {
-  IncomingMessage: BidMessage,
-  ServerResponse: BidResponse,
   maxHeaderSize: LIMITS.headerBytesMax,
   requestTimeout: REQUEST_MS_MAX,
   headersTimeout: REQUEST_MS_MAX,
@@ -72,18 +71,18 @@ export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
     clientErrorHandler: (error, socket) => refuseSocket(error, socket, recorder),
     serverFactory: fallback => {
       const options = { ...HTTP_OPTIONS, keepAliveTimeout: keepAliveMs }
-      const listener = (req: BidMessage, res: BidResponse): void => {
+      const take = (call: HttpCall): boolean => route.take(call) || noticeRoute?.take(call) === true
+      const listener = (req: IncomingMessage, res: ServerResponse): void => {
         const refusal = headRefusal(req.rawHeaders)
         if (refusal !== 0) refuse(req, res, refusal, recorder)
-        else if (!route.take(req, res)) {
-          req.openHeaders()
-          if (noticeRoute?.take(req, res) !== true) fallback(req, res)
-        }
+        else if (!take(new NodeCall(req, res))) fallback(req, res)
       }
       const server: Server = certificate
         ? createTlsServer({ ...options, ...certificate, handshakeTimeout: REQUEST_MS_MAX }, listener)
         : createServer(options, listener)
       server.on('tlsClientError', () => recorder.count(COUNTER.tlsFailures))
+      const refuseHalf = (socket: Socket, code: string): void => refuseSocket({ code }, socket, recorder)
+      putLane(server, { take, refuse: refuseHalf, requestMs: REQUEST_MS_MAX, keepAliveMs })
       cutUnread(server)
       server.maxConnections = connectionsMax
       server.on('drop', () => recorder.count(COUNTER.connectionsRefused))
@@ -128,7 +127,7 @@ const CLIENT_ERRORS: Readonly<Record<string, string>> = {
 const TLS_ERROR = /^ERR_(TLS|SSL)_/
 
 /** Answers what is not HTTP, or comes too slowly, and closes. */
-function refuseSocket(error: Error & { code?: string }, socket: Socket, recorder: Recorder): void {
+function refuseSocket(error: { readonly code?: string }, socket: Socket, recorder: Recorder): void {
   // Who has not shaken hands can read no answer, and would hold the connection until there is one.
   if (error.code === 'ECONNRESET' || !socket.writable || TLS_ERROR.test(error.code ?? '')) {
     socket.destroy()
