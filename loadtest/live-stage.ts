@@ -80,6 +80,8 @@ export async function startLiveStage(documents: TenantDocuments, ratePerS: numbe
       const service = await startService({
         env: { TENANT_ID: TENANT, STATE_URL: server.url, BID_THREADS: '1', ...IMAGE_ENV },
         readyTimeoutMs: LOAD_TIMEOUT_MS,
+        // As the generator: else it takes the core in the middle of an answer, and so does whoever else is here.
+        precedence: 'urgent',
       })
       pinThreads(service.pid)
       return service

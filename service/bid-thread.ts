@@ -15,12 +15,12 @@ import { sameSignature, signerOf } from './http/notice-keys.ts'
 import { NoticeRoute } from './http/notice-route.ts'
 import { NoticeSender } from './http/notice-sender.ts'
 import { createPublicServer, renewCertificate } from './http/public-server.ts'
+import { SelfBidder } from './http/self-bidder.ts'
 import { type BidsTold, ServedCatalog } from './http/served-catalog.ts'
 import { Serving } from './http/serving.ts'
 import { wonMarkup } from './http/won-markup.ts'
 import { LIMITS } from './limits.ts'
 import { NoticeUrls } from './openrtb/notice-urls.ts'
-import { selfBidRequest } from './openrtb/self-bid.ts'
 import type { CatalogShares } from './spend/budget-layer.ts'
 import { CapBoard } from './spend/cap-board.ts'
 import { CapLog } from './spend/cap-log.ts'
@@ -33,7 +33,7 @@ import { AudienceReader, type AudienceTurn } from './state/audience-reader.ts'
 import { type Catalog, openCatalog } from './state/catalog.ts'
 import { NO_STOPS, type StopList } from './stop-list.ts'
 import { HEARTBEAT_MS, Heartbeats } from './telemetry/heartbeats.ts'
-import { createRecorderBlock, Recorder } from './telemetry/recorder.ts'
+import { Recorder } from './telemetry/recorder.ts'
 import { RequestSampler } from './telemetry/request-sampler.ts'
 import { RequestTracer } from './telemetry/request-tracer.ts'
 import { COUNTER, logLossCounter } from './telemetry/signals.ts'
@@ -160,24 +160,7 @@ const app = createPublicServer({
 
 const doors = new Doors(app.server, () => recorder.count(COUNTER.connectionsRefused))
 
-/** Bids on a request of our own with the new catalog; what it counts and logs goes nowhere. */
-function selfBidProblem(next: Serving): string {
-  let problem = ''
-  const probe = new BidPath({
-    recorder: new Recorder(createRecorderBlock()),
-    notices,
-    pickIndex: random.pickIndex,
-    bidIdPrefix: 'self-',
-    alarm: (code, detail) => {
-      problem = `${code}: ${detail}`
-    },
-  })
-  const exchange = next.header.exchanges[0]
-  if (exchange === undefined) return 'the tenant has no exchange'
-  const moment = { nowMs: systemClock.nowMs(), monotonicMs: systemClock.monotonicMs(), waitedMs: 0 }
-  const { status } = probe.answer(selfBidRequest(next.base.catalog), exchange, next, moment)
-  return problem !== '' || status !== 400 ? problem : 'the self-bid was answered 400'
-}
+const selfBidder = new SelfBidder({ notices, pickIndex: random.pickIndex })
 
 /** The swap: one reference, between two requests. A state whose self-bid fails is not taken. */
 function take({ base, overlay }: PlacedState): void {
@@ -187,7 +170,8 @@ function take({ base, overlay }: PlacedState): void {
   try {
     const below = servedBase(base)
     const next = new Serving(below, systemClock.nowMs(), overlay && servedOverlay(overlay, below))
-    problem = selfBidProblem(next)
+    const moment = { nowMs: systemClock.nowMs(), monotonicMs: systemClock.monotonicMs(), waitedMs: 0 }
+    problem = selfBidder.problemOf(next, moment)
     // The self-bid is nobody's: it does not count.
     next.takeBids()
     next.stop(stops)

@@ -195,7 +195,7 @@ export const LIMITS = {
   stateCopyAfterMs: 1_500,
   /** The longest pause between two builds of an overlay, beside which a change still bids within a second. */
   deltaRestMsMax: 400,
-  /** Line items in an overlay, which is built anew with each look that finds deltas: some 60 µs each. */
+  /** Line items in an overlay, which is built anew with each look that finds deltas: some 45 µs each. */
   overlayLineItemsMax: 3_000,
   /** Bad records that are kept with their reasons; more are only counted. */
   problemsKeptMax: 1_000,

@@ -2,8 +2,15 @@
 import type { Catalog } from './catalog.ts'
 import { CatalogBuilder } from './catalog-builder.ts'
 import type { RenderCreative } from './catalog-part.ts'
+import type { Creative } from './creative-document.ts'
 import { type Delta, idOfRecord } from './delta.ts'
-import { DOCUMENT_KIND_NAMES, type DocumentKindName, type LineItem, type Settings } from './documents.ts'
+import {
+  type Advertiser,
+  DOCUMENT_KIND_NAMES,
+  type DocumentKindName,
+  type LineItem,
+  type Settings,
+} from './documents.ts'
 import { BaseIds } from './overlay-links.ts'
 import { DocumentReader, type GoodDocument, type ReadReport } from './validate.ts'
 
@@ -34,7 +41,7 @@ export class Overlay {
   constructor(base: Catalog, render: RenderCreative) {
     this.#base = base
     this.#baseIds = new BaseIds(base)
-    this.#render = render
+    this.#render = keepingRendered(render)
     this.#settings = base.header.settings
     for (const exchange of base.header.exchanges) this.#kept.exchanges.set(exchange.id, exchange)
   }
@@ -80,8 +87,11 @@ export class Overlay {
   #keep(good: GoodDocument): void {
     if (good.kind === 'settings') this.#settings = good.document
     else if (good.kind === 'rates') this.#rates = good.document
-    else if (good.kind !== 'listParts')
-      (this.#kept[good.kind] as Map<string, unknown>).set(good.document.id, good.document)
+    else if (good.kind !== 'listParts') {
+      const kept = this.#kept[good.kind] as Map<string, unknown>
+      // Most of what a delta carries has not changed: as the same object, it is not rendered again.
+      if (!isEqual(kept.get(good.document.id), good.document)) kept.set(good.document.id, good.document)
+    }
   }
 
   /**
@@ -115,7 +125,28 @@ export class Overlay {
   }
 }
 
+/** Most creatives are the same from one build to the next, and to render them was a fifth of its cost. */
+function keepingRendered(render: RenderCreative): RenderCreative {
+  const kept = new WeakMap<Creative, { readonly advertiser: Advertiser; readonly text: string }>()
+  return (creative, advertiser) => {
+    const known = kept.get(creative)
+    if (known?.advertiser === advertiser) return known.text
+    const text = render(creative, advertiser)
+    kept.set(creative, { advertiser, text })
+    return text
+  }
+}
+
 function recordsOf({ put, with: carried }: Delta, kind: DocumentKindName, settings: Settings): readonly unknown[] {
   const records = [...(put[kind] ?? []), ...(carried[kind] ?? [])]
   return kind === 'settings' && records.length === 0 ? [settings] : records
+}
+
+/** Whether two values of JSON say the same. Cost: O(their size) */
+function isEqual(one: unknown, other: unknown): boolean {
+  if (one === other) return true
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false
+  const [ones, others] = [one as Record<string, unknown>, other as Record<string, unknown>]
+  const names = Object.keys(ones)
+  return names.length === Object.keys(others).length && names.every(name => isEqual(ones[name], others[name]))
 }
