@@ -8,7 +8,7 @@ import { type PlayedStep, playSteps, type StepPlan } from './latency-steps.ts'
 import { loopbackTarget } from './loopback.ts'
 import { ms, type Objective, type Report } from './report.ts'
 import type { ServiceProcess } from './service-process.ts'
-import type { Stage } from './stage.ts'
+import { filedTenant, type Stage } from './stage.ts'
 import { STORMS, type StormKind, type StormTarget, startStorm } from './state-storm.ts'
 import { ratesOf, readTenantRecords } from './tenant-records.ts'
 
@@ -104,7 +104,7 @@ export async function runLatency(options: LatencyOptions, stage: Stage): Promise
   const report = reportOf(options, { ...found, requestBytesMean: loaded.bytesMean })
   if (own === undefined || report.objectives.every(({ held }) => held)) return report
   const judged = judgedOf(found.steps)
-  const section = await stage.profile(PROFILED, options.tenantDirectory, target => {
+  const section = await stage.profile(filedTenant(PROFILED, options.tenantDirectory), target => {
     const plan = { arrivals: 'poisson', ratePerS: judged?.ratePerS ?? 500, durationS: PROFILE_S, seed: 1 } as const
     const limits = { connectionsMax: 256, timeoutMs: TIMEOUT_MS, check: { judgeEvery: 1_000 } }
     return generator.openLoop({ ...plan, ...limits, url: target })

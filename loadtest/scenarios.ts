@@ -1,6 +1,7 @@
 /** The scenarios by name: what each shows, and how the options of the command line become its own. */
 import { resolve } from 'node:path'
 import { CommandProblem } from '../service/commands/terminal.ts'
+import { benchDocuments, withMoney, writeTenantDirectory } from './bench-workload.ts'
 import { runColdstart } from './coldstart.ts'
 import { runCompare } from './compare.ts'
 import { runFaults } from './faults.ts'
@@ -171,9 +172,10 @@ async function compare(options: ScenarioOptions, stage: Stage): Promise<Report> 
 }
 
 async function overload(options: ScenarioOptions, stage: Stage): Promise<Report> {
-  const { tenantDir, lineItems, seed, duration } = options
-  const heavy = { lineItems: lineItems ?? OVERLOAD_LINE_ITEMS, seed, targeting: 'everything' } as const
-  const tenantDirectory = tenantDir === undefined ? await stage.generatedTenant(heavy) : resolve(tenantDir)
+  const { tenantDir, lineItems = OVERLOAD_LINE_ITEMS, seed, duration } = options
+  const tenantDirectory = tenantDir === undefined ? await stage.directory('everything') : resolve(tenantDir)
+  if (tenantDir === undefined)
+    await writeTenantDirectory(withMoney(benchDocuments(lineItems, seed, 'everything')), tenantDirectory)
   return runOverload({ tenantDirectory, stepS: duration ?? 4, seed }, stage)
 }
 

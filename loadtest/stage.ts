@@ -69,7 +69,7 @@ export class Stage {
 
   /** A service of one bid thread on a directory of documents. */
   service(tenantId: string, documents: string, placement: Placement): Promise<ServiceProcess> {
-    return this.serviceWith({ TENANT_ID: tenantId, STATE_URL: `file:${resolve(documents)}` }, placement)
+    return this.serviceWith(filedTenant(tenantId, documents), placement)
   }
 
   /** A service of one bid thread with these settings over the defaults. */
@@ -83,15 +83,13 @@ export class Stage {
     return service
   }
 
-  /** Where the time of a service of these documents goes while it is loaded; undefined when no profile was written. */
+  /** Where the time of a service with these settings goes while it is loaded; undefined when no profile was written. */
   async profile(
-    tenantId: string,
-    documents: string,
+    env: Readonly<Record<string, string>>,
     load: (url: string) => Promise<unknown>,
   ): Promise<Section | undefined> {
     this.say('An objective was missed: profiling')
     const directory = await this.directory('profile')
-    const env = { TENANT_ID: tenantId, STATE_URL: `file:${resolve(documents)}` }
     const service = await this.serviceWith(env, { cpus: '0', nodeFlags: profileFlags(directory) })
     await load(service.url)
     await service.stop()
@@ -162,6 +160,11 @@ export class Stage {
   async close(): Promise<void> {
     for (const close of this.#closers.splice(0).reverse()) await close()
   }
+}
+
+/** Settings of a service on a directory of documents. */
+export function filedTenant(tenantId: string, documents: string): Readonly<Record<string, string>> {
+  return { TENANT_ID: tenantId, STATE_URL: `file:${resolve(documents)}` }
 }
 
 /** Runs a script of this project to its end. @returns what it printed; rejects with that when it fails */
