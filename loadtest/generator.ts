@@ -2,7 +2,7 @@
  * The process that makes load. It is apart from the one that draws progress and judges, so that it can be pinned and
  * nothing else takes its time; it is told what to do over IPC and lives through many runs, so that its code is warm.
  */
-import { setUpV8 } from '../service/v8-settings.ts'
+import { compileEarly, setUpV8 } from '../service/v8-settings.ts'
 import { AnswerCheck, type AnswerCheckOptions, type AnswerFindings } from './answer-check.ts'
 import type { ArrivalPlan } from './arrivals.ts'
 import { type CapacityResult, measureCapacity } from './capacity.ts'
@@ -137,6 +137,7 @@ function tell(reply: GeneratorReply): void {
 }
 
 setUpV8()
+compileEarly()
 process.on('message', (task: GeneratorTask) => {
   perform(task).then(tell, (error: unknown) => {
     tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) })

@@ -52,7 +52,7 @@ import { createRecorderBlock, Recorder, type Snapshot, snapshot, type TaskGauges
 import { COUNTER, logLossCounter, reportLossCounter } from './telemetry/signals.ts'
 import { logFromThread } from './telemetry/thread-log.ts'
 import { bidHeapsOf, startThreadWatch } from './telemetry/thread-watch.ts'
-import { setUpV8 } from './v8-settings.ts'
+import { compileEarly, setUpV8 } from './v8-settings.ts'
 
 const EXIT_CONFIG = 78
 const MIB = 1_024 * 1_024
@@ -200,8 +200,10 @@ const refresher = new Refresher<CatalogLoad>({
       ...{ limitBytes: limit.bytes, residentBytes: process.memoryUsage.rss(), slabBytes },
       reusableBytes: nextState.reusableBytes,
     }),
-  onLoaded: ({ builder }, { version, announcementNumber }) =>
-    nextState.load(builder, { version, announcement: announcementNumber }),
+  onLoaded: ({ builder }, { version, announcementNumber }) => {
+    nextState.load(builder, { version, announcement: announcementNumber })
+    compileEarly()
+  },
   onDelta: stored => nextState.take(stored),
   swap: () => nextState.swap(),
   differs: () => nextState.differs(),
@@ -243,11 +245,8 @@ let exporters: Exporters | undefined
 function tellReady(): void {
   if (isReady || stopping !== undefined) return
   isReady = true
-  const fields = {
-    after_ms: Math.round(systemClock.nowMs() - startedAtMs),
-    port: threads.port,
-    admin_port: adminPort(),
-  }
+  const afterMs = Math.round(systemClock.nowMs() - startedAtMs)
+  const fields = { after_ms: afterMs, port: threads.port, admin_port: adminPort() }
   log.info('ready', 'the readiness check passes', { fields })
 }
 
