@@ -16,7 +16,7 @@ import { creativeIdOf, withoutMarkup } from '../openrtb/creative-fragment.ts'
 import { expiryS } from '../openrtb/expiry.ts'
 import type { IdentityTerms } from '../openrtb/identities.ts'
 import { objectOf } from '../openrtb/json.ts'
-import { type Fragment, filledFragment } from '../openrtb/macro-values.ts'
+import { type Fragment, filledFragment, filledWithToken } from '../openrtb/macro-values.ts'
 import { noBidCode } from '../openrtb/no-bid.ts'
 import { billedBy, type NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
@@ -326,7 +326,8 @@ export class BidPath {
   /** What the creative says in the bid: with its markup, unless the win notice is answered with that. */
   #fragmentFor(fragment: Fragment, bid: OutgoingBid, made: MadeBid, asked: Asked): string {
     if (asked.exchange.markup === 'win-notice' && made.token !== '') return withoutMarkup(fragment.text)
-    return fragment.holes.length === 0 ? fragment.text : this.#filled(fragment, bid, made, asked)
+    if (fragment.holes.length === 0) return fragment.text
+    return fragment.asksForTokenOnly ? filledWithToken(fragment, made.token) : this.#filled(fragment, bid, made, asked)
   }
 
   /** Markup with macros of ours: few creatives have any, so nothing is made ready for them beforehand. */

@@ -71,8 +71,8 @@ function consentOf(value: unknown): string {
 }
 
 interface Hole {
-  readonly start: number
-  readonly end: number
+  /** The text between the hole before it and this one. */
+  readonly before: string
   readonly read: (source: MacroSource) => string
   readonly encode: readonly ((text: string) => string)[]
 }
@@ -82,6 +82,10 @@ export interface Fragment {
   readonly text: string
   /** In the order of the text; mostly none. */
   readonly holes: readonly Hole[]
+  /** The text behind the last hole. */
+  readonly rest: string
+  /** Whether the bid's token fills every hole, as where all of them are of our own trackers: see filledWithToken. */
+  readonly asksForTokenOnly: boolean
 }
 
 const NO_HOLES: readonly Hole[] = Object.freeze([])
@@ -89,27 +93,35 @@ const NO_HOLES: readonly Hole[] = Object.freeze([])
 /** Finds the holes of a text in which withHoles made some. Cost: O(characters). */
 export function fragmentWithHoles(text: string): Fragment {
   let start = text.indexOf(HOLE_OPENS)
-  if (start < 0) return { text, holes: NO_HOLES }
+  if (start < 0) return { text, holes: NO_HOLES, rest: text, asksForTokenOnly: false }
   const holes: Hole[] = []
+  let end = 0
   while (start >= 0) {
-    const end = text.indexOf(HOLE_CLOSES, start) + 1
+    const before = text.slice(end, start)
+    end = text.indexOf(HOLE_CLOSES, start) + 1
     const [name, ...encodings] = text.slice(start + 1, end - 1).split(':') as [HoleName, ...MacroEncoding[]]
-    holes.push({ start, end, read: READERS[name], encode: encodings.map(encoding => ENCODE[encoding]) })
+    holes.push({ before, read: READERS[name], encode: encodings.map(encoding => ENCODE[encoding]) })
     start = text.indexOf(HOLE_OPENS, end)
   }
-  return { text, holes }
+  const asksForTokenOnly = holes.every(({ read, encode }) => read === READERS.NOTICE_TOKEN && encode.length === 0)
+  return { text, holes, rest: text.slice(end), asksForTokenOnly }
 }
 
 /** The fragment's text with what its holes stand for: ASCII. Cost: O(characters of the values, and holes). */
-export function filledFragment({ text, holes }: Fragment, source: MacroSource): string {
+export function filledFragment({ holes, rest }: Fragment, source: MacroSource): string {
   let whole = ''
-  let from = 0
-  for (const { start, end, read, encode } of holes) {
+  for (const { before, read, encode } of holes) {
     let value = read(source)
     for (const each of encode) value = each(value)
     // Markup is a text in JSON, where the escapes of a script are escaped once more.
-    whole += text.slice(from, start) + (value.includes('\\') ? value.replaceAll('\\', '\\\\') : value)
-    from = end
+    whole += before + (value.includes('\\') ? value.replaceAll('\\', '\\\\') : value)
   }
-  return whole + text.slice(from)
+  return whole + rest
+}
+
+/** The same for a fragment that asks for the token only, which needs no escape. Cost: O(holes). */
+export function filledWithToken({ holes, rest }: Fragment, token: string): string {
+  let whole = ''
+  for (const { before } of holes) whole += before + token
+  return whole + rest
 }

@@ -197,11 +197,11 @@ export class CapTable {
     Atomics.store(this.#words, group + LOCK, 0)
   }
 
-  /** @returns the entry's first word, −1 when there is none. */
+  /** @returns the entry's first word, −1 when there is none. The first that was never used ends a group's entries. */
   #find(group: number, { high, low }: CapKey): number {
     const words = this.#words
-    for (let entry = group; entry < group + GROUP_WORDS; entry += ENTRY_WORDS)
-      if (words[entry + HIGH] === high && words[entry + LOW] === low && words[entry + USED_S] !== 0) return entry
+    for (let entry = group; entry < group + GROUP_WORDS && words[entry + USED_S] !== 0; entry += ENTRY_WORDS)
+      if (words[entry + HIGH] === high && words[entry + LOW] === low) return entry
     return -1
   }
 

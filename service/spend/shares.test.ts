@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Random } from '../foundation/random.ts'
 import { type Share, Shares } from './shares.ts'
 
 const SHARE: Share = {
@@ -75,5 +76,44 @@ describe('the shares of a thread', () => {
     shares.want(5, 1)
     shares.want(5, 2)
     expect(shares.report(1)?.wanted).toEqual(Float64Array.of(5, 2))
+  })
+
+  test('lose and invent nothing over leases that come and go, 600 at a time (seed 11)', () => {
+    const random = new Random(11)
+    const shares = new Shares()
+    const left = new Map<number, { readonly slice: number; nanos: number }>()
+    const given = new Map<number, number>()
+    const told = new Map<number, number>()
+    const add = (sums: Map<number, number>, leaseNumber: number, nanos: number) =>
+      sums.set(leaseNumber, (sums.get(leaseNumber) ?? 0) + nanos)
+    let leases = 0
+    const tell = ({ held, returned } = shares.report(1) ?? shares.close()) => {
+      for (let i = 0; i < held.length; i += 3) add(told, held[i]!, held[i + 2]!)
+      for (let i = 0; i < returned.length; i += 2) add(told, returned[i]!, returned[i + 1]!)
+    }
+    for (let step = 0; step < 6_000; step++) {
+      const slice = random.between(0, 299)
+      const nanos = random.between(1, 50)
+      if (left.size < 600 && random.unit() < 0.4) {
+        shares.give({ ...SHARE, slice, leaseNumber: leases, lease: `l-${leases}`, nanos })
+        given.set(leases, nanos)
+        left.set(leases++, { slice, nanos })
+      } else if (random.unit() < 0.1) {
+        const recalled = random.pick([...left.keys()])
+        shares.recall([recalled])
+        left.delete(recalled)
+      } else {
+        const room = [...left.entries()].find(([, part]) => part.slice === slice && part.nanos >= nanos)
+        expect(shares.covers(slice, nanos), `step ${step}`).toBe(room !== undefined)
+        expect(shares.hold(slice, nanos, 2_000, 1_000), `step ${step}`).toBe(room !== undefined)
+        if (room !== undefined) {
+          room[1].nanos -= nanos
+          expect(shares.lease).toBe(`l-${room[0]}`)
+        }
+      }
+      if (step % 100 === 99) tell()
+    }
+    tell(shares.close())
+    expect([...told].sort(([a], [b]) => a - b)).toEqual([...given])
   })
 })
