@@ -15,9 +15,18 @@ type Handler = (call: HttpCall, body: string) => void
 
 const KEEP_ALIVE_MS = 65_000
 const LENGTH = 'Content-Length'
+const NO_BODY = `${LENGTH}: 0\r\n`
+
+interface Rules {
+  readonly requestMs?: number
+  readonly keepAliveMs?: number
+  /** Is told of a request before its body. */
+  readonly first?: (call: HttpCall) => void
+}
 
 /** A server whose POST requests go to the handler, by the lane and by Node's way, and what else to nobody. */
-async function started(handler: Handler, { requestMs = 5_000, keepAliveMs = KEEP_ALIVE_MS } = {}) {
+async function started(handler: Handler, rules: Rules = {}) {
+  const { requestMs = 5_000, keepAliveMs = KEEP_ALIVE_MS, first } = rules
   const seen = { byLane: 0, byNode: 0, refused: [] as string[] }
   const takes = (call: HttpCall): boolean => {
     if (call.method !== 'POST') return false
@@ -30,6 +39,7 @@ async function started(handler: Handler, { requestMs = 5_000, keepAliveMs = KEEP
       },
       end: () => handler(call, body),
     })
+    first?.(call)
     return true
   }
   const server = createServer({ keepAliveTimeout: keepAliveMs }, (req: IncomingMessage, res: ServerResponse) => {
@@ -171,6 +181,43 @@ describe('a connection', () => {
     expect(chars).toBe(requests * long.length)
   })
 
+  test('that ends before it reads has all its answers', async () => {
+    const long = 'x'.repeat(1_000_000)
+    const { port, seen } = await started(call => call.answer(200, `${LENGTH}: ${long.length}\r\n`, long))
+    const requests = 20
+    const chars = await new Promise<number>(resolve => {
+      let found = 0
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () =>
+        socket.end(post('ask').repeat(requests)),
+      )
+      socket.setEncoding('latin1').pause()
+      setTimeout(() => socket.resume(), 100)
+      socket.on('data', (chunk: string) => {
+        found += chunk.split('x').length - 1
+      })
+      socket.on('end', () => resolve(found))
+    })
+    expect(chars).toBe(requests * long.length)
+    expect(seen.byLane).toBe(requests)
+  })
+
+  test('that is answered before its body came gets no second answer when that does not come', async () => {
+    const { port, seen } = await started(echo, { requestMs: 1_000, first: call => call.answer(403, NO_BODY, '') })
+    const half = post('long').slice(0, -1)
+    const late = exchanged(port, [half])
+    const text = await new Promise<string>(resolve => {
+      let all = ''
+      const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }, () => socket.end(half))
+      socket.on('data', chunk => {
+        all += chunk.toString()
+      })
+      socket.on('close', () => resolve(all))
+      socket.on('end', () => socket.end())
+    })
+    for (const answers of [text, await late]) expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 403'])
+    expect(seen.refused).toEqual([])
+  })
+
   test('that goes away before the answer is told to the route', async () => {
     let over = () => {}
     const isOver = new Promise<void>(resolve => {
@@ -207,6 +254,24 @@ describe('a connection', () => {
     const closed = new Promise(resolve => server.close(resolve))
     expect(await idle).toMatch(/idle$/)
     expect(await last).toMatch(/Connection: close\r\n\r\nlast$/)
+    await closed
+  })
+
+  test('that is idle while its last answer is on its way gets all of that when the server closes', async () => {
+    const long = 'x'.repeat(16_000_000)
+    const { server, port } = await started(call => call.answer(200, `${LENGTH}: ${long.length}\r\n`, long))
+    const serving = new Promise<Socket>(resolve => server.once('connection', resolve))
+    const socket = connect(port, '127.0.0.1', () => socket.write(post('ask')))
+    socket.setEncoding('latin1').pause()
+    const served = await serving
+    await expect.poll(() => served.writableLength, { timeout: 10_000 }).toBeGreaterThan(0)
+    const closed = new Promise(resolve => server.close(resolve))
+    let chars = 0
+    socket.on('data', (chunk: string) => {
+      chars += chunk.split('x').length - 1
+    })
+    await new Promise(resolve => socket.resume().once('close', resolve))
+    expect(chars).toBe(long.length)
     await closed
   })
 })

@@ -76,22 +76,25 @@ class LaneConnection {
   readonly socket: Socket
   readonly #lane: Lane
   #call: LaneCall | undefined
-  /** What came behind the request that waits for its answer. */
-  #early: Buffer | undefined
+  /** What has come and waits: for the answer to the request before it, or until the other side reads its answers. */
+  #unread: Buffer | undefined
+  #isReading = false
   #isPaused = false
   #hasAsked = false
   /** Since something began or ended. */
   #looks = 0
   /** The other side sends no more. */
   #isEnded = false
-  readonly #onData = (bytes: Buffer): void => this.#read(bytes)
+  readonly #onData = (bytes: Buffer): void => this.#take(bytes)
+  readonly #onDrain = (): void => this.#read()
   readonly #onEnd = (): void => this.#end()
-  readonly #onClose = (): void => this.#close()
+  readonly #onClose = (): void => this.#leave()
 
   constructor(lane: Lane, socket: Socket) {
     this.#lane = lane
     this.socket = socket
-    socket.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose).on('error', destroy)
+    socket.on('data', this.#onData).on('drain', this.#onDrain)
+    socket.on('end', this.#onEnd).on('close', this.#onClose).on('error', destroy)
   }
 
   /** The head of an answer, to its last line. */
@@ -107,12 +110,13 @@ class LaneConnection {
     const isIdle = call === undefined && this.#hasAsked
     const { requestMs, keepAliveMs } = this.#lane.deps
     if (++this.#looks <= (isIdle ? keepAliveMs : requestMs) / LOOK_MS) return
-    if (isIdle || call?.isAnswered === true) this.cut()
+    if (isIdle) this.cut()
     else this.#refuse('ERR_HTTP_REQUEST_TIMEOUT')
   }
 
+  /** What is on its way to the other side still gets there. */
   closeIfIdle(): void {
-    if (this.#call === undefined && this.#hasAsked) this.cut()
+    if (this.#call === undefined && this.#unread === undefined && this.#hasAsked) this.socket.destroySoon()
   }
 
   cut(): void {
@@ -123,38 +127,43 @@ class LaneConnection {
   finish(call: LaneCall): void {
     this.#call = undefined
     this.#looks = 0
-    if (call.closes || (this.#isEnded && this.#early === undefined)) this.socket.end()
-    else if (this.#isPaused) this.#goOn()
+    if (call.closes) this.socket.end()
+    this.#read()
   }
 
-  #read(bytes: Buffer): void {
-    let left: Buffer | undefined = bytes
-    while (left !== undefined && !this.socket.writableEnded) {
-      if (this.#call !== undefined && this.#call.bodyLeft > 0) left = this.#call.feed(left)
-      else if (this.#call !== undefined || this.socket.writableNeedDrain) {
-        this.#early = this.#early === undefined ? left : Buffer.concat([this.#early, left])
-        left = undefined
-        this.#pause()
-      } else left = this.#begin(left)
+  #take(bytes: Buffer): void {
+    this.#unread = this.#unread === undefined ? bytes : Buffer.concat([this.#unread, bytes])
+    this.#read()
+  }
+
+  /** Goes on with what has come, as far as it may. The rest is not read: what else comes stays with who sends it. */
+  #read(): void {
+    // An answer that is given at once brings us here again.
+    if (this.#isReading) return
+    this.#isReading = true
+    while (this.#unread !== undefined && this.#mayRead()) {
+      const bytes: Buffer = this.#unread
+      this.#unread = this.#call === undefined ? this.#begin(bytes) : this.#call.feed(bytes)
     }
-    if (this.socket.writableNeedDrain) this.#pause()
+    this.#isReading = false
+    const { writableEnded, writableNeedDrain } = this.socket
+    // What comes after the last answer is nobody's. It is read, or the system would reset the connection.
+    if (writableEnded) this.#unread = undefined
+    if (!this.#lane.connections.has(this)) return
+    this.#pause(this.#unread !== undefined || (writableNeedDrain && !writableEnded))
+    if (this.#isEnded && this.#call === undefined && this.#unread === undefined) this.socket.end()
   }
 
-  /** Who asks before the answer came, or does not read it, is not read: what it sends stays with it. */
-  #pause(): void {
-    if (this.#isPaused) return
-    this.#isPaused = true
-    this.socket.pause()
-    if (this.socket.writableNeedDrain) this.socket.once('drain', () => this.#goOn())
+  #mayRead(): boolean {
+    const { writableEnded, writableNeedDrain } = this.socket
+    return !writableEnded && (this.#call === undefined ? !writableNeedDrain : this.#call.bodyLeft > 0)
   }
 
-  #goOn(): void {
-    const early = this.#early
-    if (this.#call !== undefined) return
-    this.#early = undefined
-    this.#isPaused = false
-    this.socket.resume()
-    if (early !== undefined) this.#read(early)
+  #pause(isPaused: boolean): void {
+    if (isPaused === this.#isPaused) return
+    this.#isPaused = isPaused
+    if (isPaused) this.socket.pause()
+    else this.socket.resume()
   }
 
   /** @returns what comes behind the head, undefined when nothing does or the connection is no longer the lane's */
@@ -181,7 +190,7 @@ class LaneConnection {
       return
     }
     this.#leave()
-    socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose)
+    socket.off('data', this.#onData).off('drain', this.#onDrain).off('end', this.#onEnd).off('close', this.#onClose)
     // As long as it is paused, nothing is read past the listener that comes.
     socket.pause()
     this.#lane.handOver(socket)
@@ -190,24 +199,23 @@ class LaneConnection {
     socket.resume()
   }
 
+  /** The request that was begun does not come whole. Who has its answer gets no other one. */
   #refuse(code: string): void {
+    const isAnswered = this.#call?.isAnswered === true
     this.#leave()
-    this.#lane.deps.refuse(this.socket, code)
+    if (isAnswered) this.socket.destroySoon()
+    else this.#lane.deps.refuse(this.socket, code)
   }
 
   #end(): void {
     this.#isEnded = true
-    if (this.#call === undefined) this.socket.end()
-    else if (this.#call.bodyLeft > 0) this.#refuse('HPE_INVALID_EOF_STATE')
-  }
-
-  #close(): void {
-    this.#leave()
-    this.#call?.leave()
+    if (this.#call !== undefined && this.#call.bodyLeft > 0) this.#refuse('HPE_INVALID_EOF_STATE')
+    else this.#read()
   }
 
   #leave(): void {
     this.#lane.connections.delete(this)
+    this.#call?.leave()
   }
 }
 
@@ -287,7 +295,7 @@ class LaneCall implements HttpCall {
     else if (this.closes) socket.end()
   }
 
-  /** The connection is gone. */
+  /** There is nobody any more to be answered. */
   leave(): void {
     this.isAnswered = true
     this.#onOver?.()

@@ -8,8 +8,10 @@ import type { Notice } from '../openrtb/notice.ts'
 import { type NoticeToken, writeToken } from '../openrtb/notice-token.ts'
 import { NoticeUrls } from '../openrtb/notice-urls.ts'
 import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
+import type { RequestTracer } from '../telemetry/request-tracer.ts'
 import { noticeCounter, priceCounter, refusalCounter } from '../telemetry/signals.ts'
 import { priceReadersOf } from './encrypted-price.ts'
+import type { HttpCall } from './http-call.ts'
 import { NodeCall } from './node-call.ts'
 import { sameSignature, signerOf } from './notice-keys.ts'
 import { NoticeRoute } from './notice-route.ts'
@@ -46,11 +48,13 @@ const block = createRecorderBlock()
 let nowS = NOW_S
 let isKept = true
 let told: Notice[] = []
+let traced: number[] = []
 let port = 0
 const route = new NoticeRoute({
   reader,
   prices: priceReadersOf([GOOGLE]),
   recorder: new Recorder(block),
+  tracer: { draws: () => true, endNotice: ({ status }) => void traced.push(status) } as RequestTracer,
   send: async notice => {
     told.push(notice)
     return isKept
@@ -76,6 +80,7 @@ beforeEach(() => {
   nowS = NOW_S
   isKept = true
   told = []
+  traced = []
 })
 
 const token = (change: Partial<NoticeToken> = {}, keyId = 'k1', by = reader) =>
@@ -96,6 +101,22 @@ describe('a notice', () => {
     const { status, body } = await get(`/acme/notice/billing/${token()}?price=1.25`, method)
     expect([status, body.length]).toEqual([204, 0])
     expect(told).toMatchObject([{ kind: 'billing', token: TOKEN, price: { reading: 'exact', nanos: 1_250_000 } }])
+  })
+
+  test('is traced once it is answered, and not when nobody waits for the answer any more', () => {
+    for (const status of [0, 204]) {
+      let over = () => {}
+      const call: HttpCall = {
+        ...{ method: 'GET', url: `/acme/notice/loss/${token()}`, rawHeaders: [], peer: undefined },
+        ...{ isAnswered: status !== 0, status, takeBody: () => {}, close: () => {}, answer: () => {} },
+        onceOver: listener => {
+          over = listener
+        },
+      }
+      expect(route.take(call)).toBe(true)
+      over()
+    }
+    expect(traced).toEqual([204])
   })
 
   test('that is not safe is sent again', async () => {

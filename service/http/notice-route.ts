@@ -92,8 +92,11 @@ export class NoticeRoute {
   }
 
   #traced({ call, kind }: Told, startedMs: number, exchange: string): void {
-    const { rawHeaders } = call
-    call.onceOver(() => this.#deps.tracer?.endNotice({ kind, startedMs, exchange, status: call.status, rawHeaders }))
+    call.onceOver(() => {
+      const { status, rawHeaders } = call
+      // Who went away before has no answer to tell of.
+      if (status !== 0) this.#deps.tracer?.endNotice({ kind, startedMs, exchange, status, rawHeaders })
+    })
   }
 
   #toldBy(call: HttpCall): Told | undefined {

@@ -65,6 +65,7 @@ const PIECES = [
   ...['\r\n', '\n', '\r', '\r\n ', '\t', '\0', '\x7f', 'é', ':', ': ', ' :', ',', ';'],
   ...['Host', 'host', 'h', 'Content-Length', 'content-length', '0', '2', '02', '+2', '2, 2', '0x2', '1e0', '-0'],
   ...['Transfer-Encoding', 'chunked', 'Connection', 'keep-alive', 'close', 'Upgrade', 'Expect', '100-continue', 'X_Y'],
+  ...['\r\nProxy-Connection: close', '\r\nKeep-Alive: timeout=1', '\r\nTE: trailers', '\r\nTrailer: x', '\r\n-: -'],
 ]
 
 /** A good request, with some of it replaced, doubled, moved or left out. */
@@ -119,6 +120,7 @@ describe('the head of a request', () => {
     ['that expects something', `${HEAD}Expect: 100-continue\r\n\r\n`],
     ['that would have another protocol', `${HEAD}Upgrade: h2c\r\n\r\n`],
     ['of a connection that is to close', `${HEAD}Connection: close\r\n\r\n`],
+    ['of a connection that is to close in other words', `${HEAD}Proxy-Connection: close\r\n\r\n`],
     ['with a line that goes on', `${HEAD}X: a\r\n b\r\n\r\n`],
     ['with a space before the colon', `${HEAD}X : a\r\n\r\n`],
     ['with lines that end otherwise', `${HEAD}X: a\nY: b\r\n\r\n`],

@@ -50,6 +50,7 @@ export function readPlainHead(bytes: Buffer): PlainHead | undefined {
         bodyBytes = Number(value)
         break
       case 'connection':
+      case 'proxy-connection': // Which Node reads as the same.
         if (value.toLowerCase() !== 'keep-alive') return undefined
         break
       case 'transfer-encoding':
