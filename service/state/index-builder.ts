@@ -62,11 +62,11 @@ export function planRows(references: References, texts: TextTableBuilder, lineIt
   const spaces = texts.spaces()
   const slotValues = new Map<number, number>()
   for (let value = 0; value < values; value++) {
-    const space = spaces[value]!
     const includes = listCount[value * 2]!
     const excludes = listCount[value * 2 + 1]!
-    const name = dimensionOfSpace(space)
-    if (name === undefined || includes + excludes === 0) continue
+    if (includes + excludes === 0) continue
+    const name = dimensionOfSpace(spaces[value]!)
+    if (name === undefined) continue
     const many = isMany(name)
     if (baseRows[name] < 0) baseRows[name] = rows++
     if (name === 'slot') slotValues.set(Number(texts.text(value)), value)
@@ -154,25 +154,35 @@ function writeEntry(
   entries[at + ENTRY.asked] = -1
 }
 
-/** Row 0 has every line item; a dimension's base row has those that include nothing in it. */
+/**
+ * Row 0 has every line item; a dimension's base row has those that include nothing in it. Word by word of each row,
+ * because there are some 40 dimensions for each line item.
+ */
 function writeBaseRows(columns: CatalogColumns, plan: RowPlan, references: References, order: Uint32Array): void {
+  const { rows } = columns
   const includes = references.includes.view()
-  for (let ordinal = 0; ordinal < order.length; ordinal++) {
-    const word = ordinal >>> 5
-    const bit = 1 << (ordinal & 31)
-    const masks = order[ordinal]! * MASK_WORDS
-    columns.rows[rowPlace(plan.rows, 0, word)]! |= bit
-    for (const name of INDEX_DIMENSIONS) {
-      const row = plan.baseRows[name]
-      const space = SPACE[name]
-      if (row >= 0 && (includes[masks + (space >>> 5)]! & (1 << (space & 31))) === 0)
-        columns.rows[rowPlace(plan.rows, row, word)]! |= bit
+  const based = INDEX_DIMENSIONS.filter(name => plan.baseRows[name] >= 0)
+  const baseRows = Uint32Array.from(based, name => plan.baseRows[name])
+  const spaces = Uint32Array.from(based, name => SPACE[name])
+  for (let word = 0; word < plan.words; word++) {
+    const first = word * 32
+    const count = Math.min(32, order.length - first)
+    const all = count === 32 ? -1 : (1 << count) - 1
+    rows[rowPlace(plan.rows, 0, word)] = all
+    for (let i = 0; i < baseRows.length; i++) {
+      const space = spaces[i]!
+      let including = 0
+      for (let bit = 0; bit < count; bit++)
+        including |= ((includes[order[first + bit]! * MASK_WORDS + (space >>> 5)]! >>> (space & 31)) & 1) << bit
+      rows[rowPlace(plan.rows, baseRows[i]!, word)] = all & ~including
     }
   }
 }
 
 function writeValueRows(columns: CatalogColumns, plan: RowPlan, value: number): void {
   const include = plan.valueRow[value]!
+  // Most values have no row.
+  if (include < 0 && plan.valueExcludeRow[value]! < 0) return
   const name = dimensionOfSpace(plan.spaces[value]!)
   const fused = include >= 0 && name !== undefined && !isMany(name)
   const exclude = fused ? include : plan.valueExcludeRow[value]!
