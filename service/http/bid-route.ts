@@ -1,6 +1,6 @@
 /**
- * `POST /{tenant}/openrtb2/{exchange}`: caller, limits, body, inflate, decide, send. Fastify serves every path that has
- * no route here; its parser and reply would cost the bid path a fifth of its time (see ARCHITECTURE.md).
+ * `POST /{tenant}/openrtb2/{exchange}`: caller, limits, body, inflate, decide, send. A framework's parser and reply
+ * would cost the bid path a fifth of its time (see ARCHITECTURE.md).
  */
 import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { NO_BID_REASON_NAMES } from '../decision/reasons.ts'

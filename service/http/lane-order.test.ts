@@ -29,10 +29,9 @@ afterEach(() => {
 /** When and how a request is answered: its path says it. */
 const WAYS = ['at-once', 'later', 'large', 'large-later', 'before-the-body'] as const
 
-/** Answers a POST with its own path and the bytes of its body. */
-function takes(call: HttpCall): boolean {
-  const { method, url } = call
-  if (method !== 'POST') return false
+/** Answers with the path and the bytes of the body. */
+function take(call: HttpCall): void {
+  const { url } = call
   const answer = (text: string): void => {
     const body = url.includes('large') ? text.padEnd(LARGE_CHARS, '.') : text
     call.answer(200, `Content-Length: ${body.length}\r\n`, body)
@@ -48,23 +47,20 @@ function takes(call: HttpCall): boolean {
     },
   })
   if (url.includes('before')) answer(url)
-  return true
 }
 
 async function started(certificate?: { readonly cert: Buffer; readonly key: Buffer }) {
   const seen = { byLane: 0, byNode: 0 }
-  const take = (call: HttpCall): boolean => {
-    const isTaken = takes(call)
-    if (isTaken && !(call instanceof NodeCall)) seen.byLane++
-    return isTaken
-  }
   const listener = (req: IncomingMessage, res: ServerResponse): void => {
-    const { url = '' } = req
     seen.byNode++
-    if (!take(new NodeCall(req, res))) res.writeHead(404, ['Content-Length', String(url.length)]).end(url)
+    take(new NodeCall(req, res))
   }
   const server = certificate ? createTlsServer(certificate, listener) : createServer(listener)
-  putLane(server, { take, refuse: socket => socket.destroy(), requestMs: 60_000, keepAliveMs: 60_000 })
+  const takePlain = (call: HttpCall): void => {
+    seen.byLane++
+    take(call)
+  }
+  putLane(server, { take: takePlain, refuse: socket => socket.destroy(), requestMs: 60_000, keepAliveMs: 60_000 })
   servers.push(server)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return { port: (server.address() as AddressInfo).port, seen }
@@ -96,11 +92,12 @@ function drawnRequest(random: Random, { plainShare, isWhole }: Kind, number: num
   const url = `/${number}-${random.pick(WAYS)}`
   const body = 'b'.repeat(random.pick(isWhole ? [0, 2, 700] : [0, 2, 700, 90_000]))
   const answer = url.includes('before') ? url : `${url} ${body.length}`
-  const head = `POST ${url} HTTP/1.1\r\nHost: h\r\n`
-  if (random.chance(plainShare)) return [`${head}Content-Length: ${body.length}\r\n\r\n${body}`, answer]
-  if (random.chance(0.5)) return [`GET /${number} HTTP/1.1\r\nHost: h\r\n\r\n`, `/${number}`]
+  const head = ` ${url} HTTP/1.1\r\nHost: h\r\n`
+  const isPlain = random.chance(plainShare)
+  if (isPlain || random.chance(0.5))
+    return [`${isPlain ? 'POST' : 'PUT'}${head}Content-Length: ${body.length}\r\n\r\n${body}`, answer]
   const chunk = body === '' ? '' : `${body.length.toString(16)}\r\n${body}\r\n`
-  return [`${head}Transfer-Encoding: chunked\r\n\r\n${chunk}0\r\n\r\n`, answer]
+  return [`POST${head}Transfer-Encoding: chunked\r\n\r\n${chunk}0\r\n\r\n`, answer]
 }
 
 function drawnStory(random: Random, kind: Kind): Story {

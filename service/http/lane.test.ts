@@ -24,12 +24,11 @@ interface Rules {
   readonly first?: (call: HttpCall) => void
 }
 
-/** A server whose POST requests go to the handler, by the lane and by Node's way, and what else to nobody. */
+/** A server whose requests go to the handler, by the lane and by Node's way. */
 async function started(handler: Handler, rules: Rules = {}) {
   const { requestMs = 5_000, keepAliveMs = KEEP_ALIVE_MS, first } = rules
   const seen = { byLane: 0, byNode: 0, refused: [] as string[] }
-  const takes = (call: HttpCall): boolean => {
-    if (call.method !== 'POST') return false
+  const take = (call: HttpCall): void => {
     if (call instanceof NodeCall) seen.byNode++
     else seen.byLane++
     let body = ''
@@ -40,16 +39,15 @@ async function started(handler: Handler, rules: Rules = {}) {
       end: () => handler(call, body),
     })
     first?.(call)
-    return true
   }
   const server = createServer({ keepAliveTimeout: keepAliveMs }, (req: IncomingMessage, res: ServerResponse) => {
-    if (!takes(new NodeCall(req, res))) res.writeHead(404, [LENGTH, '0']).end()
+    take(new NodeCall(req, res))
   })
   const refuse = (socket: Socket, code: string): void => {
     seen.refused.push(code)
     socket.destroy()
   }
-  putLane(server, { take: takes, refuse, requestMs, keepAliveMs })
+  putLane(server, { take, refuse, requestMs, keepAliveMs })
   servers.push(server)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return { server, seen, port: (server.address() as AddressInfo).port }
@@ -156,7 +154,6 @@ describe('a connection', () => {
         '{"n":3}',
       ])
     expect(seen).toMatchObject({ byLane: 3, byNode: 6 })
-    expect(await exchanged(port, ['GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n'], /\r\n\r\n$/)).toMatch(/^HTTP\/1\.1 404 /)
   })
 
   test('that nobody reads is not read either, and gets all once somebody does', async () => {

@@ -11,8 +11,8 @@ import { type PlainHead, readPlainHead } from './plain-head.ts'
 
 /** What a lane needs of its server. */
 export interface LaneDeps {
-  /** @returns false when no route wants the call; then nothing has been done with it */
-  readonly take: (call: HttpCall) => boolean
+  /** Takes a call whose body has not come, and answers it, now or later. */
+  readonly take: (call: HttpCall) => void
   /** Answers a connection on which half a request came, and closes it. @param code of the error that Node would have */
   readonly refuse: (socket: Socket, code: string) => void
   /** A request must have come within this, a connection's first one as well. */
@@ -169,15 +169,15 @@ class LaneConnection {
   /** @returns what comes behind the head, undefined when nothing does or the connection is no longer the lane's */
   #begin(bytes: Buffer): Buffer | undefined {
     const head = readPlainHead(bytes)
-    const call = head && new LaneCall(this, head)
-    this.#call = call
-    if (head === undefined || call === undefined || !this.#lane.deps.take(call)) {
-      this.#call = undefined
+    if (head === undefined) {
       this.#handOver(bytes)
       return undefined
     }
+    const call = new LaneCall(this, head)
+    this.#call = call
     this.#hasAsked = true
     this.#looks = 0
+    this.#lane.deps.take(call)
     if (head.bodyBytes === 0) call.endBody()
     return bytes.length > head.headBytes ? bytes.subarray(head.headBytes) : undefined
   }

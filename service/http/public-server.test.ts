@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { RawConnection } from '../../test/wire/raw-connection.ts'
 import { createRecorderBlock, Recorder } from '../telemetry/recorder.ts'
 import type { BidRoute } from './bid-route.ts'
 import { createPublicServer } from './public-server.ts'
@@ -61,6 +62,24 @@ describe('paths that do not exist', () => {
     expect(answer.split('\r\n\r\n')[1]).toBe('')
     expect(answer).not.toContain('globex')
   })
+})
+
+test('health checks and paths that do not exist leave a connection on its short way', async () => {
+  let byNode = 0
+  const count = (): void => void byNode++
+  app.server.on('request', count)
+  const connection = await RawConnection.open(port)
+  const posted = 'POST /favicon.ico HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody'
+  const asked = [LIVE, 'GET /acme/health/ready?x=1 HTTP/1.1\r\nHost: h\r\n\r\n', posted, LIVE]
+  connection.write(asked.join(''))
+  const statuses = [200, 200, 404, 200]
+  for (const status of statuses) expect((await connection.answer())?.status).toBe(status)
+  expect(byNode).toBe(0)
+  connection.write('HEAD /acme/health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')
+  expect((await connection.answer())?.status).toBe(200)
+  await connection.closed
+  expect(byNode).toBe(1)
+  app.server.off('request', count)
 })
 
 /** The server's end of a new connection, and the client's. */

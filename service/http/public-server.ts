@@ -1,14 +1,13 @@
-/** The public port of one bid thread: bids and notices by their own routes, every other path by Fastify. */
+/** The public port of one bid thread: bids, notices, health checks, and 404 for everything else. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
-import type { Socket } from 'node:net'
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import type { ListenOptions, Socket } from 'node:net'
 import { LIMITS } from '../limits.ts'
 import type { Recorder } from '../telemetry/recorder.ts'
 import { COUNTER, responseCounter } from '../telemetry/signals.ts'
 import { headRefusal } from './bid-headers.ts'
 import type { BidRoute } from './bid-route.ts'
-import type { HttpCall } from './http-call.ts'
+import { type HttpCall, PASSED } from './http-call.ts'
 import { putLane } from './lane.ts'
 import { NodeCall } from './node-call.ts'
 import type { NoticeRoute } from './notice-route.ts'
@@ -55,60 +54,75 @@ const HTTP_OPTIONS = {
   connectionsCheckingInterval: CONNECTION_CHECK_MS,
 }
 
-/** @returns a Fastify instance that does not listen yet. */
-export function createPublicServer(deps: PublicServerDeps): FastifyInstance {
-  const { tenantId, route, noticeRoute, health, recorder, certificate, keepAliveMs } = deps
-  const { connectionsMax = LIMITS.connectionsMax } = deps
-  const answer = (reply: FastifyReply, status: number): void => {
-    recorder.count(responseCounter(status))
-    void reply.code(status).send()
+/** The port, which does not listen before it is told to. */
+export interface PublicServer {
+  readonly server: Server
+  /** Rejects with the system's error. */
+  readonly listen: (address: ListenOptions) => Promise<void>
+  /** Accepts no more. Resolves once all connections have ended; those that are idle do so at once. */
+  readonly close: () => Promise<void>
+}
+
+/** Listens to nothing yet. */
+export function createPublicServer(deps: PublicServerDeps): PublicServer {
+  const { route, noticeRoute, recorder, certificate, keepAliveMs } = deps
+  const options = { ...HTTP_OPTIONS, keepAliveTimeout: keepAliveMs }
+  const take = (call: HttpCall): void => {
+    if (!route.take(call) && noticeRoute?.take(call) !== true) answerOther(call, deps, server.listening)
   }
-  const app = Fastify({
-    logger: false,
-    genReqId: () => '',
-    // A path that is no path, such as /%zz: Fastify's own answer would repeat it.
-    frameworkErrors: (_error, _request, reply) => answer(reply, 404),
-    clientErrorHandler: (error, socket) => refuseSocket(error, socket, recorder),
-    serverFactory: fallback => {
-      const options = { ...HTTP_OPTIONS, keepAliveTimeout: keepAliveMs }
-      const take = (call: HttpCall): boolean => route.take(call) || noticeRoute?.take(call) === true
-      const listener = (req: IncomingMessage, res: ServerResponse): void => {
-        const refusal = headRefusal(req.rawHeaders)
-        if (refusal !== 0) refuse(req, res, refusal, recorder)
-        else if (!take(new NodeCall(req, res))) fallback(req, res)
-      }
-      const server: Server = certificate
-        ? createTlsServer({ ...options, ...certificate, handshakeTimeout: REQUEST_MS_MAX }, listener)
-        : createServer(options, listener)
-      server.on('tlsClientError', () => recorder.count(COUNTER.tlsFailures))
-      const refuseHalf = (socket: Socket, code: string): void => refuseSocket({ code }, socket, recorder)
-      putLane(server, { take, refuse: refuseHalf, requestMs: REQUEST_MS_MAX, keepAliveMs })
-      cutUnread(server)
-      server.maxConnections = connectionsMax
-      server.on('drop', () => recorder.count(COUNTER.connectionsRefused))
-      server.on('connection', () => recorder.count(COUNTER.connections))
-      return server
-    },
-  })
-  // No route here has use for a body: none is parsed, so none can turn a 404 into a 400.
-  app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', (_request, payload, done) => {
-    payload.resume()
-    done(null)
-  })
-  for (const prefix of ['', `/${tenantId}`]) {
-    app.get(`${prefix}/health/ready`, (_request, reply) => answer(reply, health.isReady() ? 200 : 503))
-    app.get(`${prefix}/health/live`, (_request, reply) => answer(reply, health.isLive() ? 200 : 503))
+  const listener = (req: IncomingMessage, res: ServerResponse): void => {
+    const refusal = headRefusal(req.rawHeaders)
+    if (refusal !== 0) refuse(req, res, refusal, recorder)
+    else take(new NodeCall(req, res))
   }
-  // No echo of the path: another tenant's name must not come back.
-  app.setNotFoundHandler((_request, reply) => answer(reply, 404))
-  app.setErrorHandler((_error, _request, reply) => answer(reply, 400))
-  return app
+  const server: Server = certificate
+    ? createTlsServer({ ...options, ...certificate, handshakeTimeout: REQUEST_MS_MAX }, listener)
+    : createServer(options, listener)
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseSocket(error, socket as Socket, recorder))
+  server.on('tlsClientError', () => recorder.count(COUNTER.tlsFailures))
+  const refuseHalf = (socket: Socket, code: string): void => refuseSocket({ code }, socket, recorder)
+  putLane(server, { take, refuse: refuseHalf, requestMs: REQUEST_MS_MAX, keepAliveMs })
+  cutUnread(server)
+  server.maxConnections = deps.connectionsMax ?? LIMITS.connectionsMax
+  server.on('drop', () => recorder.count(COUNTER.connectionsRefused))
+  server.on('connection', () => recorder.count(COUNTER.connections))
+  return {
+    server,
+    listen: address =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(address, () => {
+          server.off('error', reject)
+          resolve()
+        })
+      }),
+    close: () => new Promise(resolve => server.close(() => resolve())),
+  }
 }
 
 /** New connections of a port that speaks TLS get another certificate; those that are open keep theirs. */
-export function renewCertificate({ server }: FastifyInstance, certificate: Certificate): void {
+export function renewCertificate({ server }: PublicServer, certificate: Certificate): void {
   if (server instanceof TlsServer) server.setSecureContext({ ...certificate })
+}
+
+/** Answers what no route wants. The body has no use. No echo of the path: another tenant's name must not come back. */
+function answerOther(call: HttpCall, deps: PublicServerDeps, isListening: boolean): void {
+  const status = otherStatus(call, deps)
+  deps.recorder.count(responseCounter(status))
+  call.takeBody(PASSED)
+  if (!isListening) call.close()
+  call.answer(status, 'Content-Length: 0\r\n', '')
+}
+
+/** Of a health check, with the tenant in its path or without; 404 for every other path. */
+function otherStatus({ method, url }: HttpCall, { tenantId, health }: PublicServerDeps): 200 | 404 | 503 {
+  if (method !== 'GET' && method !== 'HEAD') return 404
+  const query = url.indexOf('?')
+  const path = query < 0 ? url : url.slice(0, query)
+  const check = path.startsWith(`/${tenantId}/`) ? path.slice(tenantId.length + 1) : path
+  if (check === '/health/ready') return health.isReady() ? 200 : 503
+  if (check === '/health/live') return health.isLive() ? 200 : 503
+  return 404
 }
 
 /** The connection ends: what follows may be meant for another server. */
