@@ -335,6 +335,7 @@ class Money {
         if (late >= 0) this.#countBill(operation)
         resolve()
       })
+      this.#driver.hurry()
     })
   }
 

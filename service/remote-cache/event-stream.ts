@@ -40,10 +40,12 @@ export class RedisEventStream implements EventStream {
 
   /** One round trip. @throws SourceError when the outcome is not known. Cost: O(events). */
   async append(events: readonly TenantEvent[]): Promise<void> {
-    const bound = ['MAXLEN', '~', LIMITS.eventsKeptMax] as const
-    await this.#connection.run(redis =>
-      Promise.all(events.map(event => redis.xadd(this.#key, ...bound, '*', ...fieldsOf(event)))),
-    )
+    await this.#connection.run(async redis => {
+      // Sent one by one, each is a write of its own, here and a read there.
+      const pipeline = redis.pipeline()
+      for (const event of events) pipeline.xadd(this.#key, 'MAXLEN', '~', LIMITS.eventsKeptMax, '*', ...fieldsOf(event))
+      for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error
+    })
   }
 
   async close(): Promise<void> {
@@ -52,7 +54,10 @@ export class RedisEventStream implements EventStream {
 }
 
 function fieldsOf({ about, ...event }: TenantEvent): (string | number)[] {
-  return Object.entries({ ...event, ...about }).flat()
+  const fields: (string | number)[] = []
+  for (const [name, value] of Object.entries(event)) fields.push(name, value)
+  for (const [name, value] of Object.entries(about)) fields.push(name, value)
+  return fields
 }
 
 const FILE = 'events.ndjson'

@@ -19,7 +19,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
 })
 
-async function open(timeoutMs: number) {
+async function open(timeoutMs: number, idleMs?: number) {
   const server = await startRedis()
   cleanups.push(() => server.stop())
   let names = 0
@@ -31,7 +31,10 @@ async function open(timeoutMs: number) {
     ...{ url: server.url, tenantId: 'acme', timeoutMs, pickIndex, rememberTaskMs: 600_000 },
     onConnected: () => task.reconnected(monotonicMs()),
   })
-  const driver = new LedgerDriver({ ledger, task, monotonicMs, pickIndex, onReached: () => {} })
+  const driver = new LedgerDriver({
+    ...{ ledger, task, monotonicMs, pickIndex, onReached: () => {} },
+    ...(idleMs === undefined ? {} : { idleMs }),
+  })
   driver.start()
   const redis = new Redis(server.url)
   cleanups.push(async () => {
@@ -40,7 +43,7 @@ async function open(timeoutMs: number) {
     await driver.stop()
   })
   while (!(await redis.hexists('t:{acme}:spend:epoch', 'id'))) await sleep(5)
-  return { task, redis }
+  return { task, driver, redis }
 }
 
 const booking = (key: string, change: Partial<BookOperation> = {}): BookOperation => {
@@ -96,4 +99,15 @@ test('a witness of very many keys is heard whole', async () => {
   const again = await new Promise<Done | undefined>(done => task.add(booking('k7'), done))
   expect(again?.nanos).toBe(-1)
   expect(await redis.hget('t:{acme}:spend:account:a', 'base')).toBe(String(3 * count))
+})
+
+test('what somebody waits for is sent in a moment, however long the pause is', async () => {
+  const { task, driver, redis } = await open(10_000, 600_000)
+  for (const key of ['first', 'second']) {
+    const done = new Promise(resolve => task.add(booking(key), resolve))
+    const hurrying = setInterval(() => driver.hurry(), 10)
+    await done
+    clearInterval(hurrying)
+  }
+  expect(await redis.hget('t:{acme}:spend:account:a', 'booked')).toBe('6')
 })

@@ -12,9 +12,13 @@ export interface LedgerDriverOptions {
   readonly pickIndex: PickIndex
   /** Told of every failure to reach the ledger, and of every answer after one. */
   readonly onReached: (reached: boolean, error?: unknown) => void
+  /** For how long it does not look for what nobody hurries it for; IDLE_MS without it. */
+  readonly idleMs?: number
 }
 
 const IDLE_MS = 20
+/** In which more may come that goes along: a script costs the cache as much as two bookings. */
+const GATHER_MS = 2
 const RETRY_MS_MIN = 20
 const RETRY_MS_MAX = 1_000
 
@@ -24,6 +28,10 @@ export class LedgerDriver {
   #failures = 0
   #stopped = false
   #ended: Promise<void> | undefined
+  #pause: NodeJS.Timeout | undefined
+  /** While there is nothing to send. */
+  #endPause: (() => void) | undefined
+  #isHurried = false
 
   constructor(options: LedgerDriverOptions) {
     this.#options = options
@@ -37,15 +45,37 @@ export class LedgerDriver {
   /** Resolves when nothing is sent any more; what waits then stays unsent. */
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#endPause?.()
     await this.#ended
+  }
+
+  /** Somebody waits for what there is to send now, as an exchange for a notice: it goes in a moment. */
+  hurry(): void {
+    if (this.#endPause === undefined || this.#isHurried) return
+    this.#isHurried = true
+    clearTimeout(this.#pause)
+    this.#pause = setTimeout(this.#endPause, GATHER_MS)
   }
 
   async #run(): Promise<void> {
     const { task, monotonicMs } = this.#options
     while (!this.#stopped) {
       const sent = task.next(monotonicMs())
-      if (sent === undefined || !(await this.#send(sent))) await sleep(this.#pauseMs())
+      if (sent === undefined && this.#failures === 0) await this.#idle()
+      else if (sent === undefined || !(await this.#send(sent))) await sleep(this.#pauseMs())
     }
+  }
+
+  #idle(): Promise<void> {
+    this.#isHurried = false
+    return new Promise(resolve => {
+      this.#endPause = () => {
+        clearTimeout(this.#pause)
+        this.#endPause = undefined
+        resolve()
+      }
+      this.#pause = setTimeout(this.#endPause, this.#options.idleMs ?? IDLE_MS)
+    })
   }
 
   /** @returns false when there is nothing to gain from sending at once again */
