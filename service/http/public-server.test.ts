@@ -2,11 +2,13 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { RawConnection } from '../../test/wire/raw-connection.ts'
-import { createRecorderBlock, Recorder } from '../telemetry/recorder.ts'
+import { createRecorderBlock, Recorder, snapshot } from '../telemetry/recorder.ts'
+import { COUNTER } from '../telemetry/signals.ts'
 import type { BidRoute } from './bid-route.ts'
 import { createPublicServer } from './public-server.ts'
 
-const recorder = new Recorder(createRecorderBlock())
+const block = createRecorderBlock()
+const recorder = new Recorder(block)
 const app = createPublicServer({
   tenantId: 'acme',
   // No request of these tests is for the bid route.
@@ -65,21 +67,19 @@ describe('paths that do not exist', () => {
 })
 
 test('health checks and paths that do not exist leave a connection on its short way', async () => {
-  let byNode = 0
-  const count = (): void => void byNode++
-  app.server.on('request', count)
+  const byNode = () => snapshot({ blocks: [block], gauges: {}, takenAtMs: 0 }).counters[COUNTER.requestsByNode] ?? 0
+  const before = byNode()
   const connection = await RawConnection.open(port)
   const posted = 'POST /favicon.ico HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody'
   const asked = [LIVE, 'GET /acme/health/ready?x=1 HTTP/1.1\r\nHost: h\r\n\r\n', posted, LIVE]
   connection.write(asked.join(''))
   const statuses = [200, 200, 404, 200]
   for (const status of statuses) expect((await connection.answer())?.status).toBe(status)
-  expect(byNode).toBe(0)
+  expect(byNode()).toBe(before)
   connection.write('HEAD /acme/health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')
   expect((await connection.answer())?.status).toBe(200)
   await connection.closed
-  expect(byNode).toBe(1)
-  app.server.off('request', count)
+  expect(byNode()).toBe(before + 1)
 })
 
 /** The server's end of a new connection, and the client's. */

@@ -71,6 +71,7 @@ export function createPublicServer(deps: PublicServerDeps): PublicServer {
     if (!route.take(call) && noticeRoute?.take(call) !== true) answerOther(call, deps, server.listening)
   }
   const listener = (req: IncomingMessage, res: ServerResponse): void => {
+    recorder.count(COUNTER.requestsByNode)
     const refusal = headRefusal(req.rawHeaders)
     if (refusal !== 0) refuse(req, res, refusal, recorder)
     else take(new NodeCall(req, res))
