@@ -146,11 +146,14 @@ export function jsonMutation(bytes: Mutate): Mutate {
     if (random.chance(0.1)) return malformedBody(root, random.pick(MALFORMED_WAYS), random).body
     const rounds = random.chance(0.6) ? 1 : random.between(2, 8)
     const lent = random.chance(0.5) && others.length > 0 ? placesIn(parsed(random.pick(others))) : []
-    for (let round = 0; round < rounds; round++) {
+    let text = ''
+    // Rounds multiply each other: eight of them can make gigabytes.
+    for (let round = 0; round < rounds && text.length < INPUT_BYTES_MAX; round++) {
       const places = placesIn(root)
       if (places.length > 0) random.pick(JSON_CHANGES)(random.pick(places), random, lent)
+      text = JSON.stringify(root)
     }
-    const text = JSON.stringify(root).replaceAll(`"${HOLE}"`, () => random.pick(VALUES))
+    text = text.slice(0, INPUT_BYTES_MAX).replaceAll(`"${HOLE}"`, () => random.pick(VALUES))
     return Buffer.from(text).subarray(0, INPUT_BYTES_MAX)
   }
 }
