@@ -22,7 +22,7 @@ export interface HttpCall {
   readonly isAnswered: boolean
   /** Of the answer, 0 before it. */
   readonly status: number
-  /** From here on the body goes to the taker. Call it before the first turn of the event loop is over first. */
+  /** From here on the body goes to the taker. Call it first before anything is waited for: later, bytes were missed. */
   takeBody(taker: BodyTaker): void
   /** The connection closes after the answer. Call it before that. */
   close(): void

@@ -17,6 +17,7 @@ const VERSION = ' HTTP/1.1'
 /** A request line and header lines of RFC 9112, sections 3 and 5, less what servers were seen to read in two ways. */
 const PLAIN = /^(?:GET|POST) \/[!-~]* HTTP\/1\.1(?:\r\n[A-Za-z0-9-]+:[\t -~]*)+$/
 const LENGTH = /^\d{1,9}$/
+
 /**
  * Reads a request's head if it is plain and whole: HTTP/1.1, GET or POST, one Host, no body or one whose length is told
  * once, a connection that is to be kept, printable ASCII, and nothing that a server may read in two ways. Whatever else
@@ -50,7 +51,8 @@ export function readPlainHead(bytes: Buffer): PlainHead | undefined {
         bodyBytes = Number(value)
         break
       case 'connection':
-      case 'proxy-connection': // Which Node reads as the same.
+      // Which Node reads as the same.
+      case 'proxy-connection':
         if (value.toLowerCase() !== 'keep-alive') return undefined
         break
       case 'transfer-encoding':
