@@ -173,7 +173,8 @@ describe(`exporters (seed ${seed})`, () => {
       const begun = performance.now()
       await exporters.stop()
       expect(performance.now() - begun).toBeLessThan(2_500)
-      expect(lag).toBeLessThan(250)
+      // A busy machine holds an event loop up by itself; who waited for the endpoint would be held up for seconds.
+      expect(lag).toBeLessThan(1_000)
       expect(new Set(lost)).toEqual(new Set([sink]))
       // OpenTelemetry has one log per process, the first one's: it is looked at in processes of their own below.
       if (sink === 'cloudwatch') expect(lines).toContain('report-lost')
