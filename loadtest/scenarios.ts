@@ -47,7 +47,7 @@ export interface Scenario {
 const SHARES = [0.25, 0.5, 0.75]
 /** What the generator's own lateness may be, p99. */
 const LAG_MS_MAX = 1
-/** It shares a core with the proxy and the neighbours, in all arms alike: what is judged is the difference between them. */
+/** It shares a core with the proxy and the neighbours, in all arms alike: what is judged is the difference. */
 const MEMORY_LAG_MS_MAX = 3
 const VICTIM_RATE_PER_S = 500
 const OVERLOAD_LINE_ITEMS = 10_000
