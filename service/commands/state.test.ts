@@ -62,6 +62,7 @@ test('what cannot be done is told with its remedy, and the exit code says whose 
   const missing = await run('diff', versions[0] ?? '', 'no-such-version', ...at)
   expect(missing.code).toBe(2)
   expect(missing.err).toContain('no-such-version')
+  expect(missing.err).toContain('list')
   expect((await run('pin', ...at)).code).toBe(2)
   const away = await run('list', '--to', `redis://me:geheim@127.0.0.1:${await freePort()}`, '--tenant', 'acme')
   expect(away.code).toBe(69)

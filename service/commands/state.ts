@@ -85,7 +85,9 @@ async function diff(older: string, newer: string, options: CacheOptions): Promis
 /** A version that is not there, or broken, is for a person to repair, unlike a cache that does not answer. */
 function throwRepairable(error: unknown): never {
   const repairable = error instanceof VersionError || (error instanceof SourceError && !error.retry)
-  throw repairable ? new CommandProblem(`error: ${error.message}`) : error
+  if (!repairable) throw error
+  const remedy = error.code === 'version-missing' ? '; `npm run state -- list` shows those stored' : ''
+  throw new CommandProblem(`error: ${error.message}${remedy}`)
 }
 
 function tell(differences: readonly RecordDifference[]): void {

@@ -104,7 +104,7 @@ const SOURCE_ERRORS = {
   'directory-unreadable': { retry: true, meaning: 'the directory of tenant documents cannot be read' },
   'version-changed': { retry: true, meaning: 'the documents changed while they were read' },
   'document-unreadable': { retry: false, meaning: 'a file of tenant documents cannot be read' },
-  'version-missing': { retry: false, meaning: 'the announced version is not there' },
+  'version-missing': { retry: false, meaning: 'the version is not there' },
   'version-incomplete': { retry: false, meaning: 'a part of the version is not there' },
   'manifest-invalid': { retry: false, meaning: 'the manifest of the version is not of our layout' },
   'compiled-unusable': { retry: true, meaning: 'what the publisher compiled cannot be used; the records can' },

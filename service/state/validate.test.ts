@@ -283,6 +283,22 @@ describe('budgets', () => {
 })
 
 describe('fields', () => {
+  // A notice's address holds them as they are, and `~` between them.
+  test.each(['a/b', 'a~b', 'a b', 'a%2Fb', 'a?b', 'é', ''])('that are ids are refused as %j', id => {
+    const tenants: readonly Tenant[] = [
+      { exchanges: [{ ...BASE.exchanges[0], id }] },
+      { campaigns: [{ ...BASE.campaigns[0], id }] },
+      { creatives: [banner(id, 'adv-1')] },
+      { lineItems: [lineItem({ id })] },
+    ]
+    for (const tenant of tenants) {
+      const [kind] = Object.keys(tenant) as [DocumentKindName]
+      const { good, lines } = read({ ...BASE, ...tenant })
+      expect(good.filter(each => each.kind === kind)).toEqual([])
+      expect(lines.join('\n')).toContain('id')
+    }
+  })
+
   test.each([
     ['a list that is not there', { domain: { includeLists: ['none'] } }, 'must be the id of a list; there is none'],
     [
