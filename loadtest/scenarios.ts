@@ -29,7 +29,7 @@ export interface ScenarioOptions {
   readonly gibHourPrice?: number
   readonly duration?: number
   readonly rounds: number
-  readonly lagMsMax?: number
+  readonly lagMsMax: number
   readonly seed: number
 }
 
@@ -45,10 +45,6 @@ export interface Scenario {
 }
 
 const SHARES = [0.25, 0.5, 0.75]
-/** What the generator's own lateness may be, p99. */
-const LAG_MS_MAX = 1
-/** It shares a core with the proxy and the neighbours, in all arms alike: what is judged is the difference. */
-const MEMORY_LAG_MS_MAX = 3
 const VICTIM_RATE_PER_S = 500
 const OVERLOAD_LINE_ITEMS = 10_000
 const COLDSTART_LINE_ITEMS = 100_000
@@ -84,7 +80,7 @@ export const SCENARIOS = {
   },
   memory: {
     shows: 'that a neighbour which runs out of memory moves nothing; needs a container engine',
-    run: ({ rate, duration, rounds, lagMsMax = MEMORY_LAG_MS_MAX, seed }, stage) => {
+    run: ({ rate, duration, rounds, lagMsMax, seed }, stage) => {
       const rates = { ratePerS: rate ?? MEMORY_RATE_PER_S, windowS: duration ?? MEMORY_WINDOW_S }
       return runMemory({ ...rates, rounds, sendLagP99UsMax: lagMsMax * 1e3, seed }, stage)
     },
@@ -122,7 +118,7 @@ export const SCENARIOS = {
   },
   sizing: {
     shows: 'how many tasks of which size a wished rate needs (--rate, --users, --vcpu-hour-price, --gib-hour-price)',
-    run: ({ rate, duration, lineItems, users, lagMsMax = LAG_MS_MAX, seed, vcpuHourPrice, gibHourPrice }, stage) => {
+    run: ({ rate, duration, lineItems, users, lagMsMax, seed, vcpuHourPrice, gibHourPrice }, stage) => {
       const wish = { ratePerS: rate ?? SIZING_RATE_PER_S, lineItems: lineItems ?? SIZING_LINE_ITEMS, users }
       const how = { durationS: duration ?? SIZING_S, sendLagP99UsMax: lagMsMax * 1e3, seed }
       return runSizing({ ...wish, ...how, vcpuHourPrice, gibHourPrice }, stage)
@@ -148,7 +144,7 @@ async function latency(
   stage: Stage,
   { shares, durationS, isThorough }: Pick<LatencyOptions, 'shares' | 'durationS' | 'isThorough'>,
 ): Promise<Report> {
-  const { target, recorded, rate, seed, lagMsMax = LAG_MS_MAX } = options
+  const { target, recorded, rate, seed, lagMsMax } = options
   return runLatency(
     {
       ...(target === undefined ? {} : { target }),
@@ -162,7 +158,7 @@ async function latency(
 }
 
 async function isolation(options: ScenarioOptions, stage: Stage): Promise<Report> {
-  const { rate, duration, rounds, lagMsMax = LAG_MS_MAX, seed } = options
+  const { rate, duration, rounds, lagMsMax, seed } = options
   const directories = { victimDirectory: await documents(options, stage), aggressorDirectory: SECOND_TENANT }
   const rates = { ratePerS: rate ?? VICTIM_RATE_PER_S, windowS: duration ?? 4 }
   return runIsolation({ ...directories, ...rates, rounds, sendLagP99UsMax: lagMsMax * 1e3, seed }, stage)
