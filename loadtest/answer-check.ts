@@ -64,7 +64,7 @@ export class AnswerCheck {
       this.#example(`foreign: ${response.body.toString('utf8').slice(0, 300)}`)
     }
     if (this.#seen++ % this.#options.judgeEvery === 0 && this.#kept.length < KEPT_MAX)
-      this.#kept.push({ response, index })
+      this.#kept.push({ response: { ...response, body: Buffer.from(response.body) }, index })
   }
 
   /** Judges the sample. Cost: O(kept answers). */

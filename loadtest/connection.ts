@@ -13,6 +13,12 @@ interface ConnectionEvents {
   onEnd(cause: string, planned: PlannedRequest | undefined): void
 }
 
+/**
+ * All plain connections read into this. A buffer for each answer would be external memory to V8, which then marks the
+ * whole heap each few seconds, and requests wait for that.
+ */
+const INBOX = Buffer.allocUnsafeSlow(64 * 1024)
+
 /** One keep-alive connection that carries one request at a time. */
 export class Connection {
   readonly #socket: Socket
@@ -27,7 +33,15 @@ export class Connection {
   constructor(target: LoopbackTarget, events: ConnectionEvents) {
     this.#events = events
     const address = { host: target.hostname, port: target.port }
-    this.#socket = target.isTls ? connectTls(address) : connect(address)
+    const take = (bytes: Buffer): void => this.#onData(bytes)
+    const onread = {
+      buffer: INBOX,
+      callback: (length: number) => {
+        take(INBOX.subarray(0, length))
+        return true
+      },
+    }
+    this.#socket = target.isTls ? connectTls(address).on('data', take) : connect({ ...address, onread })
     this.#socket.setNoDelay(true)
     this.opened = new Promise(resolve => {
       this.#socket.once(target.isTls ? 'secureConnect' : 'connect', () => {
@@ -36,7 +50,6 @@ export class Connection {
       })
       this.#socket.once('close', () => resolve())
     })
-    this.#socket.on('data', bytes => this.#onData(bytes as Buffer))
     this.#socket.on('error', error => this.#end((error as NodeJS.ErrnoException).code ?? error.message))
     this.#socket.on('end', () => this.#end('connection closed'))
     this.#socket.on('close', () => this.#end('connection closed'))

@@ -23,11 +23,19 @@ export class HttpResponseReader {
   #rest: Buffer = EMPTY
 
   /**
-   * Takes bytes that arrived.
-   * @returns the response that they complete, or undefined while more are needed. Throws HttpProblem.
+   * Takes bytes that arrived. They are its own only for the call: what it needs later it copies.
+   * @returns the response that they complete, whose body may lie in them, or undefined while more are needed. Throws
+   * HttpProblem.
    */
   read(bytes: Buffer): HttpResponse | undefined {
     this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes])
+    const response = this.#next()
+    if (this.#rest.length === 0) this.#rest = EMPTY
+    else if (this.#rest.buffer === bytes.buffer) this.#rest = Buffer.from(this.#rest)
+    return response
+  }
+
+  #next(): HttpResponse | undefined {
     for (;;) {
       const headEnd = this.#rest.indexOf(HEAD_END)
       if (headEnd < 0) {

@@ -26,7 +26,7 @@ export interface OpenLoopOptions extends ArrivalPlan {
   /** Above these the generator was too slow and the run proves nothing. */
   readonly sendLagP99UsMax?: number
   readonly ownCpuShareMax?: number
-  /** Sees every answer; its time is the generator's. */
+  /** Sees every answer, whose body is its own only for the call; its time is the generator's. */
   readonly onAnswer?: (response: HttpResponse, requestIndex: number, timing: AnswerTiming) => void
   /** Called about 50 times a second with the share done, 0 to 1, and the newest second that has ended. */
   readonly onProgress?: (share: number, newest: SeriesPoint | undefined) => void
