@@ -176,7 +176,7 @@ async function overload(options: ScenarioOptions, stage: Stage): Promise<Report>
   const tenantDirectory = tenantDir === undefined ? await stage.directory('everything') : resolve(tenantDir)
   if (tenantDir === undefined)
     await writeTenantDirectory(withMoney(benchDocuments(lineItems, seed, 'everything')), tenantDirectory)
-  return runOverload({ tenantDirectory, stepS: duration ?? 4, seed }, stage)
+  return runOverload({ tenantDirectory, stepS: duration ?? 3, seed }, stage)
 }
 
 /** @throws CommandProblem for options that this scenario cannot honour */
