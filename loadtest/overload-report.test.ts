@@ -68,13 +68,17 @@ describe('what an overload run shows', () => {
   test('a burst that is remembered for over two seconds is seen, in any round', () => {
     for (const round of [1, 2, 3]) {
       const goodput = played(() => 1_000)
-      const slices = [...goodput.slices]
       const after = round * STEPS_PER_ROUND * SLICES_PER_STEP
-      slices[after + 19] = 0.5
-      expect(missed({ ...goodput, slices })).toEqual([])
-      slices[after + 20] = 0.5
-      expect(missed({ ...goodput, slices })).toEqual(['recovery after each burst'])
+      const badUntil = (end: number) => goodput.slices.map((share, i) => (i >= after && i < after + end ? 0 : share))
+      expect(missed({ ...goodput, slices: badUntil(21) })).toEqual([])
+      expect(missed({ ...goodput, slices: badUntil(22) })).toEqual(['recovery after each burst'])
     }
+  })
+
+  test('a single bad slice, of which there are some before a burst, is no memory of it', () => {
+    const goodput = played(() => 1_000)
+    const slices = goodput.slices.map((share, i) => (i % 15 === 14 ? 0.5 : share))
+    expect(missed({ ...goodput, slices })).toEqual([])
   })
 
   test('a lost request, a broken answer and a generator without time are seen', () => {

@@ -27,7 +27,7 @@ export const PLAYED: readonly [number, ...number[]] = [
 /** Fault 15 (test/faults/README.md): goodput at five times the capacity, and after how long a burst is forgotten. */
 const GOODPUT_SHARE_MIN = 0.8
 const RECOVERY_S_MAX = 2
-/** After the burst a slice is good again with this share of what a slice was before. */
+/** After the burst a second is good again with this share of what it was before. */
 const RECOVERED_SHARE = 0.9
 /** A generator that is busier may itself be why bids come late. */
 const GENERATOR_SHARE_MAX = 0.6
@@ -169,18 +169,24 @@ function busyGenerator({ name, cpuShare }: FactorSteps): readonly string[] {
 }
 
 /**
- * Seconds after each round's burst until slices have the share of bids in time that they had before the first, and all
- * later ones of the step after it.
+ * Seconds from the end of each round's burst to the first whole second with the share of bids in time that there was
+ * before the first burst; the whole step where none comes. Single slices are too short to judge: some are worse before.
  */
 function recoveriesOf({ slices, steps }: Goodput<Histogram>, stepS: number): readonly number[] {
   const [before] = steps
   const usual = before === undefined ? 1 : before.bidsInTime / Math.max(1, before.planned)
+  const perSecond = Math.round(1 / SLICE_S)
   return Array.from({ length: ROUNDS }, (_, round) => {
     const first = Math.round(((round + 1) * FACTORS.length * stepS) / SLICE_S)
-    const after = slices.slice(first, first + Math.round(stepS / SLICE_S))
-    const lastBad = after.findLastIndex(share => share !== undefined && share < usual * RECOVERED_SHARE)
-    return (lastBad + 1) * SLICE_S
+    const after = slices.slice(first, first + Math.round(stepS / SLICE_S)).map(share => share ?? usual)
+    const seconds = after.slice(perSecond - 1).map((_, i) => after.slice(i, i + perSecond))
+    const good = seconds.findIndex(shares => shares.reduce(add, 0) / perSecond >= usual * RECOVERED_SHARE)
+    return good < 0 ? stepS : good * SLICE_S
   })
+}
+
+function add(a: number, b: number): number {
+  return a + b
 }
 
 interface Judged {
@@ -195,7 +201,7 @@ function objectivesOf({ run, health }: OverloadFound, { factors, recoveriesS, sh
   const p99Us = judged?.bidLatencyUs.percentile(99) ?? Number.POSITIVE_INFINITY
   const recoveryS = Math.max(...recoveriesS)
   const failures = failuresOf(run)
-  const broken = Object.values(run.findings.brokenRules).reduce((sum, count) => sum + count, 0)
+  const broken = Object.values(run.findings.brokenRules).reduce(add, 0)
   return [
     {
       name: `bids in time at ${JUDGED_FACTOR} times the capacity`,

@@ -28,8 +28,8 @@ const GRID_US = 1_000
 /** Requests go out in groups: the grid and a turn of the generator's event loop. */
 const LAG_P99_US_MAX = 10_000
 /**
- * So many are never all busy, or the generator's own queue would be measured. All are open from the start, as those of a
- * load balancer after a busy hour: hundreds at once cost the generator the time in which it should send.
+ * So many are never all busy, or the generator's own queue would be measured. All are open from the start, as a load
+ * balancer has them after a busy hour: hundreds at once cost the generator the time in which it should send.
  */
 const CONNECTIONS = 2_048
 const TIMEOUT_MS = 2_000

@@ -252,8 +252,7 @@ class Money {
 
   /** The rates at which line items of a catalog that serves take part, by ordinal: see Allowance. They change. */
   passRatesOf({ header }: Catalog): Uint32Array | undefined {
-    const layer = this.#budgets.layers.find(({ catalog }) => catalog.header === header)
-    return layer && new Uint32Array(layer.shares.rates)
+    return this.#budgets.layers.find(({ catalog }) => catalog.header === header)?.rates
   }
 
   /** Plans that line items follow, by owner. Cost: O(those). */

@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8'
 const COLLECT_ALONE = '--no-parallel-scavenge'
 /**
  * An old generation is marked once it has doubled, not for each 8 MiB that it or its buffers grow, and then as fast as
- * the thread allocates: as tasks of their own, a thousand small steps follow each other without a turn of the event loop.
+ * the thread allocates: as tasks of their own, hundreds of steps follow each other without a turn of the event loop.
  */
 const MARK_SELDOM = ['--heap-growing-percent=100', '--no-incremental-marking-task']
 /**

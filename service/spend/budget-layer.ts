@@ -13,6 +13,8 @@ export interface CatalogShares {
 export interface BudgetLayer {
   readonly catalog: Catalog
   readonly shares: CatalogShares
+  /** Of the shares. */
+  readonly rates: Uint32Array
   /** Ordinals by slice number. */
   readonly ordinals: ReadonlyMap<number, number>
 }

@@ -57,7 +57,7 @@ interface Opened {
 }
 
 interface Served {
-  readonly layer: { readonly shares: { readonly rates: SharedArrayBuffer } }
+  readonly layer: { readonly rates: Uint32Array }
   readonly ordinal: number
 }
 
@@ -65,7 +65,7 @@ interface Served {
 export function knownBudget({ slice: { leases }, lineItem }: Opened, { layer, ordinal }: Served): KnownBudget {
   const { id, priceNanos, paced } = lineItem
   const leftNanos = leases.reduce((sum, lease) => sum + Math.max(0, lease.roomNanos) + lease.sharedNanos, 0)
-  const passRatePpm = new Uint32Array(layer.shares.rates)[ordinal] as number
+  const passRatePpm = layer.rates[ordinal] as number
   const planOwners = paced.map(({ owner }) => owner)
   return { lineItemId: id, leftNanos, isSpent: leftNanos < priceNanos, passRatePpm, planOwners }
 }

@@ -12,6 +12,7 @@ import { type BudgetedLineItem, budgetedOrdinals, budgetKeyAt, budgetsOf } from 
 import type { Forecast } from './forecast.ts'
 import type { Lease } from './lease.ts'
 import { type Now, PlanRates } from './plan-rates.ts'
+import { Rounds } from './rounds.ts'
 import type { Share, SharesMessage, SharesReport } from './shares.ts'
 import { type LeaseRules, Slice, type SliceTerms } from './slice.ts'
 import type { TaskLedger } from './task-ledger.ts'
@@ -75,6 +76,7 @@ export class TaskBudgets {
   /** What the wall clock was ahead of the task's own when days were last laid upon that. */
   #wallMs = Number.NaN
   #lookedMs = Number.NEGATIVE_INFINITY
+  readonly #looks = new Rounds(this.#open, LOOK_MS)
 
   constructor(options: TaskBudgetsOptions) {
     this.#options = options
@@ -129,7 +131,7 @@ export class TaskBudgets {
       numbers[ordinal] = number
       ordinals.set(number, ordinal)
     }
-    return { catalog, shares: { slices, rates }, ordinals }
+    return { catalog, shares: { slices, rates }, rates: rateOf, ordinals }
   }
 
   /** They serve: their limits, prices and plans count, and what they do not have any more ends. */
@@ -138,7 +140,7 @@ export class TaskBudgets {
     for (const open of this.#open.values()) this.#renew(open, now)
     for (const [id, number] of this.#numbers)
       if (!this.#open.has(number) && !layers.some(({ ordinals }) => ordinals.has(number))) this.#numbers.delete(id)
-    this.#lookedMs = Number.NEGATIVE_INFINITY
+    this.#lookAtAllNext()
     if (this.#open.size === 0) this.#begin(now)
   }
 
@@ -194,11 +196,15 @@ export class TaskBudgets {
     }
   }
 
-  /** Settles, leases and paces, once a second; in between it only hands out what was leased since. */
+  /** Settles, leases and paces each slice once a second, and hands out what was leased since. */
   turn(now: Now): void {
-    if (now.monotonicMs - this.#lookedMs >= LOOK_MS) {
+    const isSecond = now.monotonicMs - this.#lookedMs >= LOOK_MS
+    if (isSecond) this.#lookAtDay(now)
+    for (const open of this.#looks.due(now.monotonicMs)) this.#look(open, now)
+    if (isSecond) {
       this.#lookedMs = now.monotonicMs
-      this.#look(now)
+      this.#forgetLeases()
+      this.#recall(now.monotonicMs)
     }
     for (const thread of this.#options.threads) this.#give(thread, this.#waiting, now)
     for (const number of this.#waiting) {
@@ -213,7 +219,7 @@ export class TaskBudgets {
     this.#layers = []
     this.#recall(monotonicMs)
     // What is not held goes back at the next turn: the task may have no second left.
-    this.#lookedMs = Number.NEGATIVE_INFINITY
+    this.#lookAtAllNext()
   }
 
   /** Threads that have said their last. */
@@ -319,24 +325,32 @@ export class TaskBudgets {
     this.plans.keep(new Set(owners))
   }
 
-  #look(now: Now): void {
+  #lookAtDay(now: Now): void {
     const { monotonicMs, nowMs } = now
     const dayBefore = this.#day
     const wallMs = nowMs - monotonicMs
     const isSet = !(Math.abs(wallMs - this.#wallMs) <= CLOCK_SET_MS)
     if (isSet) this.#wallMs = wallMs
     if (this.#layers.length > 0 && (this.#dayAt(nowMs) !== dayBefore || isSet)) this.#newDay(now)
-    for (const open of this.#open.values()) {
-      open.slice.look(monotonicMs)
-      this.#pace(open, now)
-      if (this.#isDone(open, monotonicMs)) this.#open.delete(open.number)
-    }
+  }
+
+  #lookAtAllNext(): void {
+    this.#lookedMs = Number.NEGATIVE_INFINITY
+    this.#looks.hurry()
+  }
+
+  #look(open: OpenSlice, now: Now): void {
+    open.slice.look(now.monotonicMs)
+    this.#pace(open, now)
+    if (this.#isDone(open, now.monotonicMs)) this.#open.delete(open.number)
+  }
+
+  #forgetLeases(): void {
     for (const [number, { lease }] of this.#leases) {
       if (!lease.isReturned || lease.sharedNanos > 0) continue
       this.#leases.delete(number)
       this.#numberedOf.delete(lease)
     }
-    this.#recall(monotonicMs)
   }
 
   /** A plan goes on for as long as its line item is served: who is paced out altogether wants nothing. */
@@ -364,8 +378,7 @@ export class TaskBudgets {
     const place = placeOf(this.#layers, number)
     if (place === undefined || lineItem.paced.length === 0) return
     open.planRate = this.plans.rateOf(lineItem, now)
-    const rates = new Uint32Array(place.layer.shares.rates)
-    rates[place.ordinal] = rateAt(lineItem.passRatePpm, open.planRate)
+    place.layer.rates[place.ordinal] = rateAt(lineItem.passRatePpm, open.planRate)
   }
 }
 
