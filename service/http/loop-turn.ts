@@ -1,7 +1,10 @@
 import { LIMITS } from '../limits.ts'
 
-/** Between two turns that follow each other without rest lies no more than timers and a collection. */
-const REST_MS = 5
+/**
+ * An event loop that waited for so long between two turns had rest. What else lies between them is timers, a collection,
+ * or another thread that has the processor.
+ */
+const REST_MS = 1
 
 /**
  * One turn of the event loop takes the requests of all sockets that have any, one after the other: whoever comes last
@@ -10,12 +13,15 @@ const REST_MS = 5
 export class LoopTurn {
   #startMs = 0
   #endMs = 0
+  /** What the event loop had waited when the last long turn ended. */
+  #idleMs = 0
   #isOpen = false
   #limitMs: number = LIMITS.bidBurstMsMax
   /** Immediates run right after the sockets of a turn. */
   readonly #end = (): void => {
     this.#isOpen = false
     this.#endMs = performance.now()
+    if (this.#wasLong) this.#idleMs = performance.nodeTiming.idleTime
   }
 
   /**
@@ -32,9 +38,13 @@ export class LoopTurn {
     return this.ageMs(nowMs) > this.#limitMs
   }
 
+  get #wasLong(): boolean {
+    return this.#endMs - this.#startMs > LIMITS.bidTurnMsMax
+  }
+
   #start(nowMs: number): void {
     // One long turn is a burst, or a pause of the machine; a second one right after it means that more comes than goes.
-    const isSecond = this.#endMs - this.#startMs > LIMITS.bidTurnMsMax && nowMs - this.#endMs < REST_MS
+    const isSecond = this.#wasLong && performance.nodeTiming.idleTime - this.#idleMs < REST_MS
     this.#limitMs = isSecond ? LIMITS.bidTurnMsMax : LIMITS.bidBurstMsMax
     this.#isOpen = true
     this.#startMs = nowMs
