@@ -52,10 +52,10 @@ describe('what an overload run shows', () => {
     expect(missed(played(() => 1_000))).toEqual([])
   })
 
-  test('a machine that slows in one round changes nothing, a service that slows at 5 times does', () => {
-    const slowRound = played((step, factor) => (step < STEPS_PER_ROUND && factor === 5 ? 400 : 1_000))
-    expect(missed(slowRound)).toEqual([])
-    expect(judged(slowRound).objectives[0]?.observed).toBe('100 % (40 %, 100 %, 100 %) of 1000/s')
+  test('a machine that slows in two rounds of five changes nothing, a service that slows at 5 times does', () => {
+    const slowRounds = played((step, factor) => (step < 2 * STEPS_PER_ROUND && factor === 5 ? 400 : 1_000))
+    expect(missed(slowRounds)).toEqual([])
+    expect(judged(slowRounds).objectives[0]?.observed).toBe('100 % of 1000/s')
     expect(missed(played((_, factor) => (factor === 5 ? 790 : 1_000)))).toEqual([
       'bids in time at 5 times the capacity',
     ])
@@ -66,7 +66,7 @@ describe('what an overload run shows', () => {
   })
 
   test('a burst that is remembered for over two seconds is seen, in any round', () => {
-    for (const round of [1, 2, 3]) {
+    for (const round of [1, 2, 3, 4, 5]) {
       const goodput = played(() => 1_000)
       const after = round * STEPS_PER_ROUND * SLICES_PER_STEP
       const badUntil = (end: number) => goodput.slices.map((share, i) => (i >= after && i < after + end ? 0 : share))

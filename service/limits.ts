@@ -24,8 +24,8 @@ export const LIMITS = {
    * exchanges give, 80 ms.
    */
   bidTurnMsMax: 20,
-  /** And so long when it comes after rest: a burst of some 1,000 requests at once is served. */
-  bidBurstMsMax: 100,
+  /** And so long when it comes after rest: a burst of some 1,000 requests at once is served, within those 80 ms. */
+  bidBurstMsMax: 60,
   /** When the event loop was held up for longer, whoever waits in its sockets has gone: exchanges give 80 to 300 ms. */
   bidLagMsMax: 300,
   /** Connections of one bid thread: each costs 8 KiB of heap (measured, idle), so a third of the heap at most. */
