@@ -14,8 +14,8 @@ export const JUDGED_FACTOR = 5
 /** How long the exchange waits. The shortest time that exchanges give is 80 ms, most give 100 to 300. */
 export const WITHIN_MS = 100
 /**
- * All factors so often, and of each the median: a machine's speed may change by half from one step to the next, and then
- * a single round compares two machines.
+ * All factors so often, and of each the median: a machine's speed may change by half from one step to the next, and
+ * then a single round compares two machines.
  */
 const ROUNDS = 5
 /** The factors of a run's steps, in their order. */
