@@ -1,8 +1,8 @@
 import { LIMITS } from '../limits.ts'
 
 /**
- * An event loop that waited for so long between two turns had rest. What else lies between them is timers, a collection,
- * or another thread that has the processor.
+ * An event loop that waited for so long between two turns had rest. What else lies between them is timers, a
+ * collection, or another thread that has the processor.
  */
 const REST_MS = 1
 
