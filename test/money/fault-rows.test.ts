@@ -276,6 +276,8 @@ test('row 20: a wall clock that jumps by an hour and by twelve resets no budget 
   await bidsOf(run, 1)
   for (const ms of [0, HOUR_MS, -HOUR_MS, 12 * HOUR_MS, 0]) {
     for (const thread of [0, 1]) run.inject({ thread, kind: 'set-clock', ms })
+    // A bid of a thread that has the old clock yet has a token of the wrong hour.
+    await sleep(1_000)
     await spendSome()
     // Budgets are looked at once a second.
     await sleep(1_500)
