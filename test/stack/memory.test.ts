@@ -96,8 +96,8 @@ async function untilReady(task: Task): Promise<void> {
 let users = 0
 
 /** How many users are counted, and how long it may take: a slow machine gets as many as a fast one. */
-const USERS = 15_000
-const FLOOD_MS_MAX = 45_000
+const USERS = 25_000
+const FLOOD_MS_MAX = 60_000
 /** Few enough that a turn of all of them is no overload: what is shed is not counted. */
 const CONNECTIONS = 8
 
