@@ -36,7 +36,6 @@ function judged(goodput: Goodput<Histogram>, changes: Partial<OverloadFound['run
     statuses: {},
     errors: {},
     timeouts: 0,
-    planned: 1,
     ...changes,
   }
   const health = { asked: 9, failed: 0, latencyUs }
@@ -73,6 +72,15 @@ describe('what an overload run shows', () => {
       expect(missed({ ...goodput, slices: badUntil(21) })).toEqual([])
       expect(missed({ ...goodput, slices: badUntil(22) })).toEqual(['recovery after each burst'])
     }
+  })
+
+  test('a burst whose backlog comes later is seen', () => {
+    const goodput = played(() => 1_000)
+    const after = STEPS_PER_ROUND * SLICES_PER_STEP
+    const badFrom = (start: number) =>
+      goodput.slices.map((share, i) => (i >= after + start && i < after + start + 5 ? 0 : share))
+    expect(missed({ ...goodput, slices: badFrom(10) })).toEqual([])
+    expect(missed({ ...goodput, slices: badFrom(20) })).toEqual(['recovery after each burst'])
   })
 
   test('a single bad slice, of which there are some before a burst, is no memory of it', () => {

@@ -40,10 +40,7 @@ export interface OverloadSettings {
 
 /** What was found. */
 export interface OverloadFound {
-  readonly run: Pick<
-    RunFindings,
-    'goodput' | 'findings' | 'latencyUs' | 'series' | 'statuses' | 'errors' | 'timeouts' | 'planned'
-  >
+  readonly run: Pick<RunFindings, 'goodput' | 'findings' | 'latencyUs' | 'series' | 'statuses' | 'errors' | 'timeouts'>
   readonly capacityPerS: number
   readonly health: HealthSeen
   /** Requests that the service says it shed, by cause. */
@@ -159,8 +156,8 @@ function busyGenerator({ name, cpuShare }: FactorSteps): readonly string[] {
 }
 
 /**
- * Seconds from the end of each round's burst to the first whole second with the share of bids in time that there was
- * before the first burst; without end where none comes. Single slices are too short to judge: some are worse before.
+ * Seconds from the end of each round's burst until each whole second has the share of bids in time that there was before
+ * the first burst; without end where its step ends before. Single slices are too short to judge: some are worse before.
  */
 function recoveriesOf({ slices, steps }: Goodput<Histogram>, stepS: number): readonly number[] {
   const [before] = steps
@@ -170,8 +167,8 @@ function recoveriesOf({ slices, steps }: Goodput<Histogram>, stepS: number): rea
     const first = Math.round(((round + 1) * FACTORS.length * stepS) / SLICE_S)
     const after = slices.slice(first, first + Math.round(stepS / SLICE_S)).map(share => share ?? usual)
     const seconds = after.slice(perSecond - 1).map((_, i) => after.slice(i, i + perSecond))
-    const good = seconds.findIndex(shares => shares.reduce(add, 0) / perSecond >= usual * RECOVERED_SHARE)
-    return good < 0 ? Number.POSITIVE_INFINITY : good * SLICE_S
+    const good = seconds.findLastIndex(shares => shares.reduce(add, 0) / perSecond < usual * RECOVERED_SHARE) + 1
+    return good === seconds.length ? Number.POSITIVE_INFINITY : good * SLICE_S
   })
 }
 

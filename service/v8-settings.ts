@@ -22,8 +22,8 @@ const NICER_BY = 5
 const NICE_MAX = 19
 
 /**
- * Lets V8 work on threads that come after those that answer: where a task has one processor they take slices of it from
- * the bids, 3 ms each. To be called before other threads start. Only Linux has precedence by thread.
+ * Lets V8 mark seldom, and work on threads that come after those that answer: where a task has one processor they take
+ * slices of it from the bids, 3 ms each. To be called before other threads start. Only Linux has precedence by thread.
  */
 export function setUpV8(): void {
   for (const flag of [COLLECT_ALONE, ...MARK_SELDOM]) setFlagsFromString(flag)

@@ -135,7 +135,7 @@ function sumOf(lines: readonly Record<string, unknown>[], metric: string): numbe
 test.each([
   { memoryMib: 512, rooms: 1, what: 'the state that its plan has room for', codes: [] },
   // Heaps are not full at the same time: until a load would pass 95 %, more is taken than planned.
-  { memoryMib: 512, rooms: 9, what: 'state up to some 85 %', codes: ['memory-warn'] },
+  { memoryMib: 512, rooms: 9, what: 'nine times that state', codes: ['memory-warn'] },
   // Half of what a task should have.
   { memoryMib: 256, rooms: 1, what: 'more than it should hold', codes: ['memory-warn', 'memory-critical'] },
 ])(
