@@ -26,6 +26,8 @@ export const LIMITS = {
   bidTurnMsMax: 20,
   /** And so long when it comes after rest: a burst of some 1,000 requests at once is served, within those 80 ms. */
   bidBurstMsMax: 60,
+  /** Answers that wait for others of their turn, some 50 µs for each: the first of a full batch waits for 1.5 ms. */
+  answersWaitingMax: 32,
   /** When the event loop was held up for longer, whoever waits in its sockets has gone: exchanges give 80 to 300 ms. */
   bidLagMsMax: 300,
   /** Connections of one bid thread: each costs 8 KiB of heap (measured, idle), so a third of the heap at most. */

@@ -9,6 +9,7 @@ import type { Recorder } from '../telemetry/recorder.ts'
 import type { RequestSampler } from '../telemetry/request-sampler.ts'
 import type { RequestTracer } from '../telemetry/request-tracer.ts'
 import { COUNTER, HISTOGRAM, noBidCounter, responseCounter, type ShedCause, shedCounter } from '../telemetry/signals.ts'
+import { AnswerBatch } from './answer-batch.ts'
 import type { BidGate } from './bid-gate.ts'
 import { type BidHeaders, readBidHeaders } from './bid-headers.ts'
 import type { BidPath } from './bid-path.ts'
@@ -52,6 +53,8 @@ const NO_BODY = 'Content-Length: 0\r\n'
 const INFLATE = { maxOutputLength: LIMITS.inflatedBytesMax }
 const JSON_BOUNDS: JsonBounds = { depthMax: LIMITS.jsonDepthMax, membersMax: LIMITS.jsonMembersMax }
 const EXCHANGE_ID = /^[a-z][a-z0-9-]{0,30}$/
+const NO_BID = Object.freeze({ status: 204, body: '' })
+const OVER_QUOTA = Object.freeze({ status: 429, body: '' })
 const NOT_READY = noBidCounter(NO_BID_REASON_NAMES.indexOf('state-not-ready'))
 const SHED_NOT_READY = shedCounter('not-ready')
 const SHED_OVERLOAD = shedCounter('overload')
@@ -136,8 +139,16 @@ class Unwanted implements BodyTaker {
   }
 
   end(): void {
-    this.#route.send(this.#call, this.#status, '')
+    this.#route.answer({ call: this.#call, answer: this.#status === 204 ? NO_BID : OVER_QUOTA })
   }
+}
+
+/** An answer to a whole request, which may wait for others of its turn. */
+interface MadeAnswer {
+  readonly call: HttpCall
+  readonly answer: { readonly status: number; readonly body: string }
+  /** Of a request that was decided on. */
+  readonly decided?: { readonly startedMs: number; readonly isTimed: boolean; readonly isGzip: boolean }
 }
 
 /** The route of one bid thread. A request that is refused or has no bid still gets its answer; nothing is thrown. */
@@ -145,6 +156,7 @@ export class BidRoute {
   readonly #deps: BidRouteDeps
   readonly #prefix: string
   readonly #turn = new LoopTurn()
+  readonly #batch = new AnswerBatch<MadeAnswer>(made => this.#send(made))
   /** The clock that all threads share is so far ahead of this thread's performance.now. */
   readonly #sharedMs: number
   /** Takes what comes of a body after its answer. The stream by which Node would read it costs more than that. */
@@ -274,7 +286,7 @@ export class BidRoute {
     const isLate = this.#deps.loopLagMs() > LIMITS.bidLagMsMax
     if (!isLate && !this.#turn.isOver(wholeMs)) return false
     this.#deps.recorder.count(isLate ? SHED_DEADLINE : SHED_OVERLOAD)
-    this.send(call, 204, '')
+    this.answer({ call, answer: NO_BID })
     return true
   }
 
@@ -299,17 +311,38 @@ export class BidRoute {
     const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs(wholeMs)) + loopLagMs()
     const moment = { nowMs: nowMs(), monotonicMs: wholeMs + this.#sharedMs, waitedMs }
     const answer = bidPath.answer(body.toString(), exchange, serving, moment)
-    const answeredMs = recorder.mark()
-    if (exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip) this.#sendGzip(call, answer.body)
-    else this.send(call, answer.status, answer.body)
-    recorder.since(HISTOGRAM.sendTime, answeredMs)
-    recorder.time(HISTOGRAM.requestTime, (performance.now() - startedMs) * 1e6)
     if (isSampled) sampler?.end({ exchange: exchangeId, request: body.toString(), answer: answer.body })
-    if (isTraced)
-      tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: call.rawHeaders })
+    const isGzip = exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip
+    const made = { call, answer, decided: { startedMs, isTimed: recorder.isTimed, isGzip } }
+    if (!isTraced) {
+      this.answer(made)
+      return
+    }
+    // What its trace tells of sending is this answer's alone.
+    this.#send(made)
+    tracer?.end({ startedMs, wholeMs, exchange: exchangeId, status: answer.status, rawHeaders: call.rawHeaders })
   }
 
-  /** Answers. @param body ASCII: one byte per character */
+  /** Answers a request that has come whole, together with others of this turn. */
+  answer(made: MadeAnswer): void {
+    this.#batch.add(made)
+  }
+
+  #send({ call, answer: { status, body }, decided }: MadeAnswer): void {
+    if (decided === undefined) {
+      this.send(call, status, body)
+      return
+    }
+    const { recorder } = this.#deps
+    recorder.goOn(decided.isTimed)
+    const begunMs = recorder.mark()
+    if (decided.isGzip) this.#sendGzip(call, body)
+    else this.send(call, status, body)
+    recorder.since(HISTOGRAM.sendTime, begunMs)
+    recorder.time(HISTOGRAM.requestTime, (performance.now() - decided.startedMs) * 1e6)
+  }
+
+  /** Answers now. @param body ASCII: one byte per character */
   send(call: HttpCall, status: number, body: string): void {
     const { recorder } = this.#deps
     recorder.count(responseCounter(status))

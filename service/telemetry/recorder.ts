@@ -112,6 +112,16 @@ export class Recorder {
     if (this.#untilTimed <= 0) this.#untilTimed = TIMED_EVERY
   }
 
+  /** Whether stages of the request at hand are timed. */
+  get isTimed(): boolean {
+    return this.#isTimed
+  }
+
+  /** Goes on with a request that was begun before others. @param isTimed as it was then */
+  goOn(isTimed: boolean): void {
+    this.#isTimed = isTimed
+  }
+
   /** The beginning of a stage, for `since`. */
   mark(): number {
     return this.#isTimed ? performance.now() : 0

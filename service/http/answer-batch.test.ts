@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest'
+import { LIMITS } from '../limits.ts'
+import { AnswerBatch } from './answer-batch.ts'
+
+test('answers of one turn are sent at its end, in their order', async () => {
+  const sent: number[] = []
+  const batch = new AnswerBatch<number>(answer => sent.push(answer))
+  batch.add(1)
+  batch.add(2)
+  expect(sent).toEqual([])
+  await new Promise(setImmediate)
+  expect(sent).toEqual([1, 2])
+})
+
+test('no more than the limit wait for each other', async () => {
+  const sent: number[] = []
+  const batch = new AnswerBatch<number>(answer => sent.push(answer))
+  const answers = Array.from({ length: LIMITS.answersWaitingMax + 1 }, (_, i) => i)
+  for (const answer of answers) batch.add(answer)
+  expect(sent).toEqual(answers.slice(0, -1))
+  await new Promise(setImmediate)
+  expect(sent).toEqual(answers)
+})
+
+test('an answer that is made while others are sent is sent after them, in its own turn', async () => {
+  const sent: string[] = []
+  const batch = new AnswerBatch<string>(answer => {
+    sent.push(answer)
+    if (answer === 'first') batch.add('later')
+  })
+  batch.add('first')
+  batch.add('second')
+  await new Promise(setImmediate)
+  expect(sent).toEqual(['first', 'second'])
+  await new Promise(setImmediate)
+  expect(sent).toEqual(['first', 'second', 'later'])
+})
