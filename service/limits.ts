@@ -26,8 +26,9 @@ export const LIMITS = {
   bidTurnMsMax: 20,
   /** And so long when it comes after rest: a burst of some 1,000 requests at once is served, within those 80 ms. */
   bidBurstMsMax: 60,
-  /** Answers that wait for others of their turn, some 50 µs for each: the first of a full batch waits for 1.5 ms. */
+  /** Answers that wait for others of their turn, and for how long the first does at most. */
   answersWaitingMax: 32,
+  answerWaitMsMax: 1,
   /** When the event loop was held up for longer, whoever waits in its sockets has gone: exchanges give 80 to 300 ms. */
   bidLagMsMax: 300,
   /** Connections of one bid thread: each costs 8 KiB of heap (measured, idle), so a third of the heap at most. */

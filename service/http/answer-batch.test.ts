@@ -22,6 +22,19 @@ test('no more than the limit wait for each other', async () => {
   expect(sent).toEqual(answers)
 })
 
+test('the first waits no longer than it may', async () => {
+  const sent: number[] = []
+  const batch = new AnswerBatch<number>(answer => sent.push(answer))
+  batch.add(1)
+  for (const untilMs = performance.now() + LIMITS.answerWaitMsMax; performance.now() < untilMs; ) {}
+  batch.add(2)
+  expect(sent).toEqual([1, 2])
+  batch.add(3)
+  expect(sent, 'who comes after that waits for itself').toEqual([1, 2])
+  await new Promise(setImmediate)
+  expect(sent).toEqual([1, 2, 3])
+})
+
 test('an answer that is made while others are sent is sent after them, in its own turn', async () => {
   const sent: string[] = []
   const batch = new AnswerBatch<string>(answer => {

@@ -7,6 +7,7 @@ import { LIMITS } from '../limits.ts'
 export class AnswerBatch<Answer> {
   readonly #send: (answer: Answer) => void
   #made: Answer[] = []
+  #firstMs = 0
   /** Immediates run right after the sockets of a turn. */
   readonly #end = (): void => this.#sendAll()
 
@@ -15,11 +16,16 @@ export class AnswerBatch<Answer> {
     this.#send = send
   }
 
-  /** Sends this one in this turn: at its end, or with the last of as many as may wait. */
+  /** Sends this one in this turn: at its end, or once the first waits too long, or as many wait as may. */
   add(answer: Answer): void {
-    if (this.#made.length === 0) setImmediate(this.#end)
+    const nowMs = performance.now()
+    if (this.#made.length === 0) {
+      setImmediate(this.#end)
+      this.#firstMs = nowMs
+    }
     this.#made.push(answer)
-    if (this.#made.length >= LIMITS.answersWaitingMax) this.#sendAll()
+    if (this.#made.length >= LIMITS.answersWaitingMax || nowMs - this.#firstMs >= LIMITS.answerWaitMsMax)
+      this.#sendAll()
   }
 
   #sendAll(): void {

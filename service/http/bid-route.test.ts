@@ -122,6 +122,29 @@ describe('bodies that come in parts', () => {
   })
 })
 
+describe('answers of one turn', () => {
+  test('reach each its own connection, also when one of them has gone', async () => {
+    const port = await startServer()
+    const sockets = await Promise.all(Array.from({ length: 40 }, () => opened(port)))
+    for (const socket of sockets) expect(await sent(socket, GOOD)).toBe(200)
+    const idOn = (socket: Socket) =>
+      new Promise<unknown>(resolve => {
+        socket.once('data', (bytes: Buffer) => resolve(JSON.parse(String(bytes).split('\r\n\r\n')[1] ?? '').id))
+        socket.once('close', () => resolve('gone'))
+      })
+    // All are written before the event loop turns, so that one turn reads them all.
+    const ids = sockets.map((socket, i) => {
+      const body = JSON.stringify({ ...JSON.parse(GOOD), id: `r-${i}` })
+      const id = idOn(socket)
+      socket.write(headOf(body.length) + body)
+      if (i % 10 === 3) socket.resetAndDestroy()
+      return id
+    })
+    expect(await Promise.all(ids)).toEqual(sockets.map((_, i) => (i % 10 === 3 ? 'gone' : `r-${i}`)))
+    for (const socket of sockets) socket.destroy()
+  })
+})
+
 describe('a thread that cannot keep up', () => {
   const BID_MS = 4
   const CONNECTIONS = 60
