@@ -157,7 +157,8 @@ function busyGenerator({ name, cpuShare }: FactorSteps): readonly string[] {
 
 /**
  * Seconds from the end of each round's burst until each whole second has the share of bids in time that there was
- * before the first burst; without end where its step ends before. Single slices are too short to judge: some are worse before.
+ * before the first burst; without end where its step ends before. Single slices are too short to judge: some are worse
+ * before.
  */
 function recoveriesOf({ slices, steps }: Goodput<Histogram>, stepS: number): readonly number[] {
   const [before] = steps
