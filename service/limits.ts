@@ -15,7 +15,7 @@ export const LIMITS = {
   inflateSyncBytesMax: 32 * KIB,
   /**
    * Bodies of one bid thread that have come in part, or wait for a thread that inflates them: 64 of the largest. What
-   * would be more gets its no-bid at once. A body that comes whole in one piece is answered there and then.
+   * would be more gets its no-bid at once. A body that comes whole in one piece is read there and then.
    */
   partialBodyBytesMax: 16 * MIB,
   /**

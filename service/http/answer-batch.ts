@@ -2,7 +2,7 @@ import { LIMITS } from '../limits.ts'
 
 /**
  * Sends the answers of one turn of the event loop together, in their order. Whoever waits for them is woken once and
- * not for each, and the system's code for sending is still in the processor's caches from the one before.
+ * not for each, and the operating system's code for sending is still in the processor's caches from the one before.
  */
 export class AnswerBatch<Answer> {
   readonly #send: (answer: Answer) => void

@@ -129,9 +129,13 @@ describe('answers of one turn', () => {
     for (const socket of sockets) expect(await sent(socket, GOOD)).toBe(200)
     const idOn = (socket: Socket) =>
       new Promise<unknown>(resolve => {
-        socket.once('data', (bytes: Buffer) => resolve(JSON.parse(String(bytes).split('\r\n\r\n')[1] ?? '').id))
+        socket.once('data', (bytes: Buffer) => {
+          const body = String(bytes).split('\r\n\r\n')[1] ?? ''
+          resolve(body === '' ? 'shed' : JSON.parse(body).id)
+        })
         socket.once('close', () => resolve('gone'))
       })
+    const shedBefore = counted(shedCounter('overload'))
     // All are written before the event loop turns, so that one turn reads them all.
     const ids = sockets.map((socket, i) => {
       const body = JSON.stringify({ ...JSON.parse(GOOD), id: `r-${i}` })
@@ -140,7 +144,12 @@ describe('answers of one turn', () => {
       if (i % 10 === 3) socket.resetAndDestroy()
       return id
     })
-    expect(await Promise.all(ids)).toEqual(sockets.map((_, i) => (i % 10 === 3 ? 'gone' : `r-${i}`)))
+    const found = await Promise.all(ids)
+    // A slow machine makes the turn so long that some of it is shed: these are counted, and all others have their own.
+    const shed = found.filter(id => id === 'shed').length
+    expect(shed).toBeLessThanOrEqual(counted(shedCounter('overload')) - shedBefore)
+    expect(found[0]).toBe('r-0')
+    expect(found).toEqual(sockets.map((_, i) => (i % 10 === 3 ? 'gone' : found[i] === 'shed' ? 'shed' : `r-${i}`)))
     for (const socket of sockets) socket.destroy()
   })
 })

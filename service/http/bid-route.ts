@@ -95,7 +95,7 @@ class AskedBid implements BodyTaker {
   chunk(bytes: Buffer): void {
     this.#bytes += bytes.length
     if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.call, 413)
-    // A body that is whole with this piece is answered before anything else happens: it waits nowhere.
+    // A body that is whole with this piece is read before anything else happens: it waits nowhere.
     else if (this.#bytes !== this.headers.bodyBytes && !this.hold(bytes.length)) return
     else if (this.#first === undefined) this.#first = bytes
     else if (this.#more === undefined) this.#more = [this.#first, bytes]
@@ -122,16 +122,24 @@ class AskedBid implements BodyTaker {
   }
 }
 
+/** An answer to a whole request, which may wait for others of its turn. */
+interface MadeAnswer {
+  readonly call: HttpCall
+  readonly answer: { readonly status: number; readonly body: string }
+  /** Of a request that was decided on. */
+  readonly decided?: { readonly startedMs: number; readonly isTimed: boolean; readonly isGzip: boolean }
+}
+
 /** A call whose body nobody wants. It is answered once that has passed: only then is the answer one write. */
 class Unwanted implements BodyTaker {
   readonly #route: BidRoute
   readonly #call: HttpCall
-  readonly #status: 204 | 429
+  readonly #answer: MadeAnswer['answer']
 
-  constructor(route: BidRoute, call: HttpCall, status: 204 | 429) {
+  constructor(route: BidRoute, call: HttpCall, answer: MadeAnswer['answer']) {
     this.#route = route
     this.#call = call
-    this.#status = status
+    this.#answer = answer
   }
 
   chunk(bytes: Buffer): void {
@@ -139,16 +147,8 @@ class Unwanted implements BodyTaker {
   }
 
   end(): void {
-    this.#route.answer({ call: this.#call, answer: this.#status === 204 ? NO_BID : OVER_QUOTA })
+    this.#route.answer({ call: this.#call, answer: this.#answer })
   }
-}
-
-/** An answer to a whole request, which may wait for others of its turn. */
-interface MadeAnswer {
-  readonly call: HttpCall
-  readonly answer: { readonly status: number; readonly body: string }
-  /** Of a request that was decided on. */
-  readonly decided?: { readonly startedMs: number; readonly isTimed: boolean; readonly isGzip: boolean }
 }
 
 /** The route of one bid thread. A request that is refused or has no bid still gets its answer; nothing is thrown. */
@@ -195,12 +195,12 @@ export class BidRoute {
     }
     const cause = this.#deps.gate.turnsAway(exchange, serving, this.#deps.monotonicMs)
     if (cause !== undefined) {
-      this.#turnAway(call, cause, cause !== 'memory' && exchange.overQuota === 'status-429' ? 429 : 204)
+      this.#turnAway(call, cause, cause !== 'memory' && exchange.overQuota === 'status-429' ? OVER_QUOTA : NO_BID)
       return true
     }
     const startedMs = performance.now()
     if (this.#turn.isOver(startedMs)) {
-      this.#turnAway(call, 'overload', 204)
+      this.#turnAway(call, 'overload', NO_BID)
       return true
     }
     const headers = readBidHeaders(call.rawHeaders)
@@ -213,13 +213,13 @@ export class BidRoute {
   #notReady(call: HttpCall): void {
     this.#deps.recorder.count(NOT_READY)
     this.#deps.recorder.count(SHED_NOT_READY)
-    call.takeBody(new Unwanted(this, call, 204))
+    call.takeBody(new Unwanted(this, call, NO_BID))
   }
 
   /** Without a look at the body; the connection stays. */
-  #turnAway(call: HttpCall, cause: ShedCause, status: 204 | 429): void {
+  #turnAway(call: HttpCall, cause: ShedCause, answer: MadeAnswer['answer']): void {
     this.#deps.recorder.count(shedCounter(cause))
-    call.takeBody(new Unwanted(this, call, status))
+    call.takeBody(new Unwanted(this, call, answer))
   }
 
   /** Counts what is not kept. */
@@ -290,7 +290,7 @@ export class BidRoute {
     return true
   }
 
-  /** From here on there is no wait: the catalog that serves now serves until the answer is handed to the socket. */
+  /** From here on there is no wait: the catalog that serves now serves until the answer is made. */
   #answer({ call, exchangeId, headers, startedMs }: AskedBid, body: Buffer, wholeMs: number): void {
     const { bidPath, recorder, sampler, tracer, nowMs, loopLagMs } = this.#deps
     const serving = this.#deps.serving()
