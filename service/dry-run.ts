@@ -72,7 +72,7 @@ export function dryRun([base, overlay]: readonly Catalog[], call: DryRunCall): D
   const recorder = new Recorder(createRecorderBlock())
   const path = new BidPath({ recorder, pickIndex, audience, bidIdPrefix: 'dry-', alarm: () => {} })
   const moment = { nowMs, monotonicMs: nowMs, waitedMs: 0 }
-  const { status, body } = path.answer(JSON.stringify(request), exchange, serving, moment)
+  const { status, body } = path.answer(Buffer.from(JSON.stringify(request)), exchange, serving, moment)
   return {
     kind: 'answered',
     status,

@@ -36,7 +36,11 @@ function answerTo(text: string): { status: number; body: string; alarms: readonl
     bidIdPrefix: 'b-',
     alarm: (code, detail) => alarms.push(`${code}: ${detail}`),
   })
-  const { status, body } = path.answer(text, exchange, serving, { nowMs: NOW_MS, monotonicMs: 0, waitedMs: 0 })
+  const { status, body } = path.answer(Buffer.from(text), exchange, serving, {
+    nowMs: NOW_MS,
+    monotonicMs: 0,
+    waitedMs: 0,
+  })
   return { status, body, alarms }
 }
 

@@ -9,7 +9,8 @@ export function keepingAgents(): ReadAgent {
     const known = kept.get(userAgent)
     if (known !== undefined) return known
     const agent = readAgent(userAgent)
-    if (userAgent.length <= LIMITS.idCharsMax) kept.set(userAgent, agent)
+    // Copied: as it came, it may hold on to the whole body that it is part of, see parseRequest.
+    if (userAgent.length <= LIMITS.idCharsMax) kept.set(Buffer.from(userAgent).toString(), agent)
     return agent
   }
 }

@@ -119,7 +119,8 @@ test('a roadblock that cannot have the whole page holds nothing', () => {
   const exchange = serving.exchange('adx') as Exchange
   const imp = ['1', '2'].map(id => ({ id, banner: { w: 300, h: 250 } }))
   const body = JSON.stringify({ id: 'r', allimps: 1, imp, site: { domain: 'news.example' } })
-  const answer = () => path.answer(body, exchange, serving, { nowMs: NOW_MS, monotonicMs: 1_000, waitedMs: 0 })
+  const answer = () =>
+    path.answer(Buffer.from(body), exchange, serving, { nowMs: NOW_MS, monotonicMs: 1_000, waitedMs: 0 })
   const price = served.catalog.columns.lineItemPriceNanos[0] as number
   shares.give({ ...SHARE, nanos: Math.floor(price * 1.5), holdPart: 1 })
   const before = left()

@@ -47,7 +47,8 @@ class Bench {
 
   answer(body: unknown, exchangeId = 'adx') {
     const exchange = this.serving.exchange(exchangeId) as Exchange
-    return this.path.answer(typeof body === 'string' ? body : JSON.stringify(body), exchange, this.serving, MOMENT)
+    const text = typeof body === 'string' ? body : JSON.stringify(body)
+    return this.path.answer(Buffer.from(text), exchange, this.serving, MOMENT)
   }
 
   noBids(reason: NoBidReason): number {
@@ -244,7 +245,8 @@ describe('the bid path', () => {
     const bench = new Bench()
     const broken = new Serving(new BrokenCatalog(bench.serving.base.catalog), NOW_MS)
     const exchange = bench.serving.exchange('adx') as Exchange
-    expect(bench.path.answer(JSON.stringify(REQUEST), exchange, broken, MOMENT)).toEqual({ status: 204, body: '' })
+    const body = Buffer.from(JSON.stringify(REQUEST))
+    expect(bench.path.answer(body, exchange, broken, MOMENT)).toEqual({ status: 204, body: '' })
     expect(bench.alarms).toEqual(['internal-error: Error: broken'])
     expect((bench.errors[0] as Error).stack).toContain('fragmentOf')
     expect(bench.noBids('internal-error')).toBe(1)

@@ -20,6 +20,8 @@ import { type Fragment, filledFragment, filledWithToken } from '../openrtb/macro
 import { noBidCode } from '../openrtb/no-bid.ts'
 import { billedBy, type NoticeUrls } from '../openrtb/notice-urls.ts'
 import { type BidRequest, type Impression, readRequest } from '../openrtb/read-request.ts'
+import { parseRequest } from '../openrtb/request-json.ts'
+import { BID_REQUEST } from '../openrtb/request-shapes.ts'
 import { bidPrice, writeBid, writeNoBid, writeResponse } from '../openrtb/write-response.ts'
 import type { SegmentLookup } from '../state/audience-reader.ts'
 import { FORMAT } from '../state/catalog.ts'
@@ -122,10 +124,10 @@ export class BidPath {
   }
 
   /** Total: never throws, whatever the body holds. A broken assertion is a no-bid, counted and alarmed. */
-  answer(bodyText: string, exchange: Exchange, serving: Serving, moment: Moment): Answer {
+  answer(body: Buffer, exchange: Exchange, serving: Serving, moment: Moment): Answer {
     this.#claims.begin(moment.monotonicMs)
     try {
-      return this.#answer(bodyText, exchange, serving, moment)
+      return this.#answer(body, exchange, serving, moment)
     } catch (error) {
       this.#made.length = 0
       this.#claims.giveBack()
@@ -135,15 +137,18 @@ export class BidPath {
     }
   }
 
-  #answer(bodyText: string, exchange: Exchange, serving: Serving, moment: Moment): Answer {
+  #answer(body: Buffer, exchange: Exchange, serving: Serving, moment: Moment): Answer {
     const { recorder } = this.#deps
     const { nowMs, waitedMs } = moment
     const begunMs = recorder.mark()
-    const body = parse(bodyText)
     const { targeted, slotsKnown, needsFrameworks, rates, daypart } = serving
     const readAgent = this.#readAgent
     const terms = { exchange, rates, slotsKnown, needsFrameworks, targeted, nowMs, waitedMs, daypart, readAgent }
-    const read = readRequest(body, { ...terms, identity: this.#identityFor(serving), audience: this.#deps.audience })
+    const read = readRequest(parseRequest(body, BID_REQUEST), {
+      ...terms,
+      identity: this.#identityFor(serving),
+      audience: this.#deps.audience,
+    })
     recorder.since(HISTOGRAM.readTime, begunMs)
     if (read.kind === 'malformed') return MALFORMED
     recorder.count(COUNTER.bidRequests)
@@ -353,15 +358,6 @@ export class BidPath {
 
   #noBid(reason: NoBidReason): void {
     this.#deps.recorder.count(REASON_COUNTERS[reason])
-  }
-}
-
-/** Parsed JSON, or undefined when it is none. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
   }
 }
 

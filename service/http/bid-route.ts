@@ -310,7 +310,7 @@ export class BidRoute {
     recorder.time(HISTOGRAM.bodyTime, (wholeMs - startedMs) * 1e6)
     const waitedMs = Math.max(wholeMs - startedMs, this.#turn.ageMs(wholeMs)) + loopLagMs()
     const moment = { nowMs: nowMs(), monotonicMs: wholeMs + this.#sharedMs, waitedMs }
-    const answer = bidPath.answer(body.toString(), exchange, serving, moment)
+    const answer = bidPath.answer(body, exchange, serving, moment)
     if (isSampled) sampler?.end({ exchange: exchangeId, request: body.toString(), answer: answer.body })
     const isGzip = exchange.gzip && answer.body.length >= GZIP_BYTES_MIN && headers.takesGzip
     const made = { call, answer, decided: { startedMs, isTimed: recorder.isTimed, isGzip } }

@@ -30,7 +30,7 @@ export class SelfBidder {
     this.#problem = ''
     const exchange = next.header.exchanges[0]
     if (exchange === undefined) return 'the tenant has no exchange'
-    const { status } = this.#path.answer(selfBidRequest(next.base.catalog), exchange, next, moment)
+    const { status } = this.#path.answer(Buffer.from(selfBidRequest(next.base.catalog)), exchange, next, moment)
     return this.#problem !== '' || status !== 400 ? this.#problem : 'the self-bid was answered 400'
   }
 }

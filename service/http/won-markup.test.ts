@@ -52,7 +52,7 @@ function stage(markup: Exchange['markup'], change: (creative: Creative) => Creat
   })
   return (imp: object) => {
     const body = JSON.stringify({ id: 'r', imp: [imp], site: { domain: 'news.example' } })
-    const answer = path.answer(body, serving.exchange('adx') as Exchange, serving, MOMENT)
+    const answer = path.answer(Buffer.from(body), serving.exchange('adx') as Exchange, serving, MOMENT)
     return { bid: answer.body === '' ? undefined : JSON.parse(answer.body).seatbid[0].bid[0], serving }
   }
 }

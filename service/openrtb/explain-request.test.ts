@@ -57,7 +57,7 @@ function answerOf(documents: TenantDocuments, exchangeId: string) {
         throw new Error(`${code}: ${detail}`)
       },
     })
-    const { body } = path.answer(JSON.stringify(request), exchange, serving, MOMENT)
+    const { body } = path.answer(Buffer.from(JSON.stringify(request)), exchange, serving, MOMENT)
     const answer = (body === '' ? {} : JSON.parse(body)) as { seatbid?: readonly { bid: readonly AnsweredBid[] }[] }
     const { counters } = snapshot({ blocks: [block], gauges: {}, takenAtMs: 0 })
     const reasons = NO_BID_REASON_NAMES.flatMap((reason, i) =>

@@ -60,7 +60,7 @@ function bidsWith(builder: CatalogBuilder): string {
   const moment = { nowMs: systemClock.nowMs(), monotonicMs: systemClock.monotonicMs(), waitedMs: 0 }
   for (const exchange of header.exchanges.slice(0, 5)) {
     for (const request of [selfBidRequest(catalog), ...REQUESTS]) {
-      const { status, body } = path.answer(request, exchange, serving, moment)
+      const { status, body } = path.answer(Buffer.from(request), exchange, serving, moment)
       const headers = { 'content-type': 'application/json', 'content-length': String(body.length) }
       const options = { mayRefuse: true, currency: exchange.currency, rates: Object.fromEntries(header.rates) }
       const rules = brokenRules(JSON.parse(request), { status, headers, bodyText: body }, options)
