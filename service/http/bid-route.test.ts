@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
 import { compiledTenant, sampleTenant } from '../../test/sample-catalog.ts'
 import { systemClock } from '../foundation/clock.ts'
@@ -99,6 +100,17 @@ async function statusOf(port: number, ...pieces: string[]): Promise<number> {
   return found
 }
 
+/** Of the request that the next answer is for. */
+function idOn(socket: Socket): Promise<unknown> {
+  return new Promise(resolve => {
+    socket.once('data', (bytes: Buffer) => {
+      const body = String(bytes).split('\r\n\r\n')[1] ?? ''
+      resolve(body === '' ? 'shed' : JSON.parse(body).id)
+    })
+    socket.once('close', () => resolve('gone'))
+  })
+}
+
 async function until(isSo: () => Promise<boolean>): Promise<void> {
   for (let round = 0; round < 8 && !(await isSo()); round++) await new Promise(resolve => setTimeout(resolve, 20))
 }
@@ -122,19 +134,38 @@ describe('bodies that come in parts', () => {
   })
 })
 
+describe('bodies of several connections', () => {
+  test('are each read as they were sent, though they are read in turn and some are inflated meanwhile', async () => {
+    const port = await startServer()
+    const sockets = await Promise.all(Array.from({ length: 12 }, () => opened(port)))
+    const random = new Random(1)
+    const found = sockets.map(idOn)
+    const sent = sockets.map((_, i) => {
+      // Every third comes compressed, too large to be inflated at once, and whole.
+      const isGzip = i % 3 === 0
+      const unread = Array.from({ length: isGzip ? 12_000 : 40 }, () => random.next().toString(36)).join('')
+      const text = JSON.stringify({ ...JSON.parse(GOOD), unread, id: `r-${i}` })
+      const body = isGzip ? gzipSync(text) : Buffer.from(text)
+      expect(isGzip).toBe(body.length > LIMITS.inflateSyncBytesMax)
+      const head = `${headOf(body.length).slice(0, -2)}${isGzip ? 'Content-Encoding: gzip\r\n' : ''}\r\n`
+      const cuts = isGzip ? [] : [head.length, head.length + 20, head.length + body.length - 30]
+      return { bytes: Buffer.concat([Buffer.from(head), body]), cuts }
+    })
+    for (let piece = 0; piece < 4; piece++) {
+      for (const [i, { bytes, cuts }] of sent.entries())
+        sockets[i]?.write(bytes.subarray(cuts[piece - 1] ?? (piece === 0 ? 0 : bytes.length), cuts[piece]))
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    expect(await Promise.all(found)).toEqual(sockets.map((_, i) => `r-${i}`))
+    for (const socket of sockets) socket.destroy()
+  })
+})
+
 describe('answers of one turn', () => {
   test('reach each its own connection, also when one of them has gone', async () => {
     const port = await startServer()
     const sockets = await Promise.all(Array.from({ length: 40 }, () => opened(port)))
     for (const socket of sockets) expect(await sent(socket, GOOD)).toBe(200)
-    const idOn = (socket: Socket) =>
-      new Promise<unknown>(resolve => {
-        socket.once('data', (bytes: Buffer) => {
-          const body = String(bytes).split('\r\n\r\n')[1] ?? ''
-          resolve(body === '' ? 'shed' : JSON.parse(body).id)
-        })
-        socket.once('close', () => resolve('gone'))
-      })
     const shedBefore = counted(shedCounter('overload'))
     // All are written before the event loop turns, so that one turn reads them all.
     const ids = sockets.map((socket, i) => {

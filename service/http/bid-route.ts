@@ -96,8 +96,12 @@ class AskedBid implements BodyTaker {
     this.#bytes += bytes.length
     if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.call, 413)
     // A body that is whole with this piece is read before anything else happens: it waits nowhere.
-    else if (this.#bytes !== this.headers.bodyBytes && !this.hold(bytes.length)) return
-    else if (this.#first === undefined) this.#first = bytes
+    else if (this.#bytes === this.headers.bodyBytes) this.#keep(bytes)
+    else if (this.hold(bytes.length)) this.#keep(Buffer.from(bytes))
+  }
+
+  #keep(bytes: Buffer): void {
+    if (this.#first === undefined) this.#first = bytes
     else if (this.#more === undefined) this.#more = [this.#first, bytes]
     else this.#more.push(bytes)
   }
@@ -260,7 +264,7 @@ export class BidRoute {
     this.#deps.recorder.count(COUNTER.gzipIn)
     if (body.length > LIMITS.inflateSyncBytesMax) {
       if (!asked.hold(body.length)) return
-      gunzip(body, INFLATE, (error, inflated) => {
+      gunzip(Buffer.from(body), INFLATE, (error, inflated) => {
         if (error === null) this.#answer(asked, inflated, performance.now())
         else this.refuse(asked.call, inflateStatus(error))
       })

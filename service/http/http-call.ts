@@ -2,6 +2,7 @@
 
 /** Takes a body as it comes. */
 export interface BodyTaker {
+  /** The bytes are there during the call only: what is kept is copied. */
   chunk(bytes: Buffer): void
   /** The whole body has come. */
   end(): void

@@ -20,6 +20,7 @@ const TOLD_WITHIN_MS = 60_000
 /** More than a socket takes at once. */
 const LARGE_CHARS = 200_000
 const NOTHING = Buffer.alloc(0)
+const LETTERS = [...'abcdefghijklmnopqrstuvwxyz']
 
 const servers: Server[] = []
 afterEach(() => {
@@ -29,21 +30,22 @@ afterEach(() => {
 /** When and how a request is answered: its path says it. */
 const WAYS = ['at-once', 'later', 'large', 'large-later', 'before-the-body'] as const
 
-/** Answers with the path and the bytes of the body. */
+/** Answers with the path, how long the body is, and of which letters. */
 function take(call: HttpCall): void {
   const { url } = call
   const answer = (text: string): void => {
     const body = url.includes('large') ? text.padEnd(LARGE_CHARS, '.') : text
     call.answer(200, `Content-Length: ${body.length}\r\n`, body)
   }
-  let bytes = 0
+  let body = ''
   call.takeBody({
     chunk: chunk => {
-      bytes += chunk.length
+      body += chunk.toString('latin1')
     },
     end: () => {
-      if (url.includes('later')) setTimeout(answer, 3, `${url} ${bytes}`)
-      else if (!call.isAnswered) answer(`${url} ${bytes}`)
+      const told = `${url} ${body.length}${[...new Set(body)].join('')}`
+      if (url.includes('later')) setTimeout(answer, 3, told)
+      else if (!call.isAnswered) answer(told)
     },
   })
   if (url.includes('before')) answer(url)
@@ -90,8 +92,10 @@ interface Kind {
 /** @returns a request, and the beginning of its answer */
 function drawnRequest(random: Random, { plainShare, isWhole }: Kind, number: number): readonly [string, string] {
   const url = `/${number}-${random.pick(WAYS)}`
-  const body = 'b'.repeat(random.pick(isWhole ? [0, 2, 700] : [0, 2, 700, 90_000]))
-  const answer = url.includes('before') ? url : `${url} ${body.length}`
+  // Bytes of another connection would be other letters.
+  const letter = random.pick(LETTERS)
+  const body = letter.repeat(random.pick(isWhole ? [0, 2, 700] : [0, 2, 700, 90_000]))
+  const answer = url.includes('before') ? url : `${url} ${body.length}${body === '' ? '' : letter}`
   const head = ` ${url} HTTP/1.1\r\nHost: h\r\n`
   const isPlain = random.chance(plainShare)
   if (isPlain || random.chance(0.5))

@@ -8,6 +8,7 @@ import { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { type BodyTaker, dateNow, type HttpCall } from './http-call.ts'
 import { type PlainHead, readPlainHead } from './plain-head.ts'
+import { readIntoShared } from './read-buffer.ts'
 
 /** What a lane needs of its server. */
 export interface LaneDeps {
@@ -30,11 +31,13 @@ class Lane {
   readonly deps: LaneDeps
   readonly connections = new Set<LaneConnection>()
   readonly keptLines: string
+  readonly isTls: boolean
   /** Node's own way with a connection. */
   readonly handOver: (socket: Socket) => void
 
-  constructor(deps: LaneDeps, handOver: (socket: Socket) => void) {
+  constructor(deps: LaneDeps, isTls: boolean, handOver: (socket: Socket) => void) {
     this.deps = deps
+    this.isTls = isTls
     this.handOver = handOver
     const seconds = Math.floor(deps.keepAliveMs / 1_000)
     this.keptLines = `Connection: keep-alive\r\n${seconds > 0 ? `Keep-Alive: timeout=${seconds}\r\n` : ''}\r\n`
@@ -50,10 +53,11 @@ class Lane {
  * are the lane's, too. Mutates the server, which must not listen yet.
  */
 export function putLane(server: Server, deps: LaneDeps): void {
-  const event = server instanceof TlsServer ? 'secureConnection' : 'connection'
+  const isTls = server instanceof TlsServer
+  const event = isTls ? 'secureConnection' : 'connection'
   const nodes = server.listeners(event)[0] as (this: Server, socket: Socket) => void
   server.removeListener(event, nodes)
-  const lane = new Lane(deps, socket => nodes.call(server, socket))
+  const lane = new Lane(deps, isTls, socket => nodes.call(server, socket))
   server.prependListener(event, (socket: Socket) => lane.connections.add(new LaneConnection(lane, socket)))
   const closeIdle = server.closeIdleConnections.bind(server)
   server.closeIdleConnections = () => {
@@ -85,7 +89,10 @@ class LaneConnection {
   #looks = 0
   /** The other side sends no more. */
   #isEnded = false
+  /** Node's HTTP server has it now. */
+  #isNodes = false
   readonly #onData = (bytes: Buffer): void => this.#take(bytes)
+  readonly #onShared = (bytes: Buffer): void => this.#takeShared(bytes)
   readonly #onDrain = (): void => this.#read()
   readonly #onEnd = (): void => this.#end()
   readonly #onClose = (): void => this.#leave()
@@ -93,7 +100,8 @@ class LaneConnection {
   constructor(lane: Lane, socket: Socket) {
     this.#lane = lane
     this.socket = socket
-    socket.on('data', this.#onData).on('drain', this.#onDrain)
+    if (lane.isTls || !readIntoShared(socket, this.#onShared)) socket.on('data', this.#onData)
+    socket.on('drain', this.#onDrain)
     socket.on('end', this.#onEnd).on('close', this.#onClose).on('error', destroy)
   }
 
@@ -129,6 +137,12 @@ class LaneConnection {
     this.#looks = 0
     if (call.closes) this.socket.end()
     this.#read()
+  }
+
+  #takeShared(bytes: Buffer): void {
+    if (this.#isNodes) this.socket.push(Buffer.from(bytes))
+    else this.#take(bytes)
+    if (this.#unread !== undefined) this.#unread = Buffer.from(this.#unread)
   }
 
   #take(bytes: Buffer): void {
@@ -193,9 +207,10 @@ class LaneConnection {
     socket.off('data', this.#onData).off('drain', this.#onDrain).off('end', this.#onEnd).off('close', this.#onClose)
     // As long as it is paused, nothing is read past the listener that comes.
     socket.pause()
+    this.#isNodes = true
     this.#lane.handOver(socket)
     socket.off('error', destroy)
-    socket.unshift(bytes)
+    socket.unshift(Buffer.from(bytes))
     socket.resume()
   }
 
