@@ -83,7 +83,7 @@ async function bidcell(lineItems: number, directory: string, more = {}): Promise
   return service
 }
 
-/** Every answer of the large tenant, so that the bare servers can give the same bytes. */
+/** Every answer of a tenant, so that the bare servers can give the same bytes. */
 async function recordAnswers(service: ServiceProcess, traffic: readonly WorkloadRequest[]): Promise<readonly string[]> {
   const client = new Client(service.url, { connections: 4, timeoutMs: 10_000 })
   const answers: string[] = []
@@ -139,7 +139,9 @@ async function startContenders(folder: string, { targeting, money }: Options): P
     ...benchTraffic(small, 2 * REQUESTS, SEED),
     ...benchTraffic(large, REQUESTS, SEED),
   ])
-  const answers = await recordAnswers(services[1], traffic)
+  const service = money ? await start(withMoney(large), MONEY_SETTINGS) : undefined
+  if (service !== undefined) await untilLeased(service, traffic)
+  const answers = await recordAnswers(service ?? services[1], traffic)
   const answersFile = join(folder, 'answers.ndjson')
   await writeFile(answersFile, answers.map(answer => `${JSON.stringify(answer)}\n`).join(''))
   const requests = traffic.map(({ exchange, body }, index) =>
@@ -148,7 +150,6 @@ async function startContenders(folder: string, { targeting, money }: Options): P
   const contenders: Contender[] = services.map(({ pid, url, stop }, index) => {
     return { name: `bidcell ${[SMALL, LARGE][index]}`, pid, url, requests, stop }
   })
-  const service = money ? await start(withMoney(large), MONEY_SETTINGS) : undefined
   if (service !== undefined) {
     const { pid, url, stop } = service
     contenders.push({ name: WITH_MONEY, pid, url, requests, stop })
@@ -198,12 +199,12 @@ async function measureAll(contenders: readonly Contender[], rounds: number, seco
   return windows
 }
 
-/** The median over rounds of one server's throughput by another's in the same round, with the spread. */
+/** The median over rounds of one server's throughput by another's in the same round, with its 95 % interval. */
 function ratio(windows: ReadonlyMap<string, readonly Window[]>, ours: string, theirs: string) {
   const other = windows.get(theirs) ?? []
   const ratios = (windows.get(ours) ?? []).map((window, round) => window.perSecond / (other[round]?.perSecond ?? 1))
-  const sorted = [...ratios].sort((a, b) => a - b)
-  return { median: round3(median(ratios)), min: round3(sorted[0] ?? 0), max: round3(sorted.at(-1) ?? 0) }
+  const [low, middle, high] = interval(ratios)
+  return { median: middle, low, high }
 }
 
 /** Of the median: by ranks, which needs no shape of the values. */
@@ -269,7 +270,7 @@ async function bench(options: Options): Promise<void> {
 function printMore(title: string, windows: ReadonlyMap<string, readonly Window[]>, one: string, other: string): void {
   const more = (windows.get(one) ?? []).map(({ cpuUs }, round) => cpuUs - (windows.get(other)?.[round]?.cpuUs ?? 0))
   const [low, middle, high] = interval(more)
-  console.log(`${title.padEnd(12)} +${middle} µs of CPU per request (95 %: ${low} to ${high})`)
+  console.log(`${title.padEnd(15)} +${middle} µs of CPU per request (95 %: ${low} to ${high})`)
 }
 
 function report(
@@ -277,18 +278,21 @@ function report(
   more: { figures: ReadonlyMap<number, EngineFigures>; bidShare: number; json: boolean },
 ): void {
   const ours = `bidcell ${LARGE}`
+  const hasMoney = windows.has(WITH_MONEY)
   const ratios = {
     bareHttp: ratio(windows, ours, 'bare http'),
     bareFastify: ratio(windows, ours, 'bare fastify'),
     scale: ratio(windows, ours, `bidcell ${SMALL}`),
+    ...(hasMoney && { budgetsHttp: ratio(windows, WITH_MONEY, 'bare http') }),
+    ...(hasMoney && { budgetsFastify: ratio(windows, WITH_MONEY, 'bare fastify') }),
   }
-  for (const [name, { median: middle, min, max }] of Object.entries(ratios))
-    console.log(`${name.padEnd(12)} ${middle} (${min} to ${max})`)
-  if (windows.has(WITH_MONEY)) {
+  for (const [name, { median: middle, low, high }] of Object.entries(ratios))
+    console.log(`${name.padEnd(15)} ${middle} (95 %: ${low} to ${high})`)
+  if (hasMoney) {
     printMore('budgets', windows, WITH_MONEY, ours)
     printMore('warming up', warming, WITH_MONEY, ours)
   }
-  console.log(`bids         ${Math.round(more.bidShare * 100)} % of requests, seed ${SEED}`)
+  console.log(`bids            ${Math.round(more.bidShare * 100)} % of requests, seed ${SEED}`)
   if (!more.json) return
   const last = {
     ratios: Object.fromEntries(Object.entries(ratios).map(([name, { median: middle }]) => [name, middle])),
@@ -309,8 +313,8 @@ function report(
 await runCommand(
   newCommand('bench', 'Compares the engine with a naive scan, and the service with bare servers, in one run.')
     .option('--json', 'end with one line of JSON', false)
-    .option('--rounds <count>', 'rounds over all servers', '12')
-    .option('--seconds <seconds>', 'length of one window', '1.5')
+    .option('--rounds <count>', 'rounds over all servers', '40')
+    .option('--seconds <seconds>', 'length of one window', '0.5')
     .option('--warm <seconds>', 'load on each server before the rounds, while it compiles and leases', '15')
     .addOption(
       new Option('--targeting <style>', 'what line items restrict: what most do, or every dimension')
