@@ -313,8 +313,8 @@ function report(
 await runCommand(
   newCommand('bench', 'Compares the engine with a naive scan, and the service with bare servers, in one run.')
     .option('--json', 'end with one line of JSON', false)
-    .option('--rounds <count>', 'rounds over all servers', '40')
-    .option('--seconds <seconds>', 'length of one window', '0.5')
+    .option('--rounds <count>', 'rounds over all servers', '14')
+    .option('--seconds <seconds>', 'length of one window', '3')
     .option('--warm <seconds>', 'load on each server before the rounds, while it compiles and leases', '15')
     .addOption(
       new Option('--targeting <style>', 'what line items restrict: what most do, or every dimension')
