@@ -8,9 +8,10 @@ export function keepingAgents(): ReadAgent {
   return userAgent => {
     const known = kept.get(userAgent)
     if (known !== undefined) return known
-    const agent = readAgent(userAgent)
-    // Copied: as it came, it may hold on to the whole body that it is part of, see parseRequest.
-    if (userAgent.length <= LIMITS.idCharsMax) kept.set(Buffer.from(userAgent).toString(), agent)
+    // As it came, it may hold on to the whole body that it is part of, see parseRequest; so may parts of it.
+    const own = Buffer.from(userAgent).toString()
+    const agent = readAgent(own)
+    if (own.length <= LIMITS.idCharsMax) kept.set(own, agent)
     return agent
   }
 }

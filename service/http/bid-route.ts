@@ -17,6 +17,7 @@ import type { CallerGate } from './caller-gate.ts'
 import type { BodyTaker, HttpCall } from './http-call.ts'
 import { isBeyond, type JsonBounds } from './json-bounds.ts'
 import { LoopTurn } from './loop-turn.ts'
+import { ownCopy } from './read-buffer.ts'
 import type { Serving } from './serving.ts'
 
 /** What the route needs of its bid thread. */
@@ -97,7 +98,7 @@ class AskedBid implements BodyTaker {
     if (this.#bytes > LIMITS.bodyBytesMax) this.#route.refuse(this.call, 413)
     // A body that is whole with this piece is read before anything else happens: it waits nowhere.
     else if (this.#bytes === this.headers.bodyBytes) this.#keep(bytes)
-    else if (this.hold(bytes.length)) this.#keep(Buffer.from(bytes))
+    else if (this.hold(bytes.length)) this.#keep(ownCopy(bytes))
   }
 
   #keep(bytes: Buffer): void {
@@ -264,7 +265,7 @@ export class BidRoute {
     this.#deps.recorder.count(COUNTER.gzipIn)
     if (body.length > LIMITS.inflateSyncBytesMax) {
       if (!asked.hold(body.length)) return
-      gunzip(Buffer.from(body), INFLATE, (error, inflated) => {
+      gunzip(ownCopy(body), INFLATE, (error, inflated) => {
         if (error === null) this.#answer(asked, inflated, performance.now())
         else this.refuse(asked.call, inflateStatus(error))
       })

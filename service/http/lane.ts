@@ -8,7 +8,7 @@ import { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { type BodyTaker, dateNow, type HttpCall } from './http-call.ts'
 import { type PlainHead, readPlainHead } from './plain-head.ts'
-import { readIntoShared } from './read-buffer.ts'
+import { ownCopy, readIntoShared } from './read-buffer.ts'
 
 /** What a lane needs of its server. */
 export interface LaneDeps {
@@ -142,7 +142,7 @@ class LaneConnection {
   #takeShared(bytes: Buffer): void {
     if (this.#isNodes) this.socket.push(Buffer.from(bytes))
     else this.#take(bytes)
-    if (this.#unread !== undefined) this.#unread = Buffer.from(this.#unread)
+    if (this.#unread !== undefined) this.#unread = ownCopy(this.#unread)
   }
 
   #take(bytes: Buffer): void {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
-import { readIntoShared } from './read-buffer.ts'
+import { ownCopy, readIntoShared } from './read-buffer.ts'
 
 const servers: Server[] = []
 afterEach(() => {
@@ -74,4 +74,10 @@ describe('sockets of one thread', () => {
   test('are left alone where they are not connected', () => {
     expect(readIntoShared(new Socket(), () => {})).toBe(false)
   })
+})
+
+test('what is kept holds no more memory than its own', () => {
+  const copy = ownCopy(Buffer.from('a piece'))
+  expect(copy.toString()).toBe('a piece')
+  expect(copy.buffer.byteLength).toBe(copy.length)
 })

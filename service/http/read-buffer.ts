@@ -34,3 +34,10 @@ export function readIntoShared(socket: Socket, take: (bytes: Buffer) => void): b
   handle.useUserBuffer(shared)
   return true
 }
+
+/** A copy with memory of its own: small Buffers share blocks of 64 KiB, which a single byte that is kept would hold. */
+export function ownCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(copy)
+  return copy
+}
