@@ -57,7 +57,8 @@ export interface MoneyOptions {
 /** Times by which leases are made; see ARCHITECTURE.md, Money. */
 const LEASE_RULES: LeaseRules = {
   leaseMsMin: 5_000,
-  leaseMsMax: 15 * 60_000,
+  // Half of it is covered at any moment: 15 minutes without the cache.
+  leaseMsMax: 30 * 60_000,
   bucketMs: 5_000,
   graceMs: 10_000,
   holdMsMax: 60 * 60_000,

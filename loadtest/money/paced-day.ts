@@ -48,7 +48,7 @@ const PRICE_NANOS = 1_000_000
 const HOLD_MS = 60_000
 const RULES: LeaseRules = {
   leaseMsMin: 10_000,
-  leaseMsMax: 900_000,
+  leaseMsMax: 1_800_000,
   bucketMs: 30_000,
   graceMs: 10_000,
   holdMsMax: HOLD_MS,

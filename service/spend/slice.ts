@@ -1,7 +1,8 @@
 /**
  * What one task may spend on one line item with a budget: its leases, when it asks for the next one and how much, and
- * what its bid threads get of them. While the budget is far from its end a lease covers some 15 minutes, so that losing
- * the cache stops no bids; near the end only a part of what is left, for seconds, so that other tasks get theirs.
+ * what its bid threads get of them. While the budget is far from its end leases cover at least half of the longest
+ * lease's time at any moment, so that losing the cache stops no bids; near the end only a part of what is left, for
+ * seconds, so that other tasks get theirs.
  */
 import { Lease } from './lease.ts'
 import type { AccountLimit, Done, LeaseOperation } from './ledger.ts'
@@ -234,34 +235,41 @@ export class Slice {
     this.#largestNanos = Math.max(this.#terms.priceNanosMax, Math.floor(this.#largestNanos / 2))
   }
 
+  /** What leases have for bids at that pace (nanos per millisecond) before each of them ends, the first first. */
+  #usableNanos(nowMs: number, pace: number): number {
+    let nanos = 0
+    for (const lease of this.#leases) {
+      const room = lease.sharedNanos + Math.max(0, lease.roomNanos)
+      nanos = Math.max(nanos, Math.min(nanos + room, (lease.endMs - nowMs) * pace))
+    }
+    return nanos
+  }
+
   #ask(nowMs: number): void {
     const { rules, newLease } = this.#options
     const { accounts, endsMs, priceNanosMax } = this.#terms
     const largestNanos = this.#largestNanos
     if (this.#isAsking || this.#stopped || nowMs < this.#asksFromMs || nowMs >= endsMs) return
     const share = this.#leftNanos === Number.POSITIVE_INFINITY ? 0 : Math.floor(this.#leftNanos / rules.parts)
-    const plan = Math.max(Math.ceil(this.#demand * rules.leaseMsMax), BURST_SHARES * this.#burstNanos)
+    const planMs = Math.min(rules.leaseMsMax, endsMs - nowMs)
+    const plan = Math.max(Math.ceil(this.#demand * planMs), BURST_SHARES * this.#burstNanos)
     const wantedNanos = Math.max(largestNanos, Math.min(plan, share))
-    // A lease that ends soon does not count: the next one takes over without a gap.
-    const soonMs = nowMs + rules.leaseMsMin / 2
-    let roomNanos = 0
-    for (const lease of this.#leases)
-      if (lease.endMs > soonMs) roomNanos += Math.max(0, lease.roomNanos) + lease.sharedNanos
-    if (roomNanos * 2 >= wantedNanos && roomNanos >= largestNanos) return
     const coversMs = this.#demand === 0 ? rules.leaseMsMax : wantedNanos / this.#demand
-    const lastsMs = Math.min(rules.leaseMsMax, Math.max(rules.leaseMsMin, coversMs))
+    const lastsMs = Math.min(rules.leaseMsMax, Math.max(rules.leaseMsMin, coversMs), endsMs - nowMs)
+    const usableNanos = this.#usableNanos(nowMs, wantedNanos / lastsMs)
+    if (usableNanos * 2 >= wantedNanos && usableNanos >= largestNanos) return
     const operation: LeaseOperation = {
       kind: 'lease',
       lease: newLease(),
       accounts,
-      wantedNanos,
+      wantedNanos: Math.max(largestNanos, Math.ceil(wantedNanos - usableNanos)),
       // What is left may be too little for the largest bid, and still enough for others.
       leastNanos: priceNanosMax,
       abandonedAfterMs: abandonedAfterMs(rules),
       again: false,
     }
     this.#isAsking = true
-    const endMs = Math.min(endsMs, nowMs + lastsMs)
+    const endMs = nowMs + lastsMs
     this.#options.ledger.add(operation, answer => this.#granted(operation, answer, { startMs: nowMs, endMs }))
   }
 

@@ -157,8 +157,8 @@ export async function metric(run: ServiceRun, name: string, label = ''): Promise
   return found.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
 }
 
-/** @throws Error when it does not come to hold within a minute */
-export async function until(holds: () => Promise<boolean> | boolean, pauseMs = 50): Promise<void> {
-  for (const untilMs = performance.now() + UNTIL_MS; !(await holds()); await sleep(pauseMs))
+/** @throws Error when it does not come to hold in time, a minute if not told otherwise */
+export async function until(holds: () => Promise<boolean> | boolean, pauseMs = 50, limitMs = UNTIL_MS): Promise<void> {
+  for (const untilMs = performance.now() + limitMs; !(await holds()); await sleep(pauseMs))
     if (performance.now() > untilMs) throw new Error(`it did not come to hold: ${holds}`)
 }
