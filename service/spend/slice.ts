@@ -235,6 +235,12 @@ export class Slice {
     this.#largestNanos = Math.max(this.#terms.priceNanosMax, Math.floor(this.#largestNanos / 2))
   }
 
+  #roomNanos(nowMs: number): number {
+    let nanos = 0
+    for (const lease of this.#leases) if (lease.endMs > nowMs) nanos += lease.sharedNanos + Math.max(0, lease.roomNanos)
+    return nanos
+  }
+
   /** What leases have for bids at that pace (nanos per millisecond) before each of them ends, the first first. */
   #usableNanos(nowMs: number, pace: number): number {
     let nanos = 0
@@ -257,7 +263,7 @@ export class Slice {
     const coversMs = this.#demand === 0 ? rules.leaseMsMax : wantedNanos / this.#demand
     const lastsMs = Math.min(rules.leaseMsMax, Math.max(rules.leaseMsMin, coversMs), endsMs - nowMs)
     const usableNanos = this.#usableNanos(nowMs, wantedNanos / lastsMs)
-    if (usableNanos * 2 >= wantedNanos && usableNanos >= largestNanos) return
+    if (usableNanos * 2 >= wantedNanos && this.#roomNanos(nowMs) >= largestNanos) return
     const operation: LeaseOperation = {
       kind: 'lease',
       lease: newLease(),

@@ -201,6 +201,21 @@ describe('the budgets of a task', () => {
     expect(world.rates[0]).toBe(away)
   })
 
+  /** The number of the last lease. */
+  const lastLease = () => Math.max(...world.budgets.leases().map(({ terms }) => Number(terms.lease.split('-')[1])))
+
+  test('what bids rarely asks for one lease in half of the time of one', () => {
+    world.serve([lineItem('a', { total: 500 })])
+    world.run(opened, 1)
+    world.run(RULES.leaseMsMax)
+    const before = lastLease()
+    for (let bids = 0; bids < 4; bids++) {
+      world.run(100, 1)
+      world.run(RULES.leaseMsMax / 2)
+    }
+    expect(lastLease() - before).toBeLessThanOrEqual(5)
+  })
+
   const moments = Array.from({ length: 30 }, (_, i) => 20_000 + i * 5_000)
   test.each(moments)('leases cover half of their time, also when the ledger goes %d ms after it came', moment => {
     world.serve([lineItem('a', { total: 500 })])
@@ -217,11 +232,10 @@ describe('the budgets of a task', () => {
     world.nowMs = Date.UTC(2026, 10, 21, 23, 50)
     world.serve([lineItem('a', { daily: 500 })])
     world.run(opened + 20_000, 1)
-    const names = () => world.budgets.leases().map(({ terms }) => Number(terms.lease.split('-')[1]))
-    const [before] = [Math.max(...names())]
+    const before = lastLease()
     const leftMs = Date.UTC(2026, 10, 22) - world.nowMs
     expect(world.run(leftMs - 1_000, 1)).toBeGreaterThan(0.98 * (leftMs / 100 - 10))
-    expect(Math.max(...names()) - before).toBeLessThan((3 * leftMs) / RULES.leaseMsMax)
+    expect(lastLease() - before).toBeLessThan((3 * leftMs) / RULES.leaseMsMax)
   })
 
   test('while the ledger is away bids go on as long as leases cover, then stop, and go on when it is back', () => {
