@@ -55,6 +55,8 @@ export class ServedCatalog {
     maxSize: LIMITS.fragmentCacheCharsMax,
     sizeCalculation: ({ fragment: { text, holes } }) => text.length + holes.length * HOLE_CHARS + SAID_CHARS,
   })
+  #lastCreative = -1
+  #lastKept: Kept | undefined
   /** At most one per campaign of the tenant. */
   readonly #campaignIds = new Map<number, string>()
   /** Bytes of all line items' ids, to cut texts from. */
@@ -141,10 +143,16 @@ export class ServedCatalog {
     return kept.said
   }
 
-  /** See creativeFragment. */
+  /** See creativeFragment. A bid asks for it up to four times. */
   #keptOf(creative: number): Kept {
-    const known = this.#fragments.get(creative)
-    if (known !== undefined) return known
+    if (creative === this.#lastCreative && this.#lastKept !== undefined) return this.#lastKept
+    const kept = this.#fragments.get(creative) ?? this.#keep(creative)
+    this.#lastCreative = creative
+    this.#lastKept = kept
+    return kept
+  }
+
+  #keep(creative: number): Kept {
     const { creativeFragmentStart, fragmentBytes } = this.catalog.columns
     const start = creativeFragmentStart[creative] as number
     const end = creativeFragmentStart[creative + 1] as number
@@ -158,6 +166,7 @@ export class ServedCatalog {
 
   /** Drops what is kept as text. */
   forgetMarkup(): void {
+    this.#lastKept = undefined
     this.#fragments.clear()
   }
 

@@ -27,6 +27,8 @@ export class Serving {
   readonly capSubjects: number
   readonly #tenantCaps: readonly number[]
   readonly roadblocks: readonly string[]
+  #lastId: string | undefined
+  #lastExchange: Exchange | undefined
   readonly #exchanges: ReadonlyMap<string, Exchange>
   readonly #callers: ReadonlyMap<string, CallerRule>
   readonly #ownRate: ReadonlyMap<string, number>
@@ -102,9 +104,13 @@ export class Serving {
     return this.#stops.tenant || (this.#stops.exchanges.length > 0 && this.#stops.exchanges.includes(exchangeId))
   }
 
-  /** The exchange of a path name, paused ones included. */
+  /** The exchange of a path name, paused ones included. It is asked for twice a request, mostly as the time before. */
   exchange(id: string): Exchange | undefined {
-    return this.#exchanges.get(id)
+    if (id !== this.#lastId) {
+      this.#lastExchange = this.#exchanges.get(id)
+      this.#lastId = id
+    }
+    return this.#lastExchange
   }
 
   /** Who may call as an exchange; undefined: whoever reaches the port. */

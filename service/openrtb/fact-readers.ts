@@ -4,7 +4,7 @@ import { LIMITS } from '../limits.ts'
 import type { SegmentLookup } from '../state/audience-reader.ts'
 import { hourOfWeekAt } from '../state/calendar.ts'
 import { domainWithParents, postalWithPrefixes, type RequestDimension } from '../state/dimensions.ts'
-import { countryAlpha2, countryFrom } from '../state/vocabulary.ts'
+import { countryAlpha2 } from '../state/vocabulary.ts'
 import { idTextsOf } from './id-texts.ts'
 import { codeOf, type Json, listOf, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import { type Agent, browserOfHints, systemOfHints } from './user-agent.ts'
@@ -22,6 +22,8 @@ export interface FactSource {
   readonly content: Json
   readonly device: Json
   readonly geo: Json
+  /** ISO 3166-1 alpha-3, '' when unknown. */
+  readonly country: string
   /** What the tenant knows of users. */
   readonly audience: SegmentLookup | undefined
   /** Without fields when user data may not be used. */
@@ -39,7 +41,7 @@ const NO_TEXTS: readonly string[] = Object.freeze([])
 /** The table: a dimension, and what of a bid request it is. OpenRTB 2.6, 3.2.13 to 3.2.29. */
 export const FACT_READERS: Readonly<Record<RequestDimension, Reader>> = {
   exchange: ({ exchangeId }) => exchangeId,
-  country: countryOf,
+  country: ({ country }) => country,
   region: regionOf,
   metro: ({ geo }) => textOf(geo.metro).toUpperCase(),
   city: ({ geo }) => wordOf(geo.city),
@@ -92,14 +94,9 @@ function degrees(value: number): number {
 /** The Line Islands are 14 hours ahead. */
 const OFFSET_MINUTES_MAX = 14 * 60
 
-function countryOf({ geo }: FactSource): string {
-  return countryFrom(textOf(geo.country))
-}
-
 /** ISO 3166-2 from a country and the exchange's region, which may or may not repeat the country. */
-function regionOf(source: FactSource): string {
-  const country = countryOf(source)
-  const region = textOf(source.geo.region)
+function regionOf({ country, geo }: FactSource): string {
+  const region = textOf(geo.region)
   if (region === '' || country === '') return ''
   const part = region.slice(region.indexOf('-') + 1).toUpperCase()
   return `${countryAlpha2(country)}-${part}`
@@ -108,9 +105,8 @@ function regionOf(source: FactSource): string {
 /** Of a postal code, which can have ten characters; more are none. */
 const POSTAL_CHARS_MAX = 10
 
-function postalOf(source: FactSource): readonly string[] {
-  const country = countryOf(source)
-  const code = textOf(source.geo.zip).replace(/[\s-]/g, '').toUpperCase()
+function postalOf({ country, geo }: FactSource): readonly string[] {
+  const code = textOf(geo.zip).replace(/[\s-]/g, '').toUpperCase()
   if (country === '' || code === '' || code.length > POSTAL_CHARS_MAX) return NO_TEXTS
   return postalWithPrefixes(country, code)
 }

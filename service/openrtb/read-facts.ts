@@ -3,7 +3,7 @@ import { type Facts, type FactValue, TRANSPARENCY_ASKED } from '../decision/oppo
 import { LIMITS } from '../limits.ts'
 import type { SegmentLookup } from '../state/audience-reader.ts'
 import { type DimensionName, dimensionOf, REQUEST_DIMENSIONS } from '../state/dimensions.ts'
-import { languageCode } from '../state/vocabulary.ts'
+import { countryFrom, languageCode } from '../state/vocabulary.ts'
 import { CONTENT_CATEGORY_1, FACT_READERS, type FactSource } from './fact-readers.ts'
 import { isObject, type Json, numberOf, objectOf, textOf, textsOf } from './json.ts'
 import type { Agent, ReadAgent } from './user-agent.ts'
@@ -80,6 +80,7 @@ function sourceOf(request: Json, terms: FactTerms): FactSource {
         ? 'dooh'
         : ''
   const place = inventory === 'site' ? site : inventory === 'app' ? app : dooh
+  const geo = objectOf(device.geo ?? user.geo)
   return {
     exchangeId: terms.exchangeId,
     daypart: terms.daypart,
@@ -91,7 +92,8 @@ function sourceOf(request: Json, terms: FactTerms): FactSource {
     place,
     content: objectOf(place.content),
     device,
-    geo: objectOf(device.geo ?? user.geo),
+    geo,
+    country: countryFrom(textOf(geo.country)),
     user,
     sua: objectOf(device.sua),
     agent: new AgentText(device.ua, terms.readAgent),

@@ -325,21 +325,27 @@ function readNumber(first: number): number {
     if (parts === 0) throw GIVEN_UP
     length += parts
   }
-  if (length > DIGITS_MAX || code === SMALL_E || code === BIG_E) return readLong()
+  if (code === SMALL_E || code === BIG_E) return readExponent()
+  if (length > DIGITS_MAX) return readLong(end)
   at = end
   // Both are exact, so that the quotient is the number that is meant, rounded once. Clinger 1990.
   const number = parts === 0 ? digits : digits / (TENS[parts] as number)
   return first === MINUS ? -number : number
 }
 
+/** @param end of its digits */
+function readLong(end: number): number {
+  const start = at
+  at = end
+  return Number(text.slice(start, end))
+}
+
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 
-function readLong(): number {
-  const start = at
+function readExponent(): number {
   NUMBER.lastIndex = at
   if (!NUMBER.test(text)) throw GIVEN_UP
-  at = NUMBER.lastIndex
-  return Number(text.slice(start, at))
+  return readLong(NUMBER.lastIndex)
 }
 
 function readWord(code: number): boolean | null {

@@ -40,6 +40,7 @@ export const CURRENCIES: ReadonlySet<string> = new Set(CURRENCY_CODES.trim().spl
 
 /** ISO 3166-1 alpha-3, as OpenRTB's geo.country asks; alpha-2, which some exchanges send, is read too. '' = unknown. */
 export function countryFrom(text: string): string {
+  if (alpha3ToAlpha2.has(text)) return text
   const code = text.toUpperCase()
   if (alpha3ToAlpha2.has(code)) return code
   return alpha2ToAlpha3.get(code) ?? ''
