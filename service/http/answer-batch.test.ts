@@ -1,19 +1,14 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { LIMITS } from '../limits.ts'
 import { AnswerBatch } from './answer-batch.ts'
 
 /** A clock that stands still: on a busy machine the longest wait may pass between two lines of a test. */
 let nowMs = 0
-beforeEach(() => {
-  vi.spyOn(performance, 'now').mockImplementation(() => nowMs)
-})
-afterEach(() => {
-  vi.restoreAllMocks()
-})
+const clock = () => nowMs
 
 test('answers of one turn are sent at its end, in their order', async () => {
   const sent: number[] = []
-  const batch = new AnswerBatch<number>(answer => sent.push(answer))
+  const batch = new AnswerBatch<number>(answer => sent.push(answer), clock)
   batch.add(1)
   batch.add(2)
   expect(sent).toEqual([])
@@ -23,7 +18,7 @@ test('answers of one turn are sent at its end, in their order', async () => {
 
 test('no more than the limit wait for each other', async () => {
   const sent: number[] = []
-  const batch = new AnswerBatch<number>(answer => sent.push(answer))
+  const batch = new AnswerBatch<number>(answer => sent.push(answer), clock)
   const answers = Array.from({ length: LIMITS.answersWaitingMax + 1 }, (_, i) => i)
   for (const answer of answers) batch.add(answer)
   expect(sent).toEqual(answers.slice(0, -1))
@@ -33,7 +28,7 @@ test('no more than the limit wait for each other', async () => {
 
 test('the first waits no longer than it may', async () => {
   const sent: number[] = []
-  const batch = new AnswerBatch<number>(answer => sent.push(answer))
+  const batch = new AnswerBatch<number>(answer => sent.push(answer), clock)
   batch.add(1)
   nowMs += LIMITS.answerWaitMsMax
   batch.add(2)
@@ -49,7 +44,7 @@ test('an answer that is made while others are sent is sent after them, in its ow
   const batch = new AnswerBatch<string>(answer => {
     sent.push(answer)
     if (answer === 'first') batch.add('later')
-  })
+  }, clock)
   batch.add('first')
   batch.add('second')
   await new Promise(setImmediate)

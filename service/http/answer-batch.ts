@@ -6,19 +6,21 @@ import { LIMITS } from '../limits.ts'
  */
 export class AnswerBatch<Answer> {
   readonly #send: (answer: Answer) => void
+  readonly #nowMs: () => number
   #made: Answer[] = []
   #firstMs = 0
   /** Immediates run right after the sockets of a turn. */
   readonly #end = (): void => this.#sendAll()
 
   /** @param send hands one answer to its connection; must not throw */
-  constructor(send: (answer: Answer) => void) {
+  constructor(send: (answer: Answer) => void, nowMs = () => performance.now()) {
     this.#send = send
+    this.#nowMs = nowMs
   }
 
   /** Sends this one in this turn: at its end, or once the first waits too long, or as many wait as may. */
   add(answer: Answer): void {
-    const nowMs = performance.now()
+    const nowMs = this.#nowMs()
     if (this.#made.length === 0) {
       setImmediate(this.#end)
       this.#firstMs = nowMs
