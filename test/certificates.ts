@@ -9,7 +9,7 @@ const run = promisify(execFile)
 
 /**
  * Makes a certificate authority of its own and one server certificate for localhost and 127.0.0.1, in a new temporary
- * directory. Needs openssl. Costs about 50 ms.
+ * directory, which the caller removes. Needs openssl. Costs about 50 ms.
  */
 export async function makeCertificates(): Promise<TlsFiles> {
   const dir = await mkdtemp(join(tmpdir(), 'bidcell-certificates-'))

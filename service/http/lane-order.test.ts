@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -181,6 +182,7 @@ describe('requests of one connection', () => {
     const { certFile, keyFile, caFile } = await makeCertificates()
     const { port, seen } = await started({ cert: readFileSync(certFile), key: readFileSync(keyFile) })
     const ca = readFileSync(caFile)
+    rmSync(dirname(caFile), { recursive: true })
     // In one record: of a request that comes while its parser rests, Node's server says "Parse Error: Paused".
     const kinds: readonly Kind[] = [
       { plainShare: 1, isWhole: true, ends: false },

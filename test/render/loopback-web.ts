@@ -1,9 +1,10 @@
 /** All of the internet that the browser sees: one HTTPS server on loopback behind every host name. */
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { type IncomingMessage, request as openRequest, type ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import { stripTypeScriptTypes } from 'node:module'
 import type { AddressInfo } from 'node:net'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { makeCertificates } from '../certificates.ts'
 
@@ -56,7 +57,7 @@ export interface WebContent {
 
 /** Listens. The certificate is of nobody: the browser is told not to mind. */
 export async function openLoopbackWeb({ files, servicePort }: WebContent): Promise<LoopbackWeb> {
-  const { certFile, keyFile } = await makeCertificates()
+  const { certFile, keyFile, caFile } = await makeCertificates()
   const hits: Hit[] = []
   const answer = async (host: string, target: string): Promise<WebFile> => {
     const { pathname, searchParams } = new URL(target, `https://${host}`)
@@ -71,6 +72,7 @@ export async function openLoopbackWeb({ files, servicePort }: WebContent): Promi
       : { mime: 'image/gif', body: PIXEL }
   }
   const keys = { cert: await readFile(certFile), key: await readFile(keyFile) }
+  await rm(dirname(caFile), { recursive: true })
   const server = createServer(keys, (request, response) => {
     if (request.headers.host === BALANCER_HOST) {
       passOn(request, response, { port: servicePort(request.url?.split('/')[1] ?? ''), hits })

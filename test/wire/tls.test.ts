@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect as connectPlain } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -23,6 +23,7 @@ async function renew(): Promise<void> {
   const made = await makeCertificates()
   await copyFile(made.keyFile, join(folder, 'tls.key'))
   await copyFile(made.certFile, join(folder, 'tls.crt'))
+  await rm(dirname(made.caFile), { recursive: true })
 }
 
 beforeAll(async () => {
@@ -108,4 +109,5 @@ test('a certificate that is none, or another key, ends the start with 78', { tim
     expect(await failed.ended).toBe(78)
     expect(failed.lines.join('\n')).toContain('TLS_CERT_FILE or TLS_KEY_FILE cannot be used')
   }
+  for (const { caFile } of [one, other]) await rm(dirname(caFile), { recursive: true })
 })
