@@ -30,8 +30,9 @@ import type { Announcement } from './remote-cache/source.ts'
 import { copyState } from './remote-cache/state-copy.ts'
 import { lookedAway, runPhases, stopPhases } from './shutdown.ts'
 import { memoryProblem } from './state/admission.ts'
+import { knownIds } from './state/known-ids.ts'
 import { stateEventTeller } from './state-events.ts'
-import { changedStops, NO_STOPS, type Stop, type StopList } from './stop-list.ts'
+import { changedStops, NO_STOPS, type Stop, stopName, type ToldStops, toldStops } from './stop-list.ts'
 import { readEcsTask } from './telemetry/ecs-task.ts'
 import { type Exporters, startExporters } from './telemetry/exporters.ts'
 import { BASELINE_PERIOD_MS, LatencyBaseline } from './telemetry/latency-baseline.ts'
@@ -282,18 +283,18 @@ function gauges(): TaskGauges {
 const snapshotNow = (): Snapshot => snapshotWith(gauges())
 
 let stops = NO_STOPS
+const stopsNow = (): ToldStops => toldStops(stops, threads.catalogs.map(knownIds))
 
 /** The brake: an operator's word holds at once, and the log says who was stopped. */
-function stopByHand(stop: Stop, isStopped: boolean, actor: string): StopList {
+function stopByHand(stop: Stop, isStopped: boolean, actor: string): ToldStops {
   stops = changedStops(stops, stop, isStopped)
   threads.stopBids(stops)
-  const resource = Object.entries(stop)
-    .map(([kind, id]) => `${kind} ${id === true ? config.tenantId : id}`)
-    .join()
-  const fields = { resource }
-  log.warn('stopped-by-hand', isStopped ? 'it bids no more in this task' : 'it may bid again', { fields })
+  const resource = stopName(stop, config.tenantId)
+  const told = stopsNow()
+  const holds = told.unknown.includes(resource) ? 'nothing that is served has this id' : 'it bids no more in this task'
+  log.warn('stopped-by-hand', isStopped ? holds : 'it may bid again', { fields: { resource } })
   log.audit({ actor, action: isStopped ? 'stop' : 'release', resource, decision: 'allowed' })
-  return stops
+  return told
 }
 
 function stateNow() {
@@ -321,7 +322,7 @@ const admin = createAdminServer({
   onAccess: ({ resource, actor, isAllowed }) =>
     log.audit({ actor, action: 'admin-access', resource, decision: isAllowed ? 'allowed' : 'refused' }),
   insight,
-  stops: () => stops,
+  stops: stopsNow,
   stop: stopByHand,
   metrics: () => prometheusText(snapshotNow(), log.identity),
   state: stateNow,

@@ -1,6 +1,6 @@
 /** The admin port: what the task says about itself, and the brake. Served by the control thread, never routed to. */
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
-import type { Stop, StopList } from '../stop-list.ts'
+import type { Stop, ToldStops } from '../stop-list.ts'
 import { networkOf } from '../telemetry/log-text.ts'
 import { PROMETHEUS_CONTENT_TYPE } from '../telemetry/prometheus.ts'
 import type { AdminGate } from './admin-gate.ts'
@@ -27,9 +27,9 @@ export interface AdminServerDeps {
   /** What state is served and how fresh it is. */
   readonly state: () => Readonly<Record<string, unknown>>
   /** What is stopped by hand. */
-  readonly stops: () => StopList
+  readonly stops: () => ToldStops
   /** Stops one thing, or lets it go. @returns all that is stopped then */
-  readonly stop: (stop: Stop, isStopped: boolean, actor: string) => StopList
+  readonly stop: (stop: Stop, isStopped: boolean, actor: string) => ToldStops
 }
 
 const ID = { type: 'string', minLength: 1, maxLength: 64 }

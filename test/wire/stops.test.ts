@@ -61,12 +61,26 @@ describe('the brake at the admin port', () => {
     expect((await winners('adx')).size).toBeGreaterThan(0)
   })
 
+  test('says which ids nothing has that is served', async () => {
+    expect((await stops('POST', { lineItem: 'li-1108' })).told).toMatchObject({ unknown: [] })
+    await stops('POST', { exchange: 'adx' })
+    await stops('POST', { campaign: 'cmp-acme-always-onn' })
+    await stops('POST', { lineItem: 'li-11o8' })
+    const { told } = await stops('POST', { exchange: 'add' })
+    expect(told.unknown).toEqual(['exchange add', 'campaign cmp-acme-always-onn', 'lineItem li-11o8'])
+    expect(run.lines.some(line => line.includes('nothing that is served has this id'))).toBe(true)
+    for (const exchange of ['adx', 'add']) await stops('DELETE', { exchange })
+    await stops('DELETE', { campaign: 'cmp-acme-always-onn' })
+    for (const lineItem of ['li-1108', 'li-11o8']) await stops('DELETE', { lineItem })
+  })
+
   test('refuses what names nothing it knows, with the remedy', async () => {
     for (const body of [{}, { lineitem: 'x' }, { tenant: false }, { campaign: 'a', exchange: 'b' }, { campaign: '' }]) {
       const { status, told } = await stops('POST', body)
       expect(status, JSON.stringify(body)).toBe(400)
       expect(told.error).toContain('{"lineItem":"ID"}')
     }
-    expect((await stops('GET')).told).toEqual({ tenant: false, exchanges: [], campaigns: [], lineItems: [] })
+    const nothing = { tenant: false, exchanges: [], campaigns: [], lineItems: [], unknown: [] }
+    expect((await stops('GET')).told).toEqual(nothing)
   })
 })
