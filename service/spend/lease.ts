@@ -34,6 +34,8 @@ export class Lease {
   #endMs: number
   /** Holds by bucket, of buckets that the ledger has not closed. */
   readonly #held = new Map<number, number>()
+  /** What those bids would cost at their full price: smooth budgets hold less. */
+  readonly #priced = new Map<number, number>()
   /** Of those buckets, the first. */
   #firstBucket = Number.POSITIVE_INFINITY
   #heldNanos = 0
@@ -90,11 +92,15 @@ export class Lease {
     return this.#shared.get(thread) ?? 0
   }
 
-  /** A thread has held a part of its share. A bucket that is closed already has only late notices to come. */
-  hold(thread: number, bucket: number, nanos: number): void {
+  /**
+   * A thread has held a part of its share. A bucket that is closed already has only late notices to come.
+   * @param pricedNanos the full price of what is held
+   */
+  hold(thread: number, bucket: number, nanos: number, pricedNanos = nanos): void {
     this.unshare(thread, nanos)
     if (bucket <= this.#closedThrough || this.#returned) return
     this.#held.set(bucket, (this.#held.get(bucket) ?? 0) + nanos)
+    this.#priced.set(bucket, (this.#priced.get(bucket) ?? 0) + pricedNanos)
     this.#firstBucket = Math.min(this.#firstBucket, bucket)
     this.#heldNanos += nanos
   }
@@ -143,22 +149,22 @@ export class Lease {
 
   /**
    * Takes the answer to a settlement: what was booked in all closed buckets, −1 when the lease is returned.
-   * @returns what was held in the buckets that it closed, and what was booked in them
+   * @returns the full price of what was held in the buckets that it closed, and what was booked in them
    */
   settled(
     { closedThrough, amountNanos }: SettleOperation,
     bookedNanos: number,
-  ): { readonly heldNanos: number; readonly bookedNanos: number } {
+  ): { readonly pricedNanos: number; readonly bookedNanos: number } {
     if (closedThrough === ALL_BUCKETS || bookedNanos < 0) {
       this.#returned = true
-      return { heldNanos: 0, bookedNanos: 0 }
+      return { pricedNanos: 0, bookedNanos: 0 }
     }
     this.#amountNanos = Math.min(this.#amountNanos, amountNanos)
     const bookedBefore = this.#bookedNanos
     // Never less than it once was: a ledger that went back in time may not have been brought forward by all tasks.
     this.#bookedNanos = Math.max(this.#bookedNanos, bookedNanos)
     this.#closedThrough = Math.max(this.#closedThrough, closedThrough)
-    let heldNanos = 0
+    let [heldNanos, pricedNanos] = [0, 0]
     this.#firstBucket = Number.POSITIVE_INFINITY
     for (const [bucket, nanos] of this.#held) {
       if (bucket > closedThrough) {
@@ -166,10 +172,12 @@ export class Lease {
         continue
       }
       heldNanos += nanos
+      pricedNanos += this.#priced.get(bucket) ?? 0
       this.#held.delete(bucket)
+      this.#priced.delete(bucket)
     }
     this.#heldNanos -= heldNanos
-    return { heldNanos, bookedNanos: this.#bookedNanos - bookedBefore }
+    return { pricedNanos, bookedNanos: this.#bookedNanos - bookedBefore }
   }
 
   /** The ledger's memory is lost: of this lease only what is held can still be billed, and nothing more is held. */

@@ -65,6 +65,7 @@ const FULL_PRICE_PART = 0.1
 /** Rates are smoothed over some ten seconds of looks. */
 const SMOOTHING = 0.1
 const RETRY_MS_MAX = 60_000
+const SHORT_MS = 1_000
 /** A lease has this many shares of a thread whose demand is not known yet. */
 const BURST_SHARES = 10
 /** What bids cost on average is held with so much more, and never less than so much of the price. */
@@ -87,6 +88,8 @@ export class Slice {
   #lookedMs = Number.NaN
   /** Nanos per millisecond that bids hold. */
   #demand = 0
+  /** When more was last asked for because what is there is short. */
+  #shortMs = Number.NEGATIVE_INFINITY
   #stopped = false
   /** What a thread is given beyond its demand, because it wanted more than it had. */
   #burstNanos = 0
@@ -173,7 +176,7 @@ export class Slice {
 
   /** A thread has held a part of what it was given. */
   hold(lease: Lease, thread: number, bucket: number, nanos: number): void {
-    lease.hold(thread, bucket, nanos)
+    lease.hold(thread, bucket, nanos, nanos / this.holdPart)
     this.#heldSinceLook += nanos
   }
 
@@ -181,10 +184,22 @@ export class Slice {
   want(nanos: number, nowMs: number): void {
     this.#usedMs = nowMs
     const narrowest = Math.min(...this.#terms.accounts.map(({ limitNanos }) => limitNanos))
-    this.#largestNanos = Math.max(this.#largestNanos, Math.min(nanos, narrowest))
+    // No lease can ever hold it, and one that tries has all that is left.
+    if (nanos > narrowest) return
+    this.#largestNanos = Math.max(this.#largestNanos, nanos)
     // Demand is known only from what could be held: as long as that is too little, twice as much is given each time.
     this.#burstNanos = Math.min(narrowest, Math.max(this.#largestNanos, 2 * this.#burstNanos))
-    if (!this.#hasRoom(nowMs)) this.#ask(nowMs)
+    if (!this.#hasRoom(nowMs)) this.#ask(nowMs, this.#isShort(nowMs))
+  }
+
+  /**
+   * What leases have lies in pieces that hold no bid, or with other threads: then more is asked for although it looks
+   * like enough, once a second, and not for a bid of so many prices that a lease would take too much for it.
+   */
+  #isShort(nowMs: number): boolean {
+    const { rules } = this.#options
+    const isUsual = this.#largestNanos <= Math.max(this.#terms.priceNanosMax, this.#leftNanos / rules.parts)
+    return isUsual && nowMs - this.#shortMs >= SHORT_MS
   }
 
   #hasRoom(nowMs: number): boolean {
@@ -209,7 +224,7 @@ export class Slice {
       this.#settling.delete(lease)
       if (answer === undefined) return
       const closed = lease.settled(operation, answer.nanos)
-      if (closed.heldNanos > 0) this.#learn(closed.bookedNanos / closed.heldNanos)
+      if (closed.pricedNanos > 0) this.#learn(closed.bookedNanos / closed.pricedNanos)
     })
   }
 
@@ -219,10 +234,9 @@ export class Slice {
     for (const lease of this.#leases) lease.end(nowMs)
   }
 
-  /** @param part booked ÷ held of buckets that were closed, which held `holdPart` of their prices */
+  /** @param part booked ÷ full price of what was held in buckets that were closed */
   #learn(part: number): void {
-    const ofPrice = part * this.holdPart
-    this.#bookedPart += (Math.min(1, ofPrice) - this.#bookedPart) * SMOOTHING
+    this.#bookedPart += (Math.min(1, part) - this.#bookedPart) * SMOOTHING
   }
 
   #measure(nowMs: number): void {
@@ -251,7 +265,7 @@ export class Slice {
     return nanos
   }
 
-  #ask(nowMs: number): void {
+  #ask(nowMs: number, isShort = false): void {
     const { rules, newLease } = this.#options
     const { accounts, endsMs, priceNanosMax } = this.#terms
     const largestNanos = this.#largestNanos
@@ -263,7 +277,8 @@ export class Slice {
     const coversMs = this.#demand === 0 ? rules.leaseMsMax : wantedNanos / this.#demand
     const lastsMs = Math.min(rules.leaseMsMax, Math.max(rules.leaseMsMin, coversMs), endsMs - nowMs)
     const usableNanos = this.#usableNanos(nowMs, wantedNanos / lastsMs)
-    if (usableNanos * 2 >= wantedNanos && this.#roomNanos(nowMs) >= largestNanos) return
+    if (!isShort && usableNanos * 2 >= wantedNanos && this.#roomNanos(nowMs) >= largestNanos) return
+    if (isShort) this.#shortMs = nowMs
     const operation: LeaseOperation = {
       kind: 'lease',
       lease: newLease(),

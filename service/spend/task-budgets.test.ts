@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { CAMPAIGN, type SimulatedLineItem, simulatedCatalog, utcDay } from '../../loadtest/money/tenant.ts'
+import { Random } from '../foundation/random.ts'
 import type { Budget } from '../state/budget-fields.ts'
 import { applyToLedger, bookInLedger, emptyLedger, rebuildLedger } from './ledger-memory.ts'
 import { Shares } from './shares.ts'
@@ -11,26 +12,50 @@ const RULES: LeaseRules = {
   ...{ leaseMsMin: 5_000, leaseMsMax: 60_000, bucketMs: 5_000, graceMs: 5_000, holdMsMax: 30_000 },
   ...{ clockAllowanceMs: 10_000, parts: 4, shareMs: 1_000 },
 }
+/** As in service. */
+const LONG_RULES: LeaseRules = {
+  ...{ leaseMsMin: 5_000, leaseMsMax: 1_800_000, bucketMs: 5_000, graceMs: 10_000, holdMsMax: 600_000 },
+  ...{ clockAllowanceMs: 60_000, parts: 8, shareMs: 1_000 },
+}
+const SEED = Number(process.env.SEED ?? 2026)
 const PRICE = 1_000_000
 const START_MS = Date.UTC(2026, 10, 21, 12)
 
 /** One task with one thread and a ledger that always answers. */
 class World {
+  readonly rules: LeaseRules
   nowMs = START_MS
+  holdMs = 10_000
+  /** Of its bids, the part that is billed in the end, at full price; and which. */
+  billedShare = 0
+  readonly #random = new Random(SEED)
+  #bills = 0
+  /** See Slice.holdPart: what the thread was told, one after another. */
+  readonly holdParts: number[] = []
   readonly state = emptyLedger()
   shares = new Shares()
   slices: Int32Array = new Int32Array()
   rates: Uint32Array = new Uint32Array()
   #names = 0
-  readonly ledger = new TaskLedger({
-    ...{ task: 't', newEpoch: () => 'e1', graceMs: RULES.graceMs },
-    ...{ opensAfterMs: opensAfterMs(RULES), booksAfterMs: booksAfterMs(RULES) },
-    ...{ abandonedAfterMs: abandonedAfterMs(RULES), leases: () => this.budgets.leases() },
-  })
-  readonly budgets: TaskBudgets = new TaskBudgets({
-    ...{ ledger: this.ledger, rules: RULES, threads: [1], newLease: () => `lease-${this.#names++}`, dayAt: utcDay },
-    tell: (_, message) => this.shares.take(message),
-  })
+  readonly ledger: TaskLedger
+  readonly budgets: TaskBudgets
+
+  constructor(rules = RULES) {
+    this.rules = rules
+    this.ledger = new TaskLedger({
+      ...{ task: 't', newEpoch: () => 'e1', graceMs: rules.graceMs },
+      ...{ opensAfterMs: opensAfterMs(rules), booksAfterMs: booksAfterMs(rules) },
+      ...{ abandonedAfterMs: abandonedAfterMs(rules), leases: () => this.budgets.leases() },
+    })
+    this.budgets = new TaskBudgets({
+      ...{ ledger: this.ledger, rules, threads: [1], newLease: () => `lease-${this.#names++}`, dayAt: utcDay },
+      tell: (_, message) => {
+        this.shares.take(message)
+        this.holdParts.push(...message.shares.map(({ holdPart }) => holdPart))
+        for (let i = 2; i < message.more.length; i += 3) this.holdParts.push(message.more[i] as number)
+      },
+    })
+  }
 
   /** How far the wall clock was set back. */
   setBackMs = 0
@@ -64,7 +89,16 @@ class World {
   bid(ordinal: number): boolean {
     const slice = this.slices[ordinal] as number
     this.shares.want(slice, this.shares.covers(slice, PRICE) ? 0 : PRICE)
-    return this.shares.covers(slice, PRICE) && this.shares.hold(slice, PRICE, this.now().monotonicMs, 10_000)
+    if (!this.shares.covers(slice, PRICE)) return false
+    const isHeld = this.shares.hold(slice, PRICE, this.now().monotonicMs, this.holdMs)
+    if (isHeld && this.#random.unit() < this.billedShare) this.#bill(this.shares)
+    return isHeld
+  }
+
+  #bill({ lease, bucket }: Shares): void {
+    const { accounts = [] } = this.state.leases.get(lease) ?? {}
+    const bill = { kind: 'book', key: `k${this.#bills++}`, rememberMs: 1, amountNanos: PRICE } as const
+    this.ledger.add({ ...bill, lease, bucket, accounts }, () => {})
   }
 
   /** What the ledger would have to be told, and is told. */
@@ -214,6 +248,51 @@ describe('the budgets of a task', () => {
       world.run(RULES.leaseMsMax / 2)
     }
     expect(lastLease() - before).toBeLessThanOrEqual(5)
+  })
+
+  describe(`with leases as long as in service (seed ${SEED})`, () => {
+    const opensMs = opensAfterMs(LONG_RULES) + LONG_RULES.graceMs + 2_000
+    const total = (prices: number) => lineItem('a', { total: (prices * PRICE) / 1e9 })
+    const spent = () => (world.state.accounts.get('l/a')?.bookedNanos ?? 0) / PRICE
+    beforeEach(() => {
+      world = new World(LONG_RULES)
+    })
+
+    test('a budget is spent to its end, in whatever pieces its leases lie', () => {
+      world.serve([total(50)])
+      world.run(opensMs)
+      world.billedShare = 1
+      world.run(60_000, 1)
+      expect(spent()).toBeGreaterThan(40)
+      world.run(LONG_RULES.leaseMsMax, 1)
+      expect(spent()).toBe(50)
+    })
+
+    test('a smooth budget holds what bids cost however long they are held, and is not exceeded', () => {
+      world.serve([lineItem('a', { total: 20, kind: 'smooth' })])
+      world.run(opensMs)
+      world.holdMs = 300_000
+      world.billedShare = 0.3
+      world.run(600_000, 2)
+      world.holdParts.length = 0
+      world.run(3_600_000, 2)
+      expect(Math.min(...world.holdParts)).toBeGreaterThan(0.3)
+      expect(Math.min(...world.holdParts)).toBeLessThan(0.5)
+      expect(spent()).toBeGreaterThan(0.9 * 20_000)
+      expect(spent()).toBeLessThanOrEqual(1.001 * 20_000)
+      expect(world.state.accounts.get('l/a')?.excessNanos).toBeLessThanOrEqual(0.001 * 20_000 * PRICE)
+    })
+
+    test('a bid that no lease can hold takes nothing from others', () => {
+      world.serve([total(5_000)])
+      world.run(opensMs + 10_000, 1)
+      const slice = world.slices[0] as number
+      for (let second = 0; second < 60; second++) {
+        world.shares.want(slice, 15_000 * PRICE)
+        world.run(1_000, 1)
+      }
+      expect(world.state.accounts.get('l/a')?.leasedNanos).toBeLessThan(1_300 * PRICE)
+    })
   })
 
   const moments = Array.from({ length: 30 }, (_, i) => 20_000 + i * 5_000)
