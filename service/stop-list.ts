@@ -12,12 +12,12 @@ export interface StopList {
 export const NO_STOPS: StopList = Object.freeze({ tenant: false, exchanges: [], campaigns: [], lineItems: [] })
 
 const LISTS = { exchange: 'exchanges', campaign: 'campaigns', lineItem: 'lineItems' } as const
-const STOP_KINDS = ['exchange', 'campaign', 'lineItem'] as const
 /** What has an id and can be stopped. */
-export type StopKind = (typeof STOP_KINDS)[number]
+export type StopKind = keyof typeof LISTS
+const STOP_KINDS = Object.keys(LISTS) as StopKind[]
 
 /** One thing that is stopped or let go. */
-export type Stop = { readonly tenant: true } | { readonly [K in keyof typeof LISTS]?: string }
+export type Stop = { readonly tenant: true } | { readonly [K in StopKind]?: string }
 
 /** What whoever asks is told. */
 export interface ToldStops extends StopList {
@@ -45,7 +45,7 @@ export function stopName(stop: Stop, tenantId: string): string {
 /** The list with one thing more or less. Pure. */
 export function changedStops(list: StopList, stop: Stop, isStopped: boolean): StopList {
   if ('tenant' in stop) return { ...list, tenant: isStopped }
-  const [kind, id] = Object.entries(stop)[0] as [keyof typeof LISTS, string]
+  const [kind, id] = Object.entries(stop)[0] as [StopKind, string]
   const name = LISTS[kind]
   const others = list[name].filter(each => each !== id)
   return { ...list, [name]: isStopped ? [...others, id] : others }

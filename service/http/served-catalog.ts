@@ -22,6 +22,7 @@ const SAID_CHARS = 512
 
 /** Of one creative. */
 interface Kept {
+  readonly creative: number
   readonly fragment: Fragment
   /** Read when a request first asks for it. */
   said: Said | undefined
@@ -55,7 +56,6 @@ export class ServedCatalog {
     maxSize: LIMITS.fragmentCacheCharsMax,
     sizeCalculation: ({ fragment: { text, holes } }) => text.length + holes.length * HOLE_CHARS + SAID_CHARS,
   })
-  #lastCreative = -1
   #lastKept: Kept | undefined
   /** At most one per campaign of the tenant. */
   readonly #campaignIds = new Map<number, string>()
@@ -145,11 +145,9 @@ export class ServedCatalog {
 
   /** See creativeFragment. A bid asks for it up to four times. */
   #keptOf(creative: number): Kept {
-    if (creative === this.#lastCreative && this.#lastKept !== undefined) return this.#lastKept
-    const kept = this.#fragments.get(creative) ?? this.#keep(creative)
-    this.#lastCreative = creative
-    this.#lastKept = kept
-    return kept
+    if (this.#lastKept?.creative === creative) return this.#lastKept
+    this.#lastKept = this.#fragments.get(creative) ?? this.#keep(creative)
+    return this.#lastKept
   }
 
   #keep(creative: number): Kept {
@@ -159,7 +157,7 @@ export class ServedCatalog {
     const bytes = Buffer.from(fragmentBytes.buffer, fragmentBytes.byteOffset + start, end - start)
     const text = bytes.toString('latin1')
     const told = this.#notices === undefined ? text : withTrackers(text, this.#notices)
-    const kept: Kept = { fragment: fragmentWithHoles(told), said: undefined }
+    const kept: Kept = { creative, fragment: fragmentWithHoles(told), said: undefined }
     this.#fragments.set(creative, kept)
     return kept
   }

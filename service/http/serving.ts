@@ -27,7 +27,6 @@ export class Serving {
   readonly capSubjects: number
   readonly #tenantCaps: readonly number[]
   readonly roadblocks: readonly string[]
-  #lastId: string | undefined
   #lastExchange: Exchange | undefined
   readonly #exchanges: ReadonlyMap<string, Exchange>
   readonly #callers: ReadonlyMap<string, CallerRule>
@@ -106,10 +105,7 @@ export class Serving {
 
   /** The exchange of a path name, paused ones included. It is asked for twice a request, mostly as the time before. */
   exchange(id: string): Exchange | undefined {
-    if (id !== this.#lastId) {
-      this.#lastExchange = this.#exchanges.get(id)
-      this.#lastId = id
-    }
+    if (this.#lastExchange?.id !== id) this.#lastExchange = this.#exchanges.get(id)
     return this.#lastExchange
   }
 

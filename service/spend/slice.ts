@@ -65,6 +65,7 @@ const FULL_PRICE_PART = 0.1
 /** Rates are smoothed over some ten seconds of looks. */
 const SMOOTHING = 0.1
 const RETRY_MS_MAX = 60_000
+/** Where what leases have lies in pieces that hold no bid, the next one is asked for after so long. */
 const SHORT_MS = 1_000
 /** A lease has this many shares of a thread whose demand is not known yet. */
 const BURST_SHARES = 10
@@ -249,6 +250,7 @@ export class Slice {
     this.#largestNanos = Math.max(this.#terms.priceNanosMax, Math.floor(this.#largestNanos / 2))
   }
 
+  /** What leases have that have not ended, in whatever pieces. */
   #roomNanos(nowMs: number): number {
     let nanos = 0
     for (const lease of this.#leases) if (lease.endMs > nowMs) nanos += lease.sharedNanos + Math.max(0, lease.roomNanos)
